@@ -1,1 +1,29 @@
+//! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
 
+mod client_secret;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+#[cfg(feature = "jwt")]
+pub mod jwt;
+mod memory;
+mod model;
+#[cfg(feature = "password")]
+mod password;
+mod request;
+mod secret;
+mod storage;
+
+pub use error::{Advice, Error, Problem, Result, SchemaProblem};
+pub use model::{
+    AuthorizationCode, Client, ClientDetails, ClientMetadata, ClientSecret, CodeChallenge,
+    CodeChallengeMethod, GrantContext, GrantType, NewAuthorizationCode, NewClient, NewToken,
+    RegisteredClient, ResponseType, Scope, Token, TokenEndpointAuthMethod, TokenKind, TokenRef,
+    TokenState, User,
+};
+pub use request::{Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, Query, Request, Settings};
+pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
+pub use storage::{
+    AuthorizationCodeStorage, ClientRegistry, ClientStorage, IdTokenStorage, NewIdToken,
+    RotateClientSecret, Storage, TokenStorage, UserStorage,
+};

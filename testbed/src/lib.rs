@@ -1,1 +1,147 @@
-//! testbed
+//! A throwaway PostgreSQL for the examples, tests and benches of `oauth-storage`.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), oauth_storage_testbed::Error> {
+//! let database = oauth_storage_testbed::shared().await?.database("tokens").await?;
+//! // connect to database.url(); the database goes with the handle
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The server is the first of:
+//!
+//! 1. the existing one whose URL is in `OAUTH_STORAGE_DATABASE_URL`, or else in `DATABASE_URL`. Only
+//!    databases of our own are made there, and dropped again: the URL's user needs `CREATEDB`;
+//! 2. one started from installed programs, on a free port and in a temporary folder. It is gone
+//!    when this process is, in whatever way that ends. `OAUTH_STORAGE_POSTGRES_BIN` may name the
+//!    folder of the programs, and then outdoes `DATABASE_URL`;
+//! 3. with the feature `download`, one started from programs that are downloaded once.
+
+mod cluster;
+mod database;
+mod download;
+mod error;
+mod find;
+mod supervisor;
+
+use std::fmt;
+
+use tokio::sync::OnceCell;
+use url::Url;
+
+pub use cluster::Cluster;
+pub use database::Database;
+pub use error::Error;
+
+/// A PostgreSQL server to make databases on.
+pub struct Testbed(Server);
+
+enum Server {
+    Existing { variable: &'static str, url: String, version: String },
+    Private(Cluster),
+}
+
+/// The one server of this process, started by the first call.
+///
+/// It holds nothing of the runtime it is called on, so tests with a runtime each can share it.
+///
+/// # Errors
+///
+/// As for [`Testbed::start`]; the next call tries again.
+pub async fn shared() -> Result<&'static Testbed, Error> {
+    static SHARED: OnceCell<Testbed> = OnceCell::const_new();
+    SHARED.get_or_try_init(Testbed::start).await
+}
+
+impl Testbed {
+    /// Finds a server, or starts one.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, with what to do about it; or when the one that the environment names is
+    /// of no use, in which case no other is looked for.
+    pub async fn start() -> Result<Self, Error> {
+        let Some((variable, url)) = find::database_url(&find::environment) else {
+            return Ok(Self(Server::Private(Cluster::start(&[]).await?)));
+        };
+        let unusable = |reason: String| Error::Unusable { variable, reason };
+        let url = url.into_string().map_err(|_| unusable("it is not UTF-8".to_owned()))?;
+
+        let version = async {
+            let mut connection = database::connect(&url).await?;
+            let version = database::version(&mut connection).await?;
+            database::sweep(&mut connection).await?;
+            Ok(version)
+        };
+        let version = version.await.map_err(|error: sqlx::Error| unusable(error.to_string()))?;
+        if find::major(&version).is_none_or(|major| major < find::OLDEST) {
+            let oldest = find::OLDEST;
+            return Err(unusable(format!("PostgreSQL {version} is older than {oldest}")));
+        }
+        Ok(Self(Server::Existing { variable, url, version }))
+    }
+
+    /// Makes an empty database, named after `label`.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running, or does not permit it.
+    pub async fn database(&self, label: &str) -> Result<Database, Error> {
+        match &self.0 {
+            Server::Existing { url, .. } => {
+                Database::create(url, label, database::Cleanup::Waiting).await
+            }
+            Server::Private(cluster) => cluster.database(label).await,
+        }
+    }
+
+    /// The URL of the server's maintenance database, password included.
+    pub fn url(&self) -> &str {
+        match &self.0 {
+            Server::Existing { url, .. } => url,
+            Server::Private(cluster) => cluster.url(),
+        }
+    }
+
+    /// The server's version, such as "17.2".
+    pub fn server_version(&self) -> &str {
+        match &self.0 {
+            Server::Existing { version, .. } => version,
+            Server::Private(cluster) => cluster.server_version(),
+        }
+    }
+
+    /// Whether the server is this process's own.
+    pub fn is_private(&self) -> bool {
+        self.cluster().is_some()
+    }
+
+    /// The server's controls, if it is private. To be sure of one, call [`Cluster::start`].
+    pub fn cluster(&self) -> Option<&Cluster> {
+        match &self.0 {
+            Server::Existing { .. } => None,
+            Server::Private(cluster) => Some(cluster),
+        }
+    }
+}
+
+/// One line for people: which server this is.
+impl fmt::Display for Testbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Server::Existing { variable, url, version } => {
+                let url = Url::parse(url).ok();
+                let host = url.as_ref().and_then(Url::host_str).unwrap_or("a local socket");
+                write!(f, "PostgreSQL {version} on {host}, as {variable} says")
+            }
+            Server::Private(cluster) => cluster.fmt(f),
+        }
+    }
+}
+
+/// Without the URL, which holds the password.
+impl fmt::Debug for Testbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Testbed({self})")
+    }
+}

@@ -1,0 +1,284 @@
+//! What can go wrong, sorted by what the caller has to do about it.
+
+use std::fmt;
+
+/// The result of a storage call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a storage call failed.
+///
+/// The variants are categories of *what to do next*, and [`Error::advice`] folds them further, so
+/// that nobody has to parse a message. No variant carries a credential: messages and their
+/// sources name fields, tables and SQLSTATEs only.
+///
+/// ```
+/// use oauth_storage::{Advice, Error, Problem, Scope};
+///
+/// let error = "openid\u{0}".parse::<Scope>().unwrap_err();
+/// assert!(matches!(error, Error::Invalid { field: "scope", problem: Problem::Character }));
+/// assert_eq!(error.advice(), Advice::FixInput);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller's mistake: `field` names the parameter by its RFC name. Nothing was stored.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The offending parameter, named as in the RFC that defines it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+
+    /// The storage could not be reached, or ended the statement before it took effect. Nothing
+    /// was changed: trying again is safe.
+    #[error("storage unavailable, nothing was changed: {message}")]
+    Unavailable {
+        /// What happened, without secrets.
+        message: String,
+        /// The driver's error, where there is one.
+        #[source]
+        source: Option<Source>,
+    },
+
+    /// The connection broke, or the deadline passed, while a write was under way: it is stored as
+    /// a whole or not at all, and only a look tells which.
+    #[error("outcome unknown, stored as a whole or not at all: {message}")]
+    OutcomeUnknown {
+        /// What happened, without secrets.
+        message: String,
+        /// The driver's error, where there is one.
+        #[source]
+        source: Option<Source>,
+    },
+
+    /// The storage is full of work and took no more. Nothing was changed: back off, then try again.
+    #[error("storage overloaded, nothing was changed: {message}")]
+    Overloaded {
+        /// Which limit was met.
+        message: String,
+    },
+
+    /// The database has not the schema that this version of the crate was built for.
+    #[error("database schema: {0}")]
+    Schema(SchemaProblem),
+
+    /// The database role lacks a right.
+    #[error(
+        "permission denied: {message}; grant the role what the README lists under \
+         \"Roles and rights\", or connect as another role"
+    )]
+    PermissionDenied {
+        /// PostgreSQL's message, which names the object.
+        message: String,
+    },
+
+    /// The storage is set up wrongly: a malformed URL, a wrong password, a database that does not
+    /// exist, a part that was never given. An operator's matter; trying again does not help.
+    #[error("configuration: {message}")]
+    Configuration {
+        /// What is wrong and what to do.
+        message: String,
+        /// The underlying error, where there is one.
+        #[source]
+        source: Option<Source>,
+    },
+
+    /// A stored row holds what this version cannot have written.
+    #[error("corrupt row in {table}.{column} (row {row}): {message}")]
+    Corrupt {
+        /// The table, with its schema.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's public identifier (a client id, or the start of a digest).
+        row: String,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// Any other failure of the backend. Treat a write as unknown.
+    #[error("storage backend: {message}")]
+    Backend {
+        /// The SQLSTATE, where PostgreSQL gave one.
+        code: Option<String>,
+        /// The backend's message, without parameter values.
+        message: String,
+        /// The underlying error, where it is safe to show.
+        #[source]
+        source: Option<Source>,
+    },
+}
+
+impl Error {
+    /// What the caller should do next.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Invalid { .. } => Advice::FixInput,
+            Self::Unavailable { .. } => Advice::Retry,
+            Self::Overloaded { .. } => Advice::BackOff,
+            Self::OutcomeUnknown { .. } | Self::Backend { .. } => Advice::CheckOutcome,
+            Self::Schema(_)
+            | Self::PermissionDenied { .. }
+            | Self::Configuration { .. }
+            | Self::Corrupt { .. } => Advice::CallOperator,
+        }
+    }
+
+    /// Shorthand for [`Error::Invalid`]; storages of third parties use it too.
+    #[must_use]
+    pub const fn invalid(field: &'static str, problem: Problem) -> Self {
+        Self::Invalid { field, problem }
+    }
+
+    /// Shorthand for [`Error::Configuration`] without a source.
+    #[must_use]
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::Configuration { message: message.into(), source: None }
+    }
+
+    /// The OAuth 2.0 error code that an endpoint would answer with for this error
+    /// (RFC 6749 4.1.2.1 and 5.2): the caller's mistakes are `invalid_request` or
+    /// `invalid_scope`, what passes is `temporarily_unavailable`, the rest is `server_error`.
+    ///
+    /// ```
+    /// use oauth_storage::{Error, Problem};
+    /// let error = Error::invalid("redirect_uri", Problem::Fragment);
+    /// assert_eq!(error.oauth_error_code(), "invalid_request");
+    /// ```
+    #[must_use]
+    pub fn oauth_error_code(&self) -> &'static str {
+        match self {
+            Self::Invalid { field: "scope", .. } => "invalid_scope",
+            Self::Invalid { .. } => "invalid_request",
+            Self::Unavailable { .. } | Self::Overloaded { .. } => "temporarily_unavailable",
+            _ => "server_error",
+        }
+    }
+}
+
+/// What to do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// Nothing was changed; the same call may be made again.
+    Retry,
+    /// Nothing was changed; wait, then make the same call again.
+    BackOff,
+    /// The call may have taken effect: look before you repeat it.
+    CheckOutcome,
+    /// The input is wrong; the same call will fail again.
+    FixInput,
+    /// Somebody has to mend the set-up; the message says what.
+    CallOperator,
+}
+
+/// What is wrong with a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// It is empty where a value is needed.
+    Empty,
+    /// It is longer than this many bytes.
+    TooLong(usize),
+    /// It is shorter than this many bytes.
+    TooShort(usize),
+    /// A list has more than this many entries.
+    TooMany(usize),
+    /// It holds a character that its syntax forbids: NUL, a control character, white space or
+    /// non-ASCII where the RFC's grammar has none.
+    Character,
+    /// A URI that is not absolute, or cannot be parsed.
+    NotAbsolute,
+    /// A redirect URI with a fragment (RFC 6749 3.1.2).
+    Fragment,
+    /// A URI with user information, or with a scheme that runs or reads something on the
+    /// client's machine.
+    Hostile,
+    /// It is none of the values that the parameter can have.
+    Unsupported,
+    /// It, or its combination with another parameter, is not allowed by the client's registration
+    /// or by the settings.
+    NotAllowed,
+    /// It exists already.
+    Duplicate,
+    /// Nothing of that name exists, or it is disabled.
+    Unknown,
+    /// A number or a lifetime outside what the field can hold.
+    OutOfRange,
+    /// It is missing, though another parameter requires it.
+    Missing,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong(limit) => write!(f, "is longer than {limit} bytes"),
+            Self::TooShort(limit) => write!(f, "is shorter than {limit} bytes"),
+            Self::TooMany(limit) => write!(f, "has more than {limit} entries"),
+            Self::Character => f.write_str("holds a character that is not allowed"),
+            Self::NotAbsolute => f.write_str("is not an absolute URI"),
+            Self::Fragment => f.write_str("has a fragment"),
+            Self::Hostile => f.write_str("is a URI that no client may be sent to"),
+            Self::Unsupported => f.write_str("is not a supported value"),
+            Self::NotAllowed => f.write_str("is not allowed here"),
+            Self::Duplicate => f.write_str("exists already"),
+            Self::Unknown => f.write_str("is unknown or disabled"),
+            Self::OutOfRange => f.write_str("is out of range"),
+            Self::Missing => f.write_str("is missing"),
+        }
+    }
+}
+
+/// How the database's schema differs from the one this crate needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SchemaProblem {
+    /// There is no schema `oauth_storage`.
+    Missing,
+    /// Migrations are still to be applied.
+    Older {
+        /// The first version that is not applied.
+        pending: i64,
+    },
+    /// The database is ahead of this crate: a newer version has migrated it.
+    Newer {
+        /// A version that this crate does not know.
+        applied: i64,
+    },
+    /// An applied migration is not the one this crate ships, or was left half done.
+    Damaged {
+        /// The version concerned.
+        version: i64,
+    },
+}
+
+impl fmt::Display for SchemaProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str(
+                "the schema oauth_storage, or a table of it, does not exist; run \
+                 `storage.migrate()` or `sqlx migrate run`",
+            ),
+            Self::Older { pending } => write!(
+                f,
+                "older than this crate, migration {pending} is pending; run `storage.migrate()` \
+                 or `sqlx migrate run`"
+            ),
+            Self::Newer { applied } => write!(
+                f,
+                "newer than this crate, migration {applied} is unknown here; update the \
+                 oauth-storage dependency, and migrate from the newest version only"
+            ),
+            Self::Damaged { version } => write!(
+                f,
+                "migration {version} was changed after it was applied, or was left half done; \
+                 restore the shipped file, or repair the row in oauth_storage._sqlx_migrations"
+            ),
+        }
+    }
+}

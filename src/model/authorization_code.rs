@@ -1,0 +1,329 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use crate::error::{Error, Problem, Result};
+use crate::model::redirect_uri::check_redirect_uri;
+use crate::model::user::check_subject;
+use crate::model::{GrantContext, ResponseType, Scope, check_client_id};
+use crate::request::Request;
+use crate::secret::Secret;
+
+/// How a code challenge was made from its verifier (RFC 7636 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodeChallengeMethod {
+    /// The SHA-256 of the verifier, in base64url.
+    S256,
+    /// The verifier itself. Refused unless the settings allow it.
+    Plain,
+}
+
+names!(CodeChallengeMethod, "code_challenge_method", {
+    S256 => "S256",
+    Plain => "plain",
+});
+
+/// A PKCE code challenge (RFC 7636).
+///
+/// ```
+/// use oauth_storage::{CodeChallenge, Secret};
+///
+/// // RFC 7636 appendix B.
+/// let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+/// let challenge = CodeChallenge::s256(&verifier);
+/// assert_eq!(challenge.challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+/// assert!(challenge.matches(&verifier));
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeChallenge {
+    /// `code_challenge`.
+    #[serde(rename = "code_challenge")]
+    pub challenge: String,
+    /// `code_challenge_method`.
+    #[serde(rename = "code_challenge_method")]
+    pub method: CodeChallengeMethod,
+}
+
+impl CodeChallenge {
+    /// The `S256` challenge of a verifier: what a client sends.
+    #[must_use]
+    pub fn s256(verifier: &Secret) -> Self {
+        let digest = Sha256::digest(verifier.expose().as_bytes());
+        Self { challenge: URL_SAFE_NO_PAD.encode(digest), method: CodeChallengeMethod::S256 }
+    }
+
+    /// From the parameters of an authorization request, where `code_challenge_method` defaults to
+    /// `plain` (RFC 7636 4.3).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an unknown method, or a method without a challenge.
+    pub fn from_parameters(challenge: Option<&str>, method: Option<&str>) -> Result<Option<Self>> {
+        match (challenge, method) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::invalid("code_challenge", Problem::Missing)),
+            (Some(challenge), method) => Ok(Some(Self {
+                challenge: challenge.to_owned(),
+                method: method.map_or(Ok(CodeChallengeMethod::Plain), str::parse)?,
+            })),
+        }
+    }
+
+    /// Whether the verifier is the one that the challenge was made from, in constant time. A
+    /// verifier that breaks the syntax of RFC 7636 4.1 never is.
+    #[must_use]
+    pub fn matches(&self, verifier: &Secret) -> bool {
+        if check_pkce("code_verifier", verifier.expose()).is_err() {
+            return false;
+        }
+        let expected = match self.method {
+            CodeChallengeMethod::S256 => Self::s256(verifier).challenge,
+            CodeChallengeMethod::Plain => verifier.expose().to_owned(),
+        };
+        self.challenge.as_bytes().ct_eq(expected.as_bytes()).into()
+    }
+
+    fn check(&self, request: &Request) -> Result<()> {
+        if self.method == CodeChallengeMethod::Plain && !request.settings.allow_plain_code_challenge
+        {
+            return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
+        }
+        check_pkce("code_challenge", &self.challenge)?;
+        // An S256 challenge is the base64url form of 32 bytes, and nothing else matches.
+        if self.method == CodeChallengeMethod::S256 && self.challenge.len() != 43 {
+            return Err(Error::invalid("code_challenge", Problem::TooLong(43)));
+        }
+        Ok(())
+    }
+}
+
+/// A `plain` challenge is the verifier itself, hence no part of it is printed.
+impl std::fmt::Debug for CodeChallenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodeChallenge").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// 43 to 128 unreserved characters (RFC 7636 4.1 and 4.2).
+fn check_pkce(field: &'static str, value: &str) -> Result<()> {
+    if value.is_empty() {
+        return Err(Error::invalid(field, Problem::Empty));
+    }
+    if value.len() < 43 {
+        return Err(Error::invalid(field, Problem::TooShort(43)));
+    }
+    if value.len() > 128 {
+        return Err(Error::invalid(field, Problem::TooLong(128)));
+    }
+    if !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')) {
+        return Err(Error::invalid(field, Problem::Character));
+    }
+    Ok(())
+}
+
+/// The record of an authorization code that was not yet used. The code itself is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuthorizationCode {
+    /// The grant that the tokens of this code will belong to.
+    pub grant_id: Uuid,
+    /// The client it was issued to.
+    pub client_id: String,
+    /// The resource owner who said yes.
+    pub subject: Option<String>,
+    /// What they said yes to.
+    pub scope: Scope,
+    /// The response type that it was issued for.
+    pub response_type: ResponseType,
+    /// The redirect URI it was sent to.
+    pub redirect_uri: String,
+    /// The PKCE challenge, where the client gave one.
+    #[serde(flatten)]
+    pub code_challenge: Option<CodeChallenge>,
+    /// When it was stored.
+    pub issued_at: DateTime<Utc>,
+    /// When its lifetime ends. Decide by [`AuthorizationCode::expired`].
+    pub expires_at: DateTime<Utc>,
+    /// Whether its lifetime was over, by PostgreSQL's clock at the time of the look.
+    pub expired: bool,
+    /// What the resource owner's authorization settled.
+    #[serde(flatten)]
+    pub context: GrantContext,
+}
+
+impl AuthorizationCode {
+    /// Whether the token request's redirect URI is the very one the code was sent to
+    /// (RFC 6749 4.1.3).
+    #[must_use]
+    pub fn matches_redirect_uri(&self, redirect_uri: &str) -> bool {
+        self.redirect_uri == redirect_uri
+    }
+
+    /// Whether the token request's PKCE verifier fits (RFC 7636 4.6). Without a challenge there
+    /// must be no verifier, or an attacker could strip the challenge (RFC 9700 4.8.2).
+    #[must_use]
+    pub fn matches_code_verifier(&self, verifier: Option<&Secret>) -> bool {
+        match (&self.code_challenge, verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => challenge.matches(verifier),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+/// The code to store with
+/// [`create_authorization_code`](crate::AuthorizationCodeStorage::create_authorization_code).
+///
+/// ```
+/// use oauth_storage::{CodeChallenge, NewAuthorizationCode, Secret};
+///
+/// let verifier = Secret::generate()?;
+/// let new = NewAuthorizationCode {
+///     code_challenge: Some(CodeChallenge::s256(&verifier)),
+///     nonce: Some("n-0S6_WzA2Mj".into()),
+///     ..NewAuthorizationCode::new(
+///         "s6BhdRkqt3",
+///         "openid".parse()?,
+///         "https://client.example/cb",
+///         Secret::generate()?,
+///     )
+/// };
+/// assert_eq!(new.response_type.to_string(), "code");
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct NewAuthorizationCode {
+    /// The client it is issued to.
+    pub client_id: String,
+    /// What the resource owner said yes to.
+    pub scope: Scope,
+    /// The response type of the authorization request; `code`, or a hybrid.
+    pub response_type: ResponseType,
+    /// The redirect URI it is sent to.
+    pub redirect_uri: String,
+    /// The code.
+    pub code: Secret,
+    /// The PKCE challenge.
+    pub code_challenge: Option<CodeChallenge>,
+    /// The `nonce` of the authentication request.
+    pub nonce: Option<String>,
+    /// What else travels to the tokens. What it lacks of the authentication is taken from the
+    /// request's user, its nonce from the field above.
+    pub context: GrantContext,
+}
+
+impl NewAuthorizationCode {
+    /// A code of response type `code`, without PKCE and nonce.
+    pub fn new(
+        client_id: impl Into<String>,
+        scope: Scope,
+        redirect_uri: impl Into<String>,
+        code: Secret,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            scope,
+            response_type: ResponseType::CODE,
+            redirect_uri: redirect_uri.into(),
+            code,
+            code_challenge: None,
+            nonce: None,
+            context: GrantContext::default(),
+        }
+    }
+
+    /// The context to store: with the nonce, and with the user's authentication.
+    #[must_use]
+    pub fn full_context(&self, request: &Request) -> GrantContext {
+        let mut context = self.context.clone().or_from(request.user.as_ref());
+        if self.nonce.is_some() {
+            context.nonce.clone_from(&self.nonce);
+        }
+        context
+    }
+
+    /// Checks everything that came from outside, for any implementation of
+    /// [`AuthorizationCodeStorage`](crate::AuthorizationCodeStorage).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self, request: &Request) -> Result<()> {
+        request.settings.check()?;
+        check_client_id(&self.client_id)?;
+        self.code.check("code")?;
+        check_redirect_uri(&self.redirect_uri)?;
+        if !self.response_type.has_code() {
+            return Err(Error::invalid("response_type", Problem::NotAllowed));
+        }
+        if let Some(challenge) = &self.code_challenge {
+            challenge.check(request)?;
+        }
+        if let Some(subject) = request.subject() {
+            check_subject(subject)?;
+        }
+        self.full_context(request).check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Settings;
+
+    fn verifier() -> Secret {
+        Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
+    }
+
+    #[test]
+    fn a_verifier_matches_its_challenge_only() {
+        let s256 = CodeChallenge::s256(&verifier());
+        let plain = CodeChallenge {
+            challenge: verifier().expose().to_owned(),
+            method: CodeChallengeMethod::Plain,
+        };
+        assert!(s256.matches(&verifier()) && plain.matches(&verifier()));
+        for wrong in ["", "short", &"a".repeat(43), &"a".repeat(129)] {
+            assert!(!s256.matches(&Secret::new(wrong)), "{wrong}");
+            assert!(!plain.matches(&Secret::new(wrong)), "{wrong}");
+        }
+        // The challenge itself is not a verifier of an S256 challenge.
+        assert!(!s256.matches(&Secret::new(s256.challenge.clone())));
+    }
+
+    #[test]
+    fn parameters_default_to_plain_and_need_a_challenge() {
+        let from = CodeChallenge::from_parameters;
+        assert_eq!(from(None, None).unwrap(), None);
+        assert_eq!(from(Some("x"), None).unwrap().unwrap().method, CodeChallengeMethod::Plain);
+        assert!(from(None, Some("S256")).is_err());
+        assert!(from(Some("x"), Some("s256")).is_err());
+    }
+
+    #[test]
+    fn s5_plain_is_refused_by_default() {
+        let mut new = NewAuthorizationCode::new(
+            "c",
+            Scope::default(),
+            "https://client.example/cb",
+            Secret::new("code"),
+        );
+        new.code_challenge =
+            CodeChallenge::from_parameters(Some(verifier().expose()), None).unwrap();
+        let mut request = Request::default();
+        assert!(matches!(
+            new.check(&request),
+            Err(Error::Invalid { field: "code_challenge_method", problem: Problem::NotAllowed })
+        ));
+        request.settings = Settings { allow_plain_code_challenge: true, ..Settings::default() };
+        assert!(new.check(&request).is_ok());
+    }
+
+    #[test]
+    fn s17_debug_of_a_plain_challenge_shows_nothing() {
+        let challenge = CodeChallenge::from_parameters(Some("my-verifier"), None).unwrap().unwrap();
+        assert!(!format!("{challenge:?}").contains("my-verifier"));
+    }
+}

@@ -1,0 +1,459 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::client_secret::check_chosen_secret;
+use crate::error::{Error, Problem, Result};
+use crate::model::grant::check_json;
+use crate::model::redirect_uri::check_redirect_uri;
+use crate::model::{GrantType, ResponseType, Scope, check_client_id, check_text};
+use crate::request::MAX_LIFETIME;
+use crate::secret::Secret;
+
+/// The most redirect URIs of a client.
+const MAX_REDIRECT_URIS: usize = 100;
+
+/// The largest set of descriptive metadata, as JSON, in bytes.
+const MAX_DETAILS_BYTES: usize = 64 * 1024;
+
+/// How a client authenticates at the token endpoint (RFC 7591 2, RFC 8705 2).
+///
+/// `client_secret_jwt` is missing on purpose: it needs the secret in plaintext, and the storage
+/// has only its hash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenEndpointAuthMethod {
+    /// A public client.
+    None,
+    /// HTTP Basic (RFC 6749 2.3.1).
+    #[default]
+    ClientSecretBasic,
+    /// Form parameters (RFC 6749 2.3.1).
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523).
+    PrivateKeyJwt,
+    /// A certificate of a PKI (RFC 8705 2.1).
+    TlsClientAuth,
+    /// A self-signed certificate (RFC 8705 2.2).
+    SelfSignedTlsClientAuth,
+}
+
+names!(TokenEndpointAuthMethod, "token_endpoint_auth_method", {
+    None => "none",
+    ClientSecretBasic => "client_secret_basic",
+    ClientSecretPost => "client_secret_post",
+    PrivateKeyJwt => "private_key_jwt",
+    TlsClientAuth => "tls_client_auth",
+    SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
+});
+
+impl TokenEndpointAuthMethod {
+    /// Whether the client proves itself with a client secret.
+    #[must_use]
+    pub const fn uses_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+}
+
+/// Client metadata in the terms of RFC 7591 2. Its JSON is that of a registration request.
+///
+/// ```
+/// use oauth_storage::ClientMetadata;
+///
+/// let metadata: ClientMetadata = serde_json::from_str(
+///     r#"{ "redirect_uris": ["https://client.example/cb"], "client_name": "Example",
+///          "client_name#de": "Beispiel" }"#,
+/// )?;
+/// metadata.check()?;
+/// assert_eq!(metadata.details.client_name.as_deref(), Some("Example"));
+/// assert_eq!(metadata.details.other["client_name#de"], "Beispiel");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientMetadata {
+    /// Where a user agent may be sent; compared exactly, byte by byte.
+    pub redirect_uris: Vec<String>,
+    /// How the client authenticates.
+    pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The grant types that it may use.
+    pub grant_types: Vec<GrantType>,
+    /// The response types that it may use.
+    pub response_types: Vec<ResponseType>,
+    /// The widest scope that it may ask for.
+    pub scope: Scope,
+    /// What the storage keeps and gives back without acting on it.
+    #[serde(flatten)]
+    pub details: ClientDetails,
+}
+
+/// The defaults of RFC 7591 2.
+impl Default for ClientMetadata {
+    fn default() -> Self {
+        Self {
+            redirect_uris: Vec::new(),
+            token_endpoint_auth_method: TokenEndpointAuthMethod::default(),
+            grant_types: vec![GrantType::AuthorizationCode],
+            response_types: vec![ResponseType::CODE],
+            scope: Scope::default(),
+            details: ClientDetails::default(),
+        }
+    }
+}
+
+/// The descriptive part of the client metadata (RFC 7591 2), stored as one JSON object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names are the RFC's own")]
+pub struct ClientDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software_version: Option<String>,
+    /// Everything else: localized names, OpenID Connect's own metadata, extensions.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl ClientMetadata {
+    /// A client of the authorization code flow that also refreshes.
+    pub fn authorization_code<U: Into<String>>(redirect_uris: impl IntoIterator<Item = U>) -> Self {
+        Self {
+            redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            ..Self::default()
+        }
+    }
+
+    /// A client that acts for itself (RFC 6749 4.4).
+    #[must_use]
+    pub fn client_credentials() -> Self {
+        Self {
+            grant_types: vec![GrantType::ClientCredentials],
+            response_types: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// The same for a public client, which has no secret (RFC 6749 2.1).
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.token_endpoint_auth_method = TokenEndpointAuthMethod::None;
+        self
+    }
+
+    /// The same with that scope.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// The same with that name.
+    #[must_use]
+    pub fn with_name(mut self, client_name: impl Into<String>) -> Self {
+        self.details.client_name = Some(client_name.into());
+        self
+    }
+
+    /// Checks every value, and that grant types and response types go together (RFC 7591 2.1).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        if self.redirect_uris.len() > MAX_REDIRECT_URIS {
+            return Err(Error::invalid("redirect_uris", Problem::TooMany(MAX_REDIRECT_URIS)));
+        }
+        self.redirect_uris.iter().try_for_each(|uri| check_redirect_uri(uri))?;
+        self.check_grant_types()?;
+
+        let details = &self.details;
+        for (field, value) in [
+            ("client_name", &details.client_name),
+            ("client_uri", &details.client_uri),
+            ("logo_uri", &details.logo_uri),
+            ("tos_uri", &details.tos_uri),
+            ("policy_uri", &details.policy_uri),
+            ("jwks_uri", &details.jwks_uri),
+            ("software_id", &details.software_id),
+            ("software_version", &details.software_version),
+        ] {
+            if let Some(value) = value {
+                check_text(field, value, 2048)?;
+            }
+        }
+        // A page links or embeds these, so they must not run anything (RFC 7591 5).
+        for (field, value) in [
+            ("client_uri", &details.client_uri),
+            ("logo_uri", &details.logo_uri),
+            ("tos_uri", &details.tos_uri),
+            ("policy_uri", &details.policy_uri),
+            ("jwks_uri", &details.jwks_uri),
+        ] {
+            if let Some(value) = value
+                && !(value.starts_with("https://") || value.starts_with("http://"))
+            {
+                return Err(Error::invalid(field, Problem::Hostile));
+            }
+        }
+        details.contacts.iter().try_for_each(|contact| check_text("contacts", contact, 2048))?;
+        if details.jwks.is_some() && details.jwks_uri.is_some() {
+            return Err(Error::invalid("jwks", Problem::NotAllowed));
+        }
+        match serde_json::to_value(details) {
+            Ok(Value::Object(object)) => check_json("metadata", &object, MAX_DETAILS_BYTES),
+            _ => Err(Error::invalid("metadata", Problem::Unsupported)),
+        }
+    }
+
+    fn check_grant_types(&self) -> Result<()> {
+        let has = |grant_type| self.grant_types.contains(&grant_type);
+        if self.grant_types.len() > 16 {
+            return Err(Error::invalid("grant_types", Problem::TooMany(16)));
+        }
+        if self.response_types.len() > 16 {
+            return Err(Error::invalid("response_types", Problem::TooMany(16)));
+        }
+        if self.grant_types.is_empty() {
+            return Err(Error::invalid("grant_types", Problem::Empty));
+        }
+        for response_type in &self.response_types {
+            let allowed = (!response_type.has_code() || has(GrantType::AuthorizationCode))
+                && (!(response_type.has_token() || response_type.has_id_token())
+                    || has(GrantType::Implicit));
+            if !allowed {
+                return Err(Error::invalid("response_types", Problem::NotAllowed));
+            }
+        }
+        if (has(GrantType::AuthorizationCode) || has(GrantType::Implicit))
+            && self.redirect_uris.is_empty()
+        {
+            return Err(Error::invalid("redirect_uris", Problem::Missing));
+        }
+        // RFC 6749 4.4: only confidential clients act for themselves.
+        if has(GrantType::ClientCredentials)
+            && self.token_endpoint_auth_method == TokenEndpointAuthMethod::None
+        {
+            return Err(Error::invalid("grant_types", Problem::NotAllowed));
+        }
+        Ok(())
+    }
+}
+
+/// A registered client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Client {
+    /// The client identifier.
+    pub client_id: String,
+    /// What it registered.
+    #[serde(flatten)]
+    pub metadata: ClientMetadata,
+    /// When it was registered.
+    pub client_id_issued_at: DateTime<Utc>,
+    /// When its secret ends; none for a secret without end, and for a client without a secret.
+    pub client_secret_expires_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Since when it is disabled.
+    pub disabled_at: Option<DateTime<Utc>>,
+}
+
+impl Client {
+    /// Whether the redirect URI is one of its own: exactly, byte by byte (RFC 9700 4.1.3).
+    #[must_use]
+    pub fn allows_redirect_uri(&self, redirect_uri: &str) -> bool {
+        self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
+    }
+
+    /// Whether it may use the grant type.
+    #[must_use]
+    pub fn allows_grant_type(&self, grant_type: GrantType) -> bool {
+        self.metadata.grant_types.contains(&grant_type)
+    }
+
+    /// Whether it may use the response type.
+    #[must_use]
+    pub fn allows_response_type(&self, response_type: ResponseType) -> bool {
+        self.metadata.response_types.contains(&response_type)
+    }
+
+    /// Whether each token of the scope is one of its own.
+    #[must_use]
+    pub fn allows_scope(&self, scope: &Scope) -> bool {
+        scope.is_subset_of(&self.metadata.scope)
+    }
+
+    /// Whether it is a public client (RFC 6749 2.1), which must use PKCE.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.metadata.token_endpoint_auth_method == TokenEndpointAuthMethod::None
+    }
+}
+
+/// The client to register with [`register_client`](crate::ClientRegistry::register_client).
+///
+/// ```
+/// use oauth_storage::{ClientMetadata, NewClient};
+/// let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
+/// assert!(new.check().is_ok());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct NewClient {
+    /// The client identifier; one is made where none is given.
+    pub client_id: Option<String>,
+    /// The metadata.
+    pub metadata: ClientMetadata,
+    /// How its secret comes about, if its authentication method has one.
+    pub client_secret: ClientSecret,
+    /// How long its secret is good; none for ever.
+    pub client_secret_expires_in: Option<Duration>,
+}
+
+impl NewClient {
+    /// A client whose identifier and secret are generated.
+    #[must_use]
+    pub fn new(metadata: ClientMetadata) -> Self {
+        Self { metadata, ..Self::default() }
+    }
+
+    /// The same with that identifier.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Checks everything that came from outside.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        if let Some(client_id) = &self.client_id {
+            check_client_id(client_id)?;
+        }
+        check_secret_lifetime(self.client_secret_expires_in)?;
+        if let ClientSecret::Chosen(secret) = &self.client_secret {
+            check_chosen_secret(secret)?;
+            if !self.metadata.token_endpoint_auth_method.uses_secret() {
+                return Err(Error::invalid("client_secret", Problem::NotAllowed));
+            }
+        }
+        self.metadata.check()
+    }
+}
+
+pub(crate) fn check_secret_lifetime(lifetime: Option<Duration>) -> Result<()> {
+    match lifetime {
+        Some(lifetime) if lifetime.is_zero() || lifetime > MAX_LIFETIME => {
+            Err(Error::invalid("client_secret_expires_in", Problem::OutOfRange))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How a client secret comes about.
+#[derive(Debug, Clone, Default)]
+pub enum ClientSecret {
+    /// Generated by the storage: 256 bits, shown once, kept as its SHA-256. The one to prefer.
+    #[default]
+    Generated,
+    /// Chosen by a person: kept as an Argon2id hash, so that every use costs what a password
+    /// check costs. Needs the feature `password`.
+    Chosen(Secret),
+}
+
+/// A client together with its new secret, which is shown this once.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RegisteredClient {
+    /// The client.
+    pub client: Client,
+    /// The secret, where the storage generated one.
+    pub client_secret: Option<Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(metadata: &ClientMetadata) -> (&'static str, Problem) {
+        match metadata.check() {
+            Err(Error::Invalid { field, problem }) => (field, problem),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn grant_and_response_types_go_together() {
+        let code = || ClientMetadata::authorization_code(["https://client.example/cb"]);
+        assert!(code().check().is_ok());
+        assert!(ClientMetadata::client_credentials().check().is_ok());
+
+        let mut hybrid = code();
+        hybrid.response_types.push("code id_token".parse().unwrap());
+        assert_eq!(refused(&hybrid), ("response_types", Problem::NotAllowed));
+        hybrid.grant_types.push(GrantType::Implicit);
+        assert!(hybrid.check().is_ok());
+
+        let mut nowhere = code();
+        nowhere.redirect_uris.clear();
+        assert_eq!(refused(&nowhere), ("redirect_uris", Problem::Missing));
+        let public = ClientMetadata::client_credentials().public();
+        assert_eq!(refused(&public), ("grant_types", Problem::NotAllowed));
+    }
+
+    #[test]
+    fn details_must_not_run_anything_nor_break_jsonb() {
+        let base = ClientMetadata::client_credentials;
+        let mut metadata = base();
+        metadata.details.logo_uri = Some("javascript:alert(1)".into());
+        assert_eq!(refused(&metadata), ("logo_uri", Problem::Hostile));
+        let mut metadata = base();
+        metadata.details.other.insert("x".into(), Value::String("a\0b".into()));
+        assert_eq!(refused(&metadata), ("metadata", Problem::Character));
+        let mut metadata = base();
+        metadata.details.other.insert("x".into(), Value::String("x".repeat(MAX_DETAILS_BYTES)));
+        assert_eq!(refused(&metadata), ("metadata", Problem::TooLong(MAX_DETAILS_BYTES)));
+    }
+
+    #[test]
+    fn json_is_that_of_rfc_7591() {
+        let metadata = ClientMetadata::authorization_code(["https://client.example/cb"])
+            .with_name("Example")
+            .with_scope("openid".parse().unwrap());
+        assert_eq!(
+            serde_json::to_value(&metadata).unwrap(),
+            serde_json::json!({
+                "redirect_uris": ["https://client.example/cb"],
+                "token_endpoint_auth_method": "client_secret_basic",
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+                "scope": "openid",
+                "client_name": "Example",
+            })
+        );
+        let unknown = serde_json::json!({ "grant_types": ["card_trick"] });
+        assert!(serde_json::from_value::<ClientMetadata>(unknown).is_err());
+        let jwt = serde_json::json!({ "token_endpoint_auth_method": "client_secret_jwt" });
+        assert!(serde_json::from_value::<ClientMetadata>(jwt).is_err());
+    }
+}

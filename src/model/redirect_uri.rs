@@ -1,0 +1,97 @@
+//! The one check of a redirect URI, at registration. Afterwards it is compared, never parsed.
+
+use url::Url;
+
+use crate::error::{Error, Problem, Result};
+
+/// The longest redirect URI, in bytes.
+pub(crate) const MAX_REDIRECT_URI_BYTES: usize = 2048;
+
+/// Schemes that make a user agent run or read something rather than go somewhere.
+const HOSTILE_SCHEMES: [&str; 7] =
+    ["javascript", "data", "vbscript", "file", "blob", "about", "view-source"];
+
+/// Checks a redirect URI (RFC 6749 3.1.2: absolute, no fragment), and refuses what is only ever an
+/// attack: user information, a scheme that runs code, characters that a parser would mend.
+pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
+    let invalid = |problem| Err(Error::invalid("redirect_uri", problem));
+    if uri.is_empty() {
+        return invalid(Problem::Empty);
+    }
+    if uri.len() > MAX_REDIRECT_URI_BYTES {
+        return invalid(Problem::TooLong(MAX_REDIRECT_URI_BYTES));
+    }
+    // RFC 3986 has no white space, controls, non-ASCII, quotes or backslashes. A URL parser
+    // strips or rewrites some of them, so two readers could see two different URIs.
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic())
+        || uri.contains(['\\', '"', '<', '>', '^', '`', '{', '|', '}'])
+    {
+        return invalid(Problem::Character);
+    }
+    if uri.contains('#') {
+        return invalid(Problem::Fragment);
+    }
+    let Ok(url) = Url::parse(uri) else { return invalid(Problem::NotAbsolute) };
+    // `https:host` parses as `https://host/` in a browser, but is not what RFC 3986 reads.
+    let is_web = matches!(url.scheme(), "http" | "https");
+    if is_web && (!uri.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))) {
+        return invalid(Problem::NotAbsolute);
+    }
+    if HOSTILE_SCHEMES.contains(&url.scheme()) {
+        return invalid(Problem::Hostile);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return invalid(Problem::Hostile);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_native_and_web_clients_use_is_taken() {
+        for uri in [
+            "https://app.example/callback",
+            "https://app.example:8443/cb?tenant=1",
+            "http://127.0.0.1:49152/cb",
+            "http://[::1]/cb",
+            "com.example.app:/oauth2redirect",
+            "https://xn--bcher-kva.example/%C3%A4",
+        ] {
+            assert!(check_redirect_uri(uri).is_ok(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_hostile_or_ambiguous_is_refused() {
+        let long = format!("https://app.example/{}", "a".repeat(MAX_REDIRECT_URI_BYTES));
+        for (uri, expected) in [
+            ("", Problem::Empty),
+            (long.as_str(), Problem::TooLong(MAX_REDIRECT_URI_BYTES)),
+            ("https://app.example/cb#frag", Problem::Fragment),
+            ("https://app.example/cb#", Problem::Fragment),
+            ("/callback", Problem::NotAbsolute),
+            ("app.example/callback", Problem::NotAbsolute),
+            ("https:app.example", Problem::NotAbsolute),
+            ("https://", Problem::NotAbsolute),
+            ("javascript:alert(1)", Problem::Hostile),
+            ("JavaScript:alert(1)", Problem::Hostile),
+            ("data:text/html,hi", Problem::Hostile),
+            ("https://app.example@evil.example/", Problem::Hostile),
+            ("https://app.example/\0", Problem::Character),
+            ("https://app.example/\r\nLocation:x", Problem::Character),
+            ("https://app.example\\@evil.example", Problem::Character),
+            ("https://app.example/ cb", Problem::Character),
+            ("https://bücher.example/", Problem::Character),
+        ] {
+            match check_redirect_uri(uri) {
+                Err(Error::Invalid { field: "redirect_uri", problem }) => {
+                    assert_eq!(problem, expected, "{uri:?}");
+                }
+                other => panic!("{uri:?}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Problem, Result};
+
+/// The longest scope, in bytes.
+pub(crate) const MAX_SCOPE_BYTES: usize = 4096;
+
+/// A set of scope tokens (RFC 6749 3.3), in the order in which they were asked for.
+///
+/// Parsing drops repeated tokens and surplus spaces, and refuses what the grammar refuses. The
+/// empty scope is a scope: the client asked for nothing in particular.
+///
+/// ```
+/// use oauth_storage::Scope;
+///
+/// let scope: Scope = "openid  profile openid".parse()?;
+/// assert_eq!(scope.as_str(), "openid profile");
+/// assert!("openid".parse::<Scope>()?.is_subset_of(&scope));
+/// assert!("a\"b".parse::<Scope>().is_err());
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Scope(String);
+
+impl Scope {
+    /// The tokens, parted by single spaces.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no token in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each scope token.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|token| !token.is_empty())
+    }
+
+    /// Whether it has this token.
+    #[must_use]
+    pub fn contains(&self, token: &str) -> bool {
+        self.iter().any(|own| own == token)
+    }
+
+    /// Whether each token of it is in the other scope, too.
+    #[must_use]
+    pub fn is_subset_of(&self, other: &Self) -> bool {
+        self.iter().all(|token| other.contains(token))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.len() > MAX_SCOPE_BYTES {
+            return Err(Error::invalid("scope", Problem::TooLong(MAX_SCOPE_BYTES)));
+        }
+        // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), parted by spaces (RFC 6749 A.4).
+        if !text.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+            return Err(Error::invalid("scope", Problem::Character));
+        }
+        let mut tokens: Vec<&str> = Vec::new();
+        for token in text.split(' ').filter(|token| !token.is_empty()) {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        Ok(Self(tokens.join(" ")))
+    }
+}
+
+string_serde!(Scope);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_quotes_and_backslashes_are_refused() {
+        for text in ["a\nb", "a\tb", "a\0b", "a\"b", "a\\b", "é", "\u{7f}"] {
+            let error = text.parse::<Scope>().unwrap_err();
+            assert!(
+                matches!(error, Error::Invalid { field: "scope", problem: Problem::Character }),
+                "{text:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_its_prefix() {
+        let scope: Scope = "read:all".parse().unwrap();
+        assert!(!scope.contains("read"));
+        assert!(!"read".parse::<Scope>().unwrap().is_subset_of(&scope));
+        assert!(Scope::default().is_subset_of(&scope));
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        assert!("x".repeat(MAX_SCOPE_BYTES).parse::<Scope>().is_ok());
+        assert!("x".repeat(MAX_SCOPE_BYTES + 1).parse::<Scope>().is_err());
+    }
+
+    #[test]
+    fn serde_goes_through_the_same_check() {
+        assert_eq!(serde_json::from_str::<Scope>("\"b a b\"").unwrap().as_str(), "b a");
+        assert!(serde_json::from_str::<Scope>("\"a\\u0000\"").is_err());
+        assert_eq!(serde_json::to_string(&"a b".parse::<Scope>().unwrap()).unwrap(), "\"a b\"");
+    }
+}

@@ -1,0 +1,201 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Problem, Result};
+use crate::model::user::check_subject;
+use crate::model::{AuthorizationCode, GrantContext, Scope, check_client_id};
+use crate::request::Request;
+use crate::secret::Secret;
+
+/// Which of the two credentials a token is (the values of `token_type_hint`, RFC 7009 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// An access token.
+    AccessToken,
+    /// A refresh token.
+    RefreshToken,
+}
+
+names!(TokenKind, "token_type_hint", {
+    AccessToken => "access_token",
+    RefreshToken => "refresh_token",
+});
+
+/// What a token is good for, by PostgreSQL's clock at the time of the look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TokenState {
+    /// It may be used.
+    Active,
+    /// A refresh token that was exchanged for a new pair.
+    Rotated,
+    /// Its lifetime is over.
+    Expired,
+    /// It, its pair, or its grant was revoked.
+    Revoked,
+}
+
+/// The record of one credential. The credential itself is not in it: the storage keeps a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Token {
+    /// Access or refresh token.
+    pub kind: TokenKind,
+    /// The act of authorization that it comes from.
+    pub grant_id: Uuid,
+    /// Whose it is.
+    pub client_id: String,
+    /// The resource owner; none for client credentials.
+    pub subject: Option<String>,
+    /// What it allows.
+    pub scope: Scope,
+    /// When it was stored.
+    pub issued_at: DateTime<Utc>,
+    /// When its lifetime ends. Decide by [`Token::state`], which PostgreSQL's clock decided.
+    pub expires_at: DateTime<Utc>,
+    /// What it is good for.
+    pub state: TokenState,
+    /// What the resource owner's authorization settled.
+    #[serde(flatten)]
+    pub context: GrantContext,
+}
+
+impl Token {
+    /// Whether it may be used.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state == TokenState::Active
+    }
+
+    /// The lifetime that it was issued with: `expires_in` of the token response, in whole seconds
+    /// (RFC 6749 5.1).
+    #[must_use]
+    pub fn expires_in(&self) -> u64 {
+        (self.expires_at - self.issued_at).num_seconds().try_into().unwrap_or(0)
+    }
+}
+
+/// A token of a request that looks for it: which secret, and of which kind it has to be.
+///
+/// A `token_type_hint` is only a hint (RFC 7009 2.1), so an endpoint that has one still asks for
+/// [`TokenRef::Any`].
+#[derive(Debug, Clone, Copy)]
+pub enum TokenRef<'a> {
+    /// An access token, nothing else.
+    Access(&'a Secret),
+    /// A refresh token, nothing else.
+    Refresh(&'a Secret),
+    /// Either.
+    Any(&'a Secret),
+}
+
+impl<'a> TokenRef<'a> {
+    /// The secret.
+    #[must_use]
+    pub const fn secret(self) -> &'a Secret {
+        match self {
+            Self::Access(secret) | Self::Refresh(secret) | Self::Any(secret) => secret,
+        }
+    }
+
+    /// The kind, where it is settled.
+    #[must_use]
+    pub const fn kind(self) -> Option<TokenKind> {
+        match self {
+            Self::Access(_) => Some(TokenKind::AccessToken),
+            Self::Refresh(_) => Some(TokenKind::RefreshToken),
+            Self::Any(_) => None,
+        }
+    }
+}
+
+/// The credentials to store with [`create_token`](crate::TokenStorage::create_token).
+///
+/// ```
+/// use oauth_storage::{NewToken, Secret};
+///
+/// let new = NewToken::new("s6BhdRkqt3", "api:read".parse()?, Secret::generate()?)
+///     .with_refresh_token(Secret::generate()?);
+/// assert!(new.refresh_token.is_some());
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// The client they are issued to.
+    pub client_id: String,
+    /// What they allow.
+    pub scope: Scope,
+    /// The access token.
+    pub access_token: Secret,
+    /// The refresh token; none for client credentials and the implicit flow.
+    pub refresh_token: Option<Secret>,
+    /// The grant they belong to: that of an authorization code, or a new one.
+    pub grant_id: Uuid,
+    /// What the resource owner's authorization settled. What it lacks of the authentication is
+    /// taken from the request's user.
+    pub context: GrantContext,
+}
+
+impl NewToken {
+    /// An access token of a new grant.
+    pub fn new(client_id: impl Into<String>, scope: Scope, access_token: Secret) -> Self {
+        Self {
+            client_id: client_id.into(),
+            scope,
+            access_token,
+            refresh_token: None,
+            grant_id: Uuid::now_v7(),
+            context: GrantContext::default(),
+        }
+    }
+
+    /// An access token for an authorization code: of its client, scope, grant and context.
+    #[must_use]
+    pub fn for_code(code: &AuthorizationCode, access_token: Secret) -> Self {
+        Self {
+            client_id: code.client_id.clone(),
+            scope: code.scope.clone(),
+            access_token,
+            refresh_token: None,
+            grant_id: code.grant_id,
+            context: code.context.clone(),
+        }
+    }
+
+    /// The same with a refresh token.
+    #[must_use]
+    pub fn with_refresh_token(mut self, refresh_token: Secret) -> Self {
+        self.refresh_token = Some(refresh_token);
+        self
+    }
+
+    /// Checks everything that came from outside, for any implementation of
+    /// [`TokenStorage`](crate::TokenStorage).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self, request: &Request) -> Result<()> {
+        request.settings.check()?;
+        check_client_id(&self.client_id)?;
+        self.access_token.check("access_token")?;
+        if let Some(refresh_token) = &self.refresh_token {
+            refresh_token.check("refresh_token")?;
+            if *refresh_token == self.access_token {
+                return Err(Error::invalid("refresh_token", Problem::Duplicate));
+            }
+        }
+        if let Some(subject) = request.subject() {
+            check_subject(subject)?;
+        }
+        self.context.clone().or_from(request.user.as_ref()).check()
+    }
+}
+
+/// Microseconds, PostgreSQL's unit of time.
+pub(crate) fn micros(lifetime: Duration) -> i64 {
+    i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,246 @@
+//! The request that a storage call serves: its parameters, its resource owner, its settings.
+//!
+//! Every method of the contract is given the [`Request`] it serves, as in the interface it comes
+//! from. A server fills in what it has; [`Request::default`] is a request without parameters,
+//! without a user, with the default settings.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Problem, Result};
+use crate::model::User;
+use crate::secret::Secret;
+
+/// The HTTP request that a storage call serves, free of any framework's types.
+///
+/// ```
+/// use oauth_storage::{Request, User};
+///
+/// let request = Request::for_user(User::new("alice"));
+/// assert_eq!(request.subject(), Some("alice"));
+/// assert_eq!(request.settings.authorization_code_expires_in.as_secs(), 60);
+/// ```
+#[derive(Clone, Default)]
+pub struct Request {
+    /// The HTTP method, for implementations that want to know.
+    pub method: String,
+    /// The URL. Printed without its query, which may hold credentials.
+    pub url: String,
+    /// The headers. Printed by name only.
+    pub headers: Vec<(String, String)>,
+    /// The query parameters of an authorization request.
+    pub query: Query,
+    /// The form parameters of a token request.
+    pub form: Form,
+    /// The resource owner, where the server knows one.
+    pub user: Option<User>,
+    /// Lifetimes and policies for this request.
+    pub settings: Settings,
+}
+
+impl Request {
+    /// A request on behalf of a resource owner, with the default settings.
+    #[must_use]
+    pub fn for_user(user: User) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+
+    /// The same request with other settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The resource owner's identifier, where there is a resource owner.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.subject.as_str())
+    }
+
+    /// The first header of that name, whatever its case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        // `user:password@` in front of a host is a credential, too.
+        let path = match path.split_once("://").and_then(|(scheme, rest)| {
+            let (_, host) = rest.split_once('@')?;
+            Some(format!("{scheme}://{host}"))
+        }) {
+            Some(clean) => clean,
+            None => path.to_owned(),
+        };
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &path)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("query", &self.query)
+            .field("form", &self.form)
+            .field("user", &self.user)
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
+
+/// The parameters of an authorization request (RFC 6749 4.1.1, OpenID Connect Core 3.1.2.1),
+/// as they came.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names are the RFC's own")]
+pub struct Query {
+    pub client_id: Option<String>,
+    pub redirect_uri: Option<String>,
+    pub response_type: Option<String>,
+    pub response_mode: Option<String>,
+    pub scope: Option<String>,
+    pub state: Option<String>,
+    pub nonce: Option<String>,
+    pub prompt: Option<String>,
+    pub code_challenge: Option<String>,
+    pub code_challenge_method: Option<String>,
+}
+
+/// The parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC 7636,
+/// RFC 7009, RFC 7662), as they came.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the names are the RFC's own")]
+pub struct Form {
+    pub grant_type: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+    pub redirect_uri: Option<String>,
+    pub scope: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub code: Option<Secret>,
+    pub code_verifier: Option<Secret>,
+    pub refresh_token: Option<Secret>,
+    pub token: Option<Secret>,
+    pub token_type_hint: Option<String>,
+}
+
+/// Lifetimes and policies. The defaults are the careful ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Lifetime of an access token; one hour.
+    pub access_token_expires_in: Duration,
+    /// Lifetime of a refresh token, and with it the absolute end of a grant; 30 days.
+    pub refresh_token_expires_in: Duration,
+    /// Lifetime of an authorization code; 60 seconds, at most ten minutes (RFC 6749 4.1.2).
+    pub authorization_code_expires_in: Duration,
+    /// Lifetime of an ID token; one hour.
+    pub id_token_expires_in: Duration,
+    /// Whether the PKCE method `plain` is accepted; it is not (RFC 9700 2.1.1).
+    pub allow_plain_code_challenge: bool,
+}
+
+/// The longest lifetime of an authorization code (RFC 6749 4.1.2).
+pub const MAX_AUTHORIZATION_CODE_LIFETIME: Duration = Duration::from_mins(10);
+
+/// The longest lifetime of anything: 100 years. A timestamp of PostgreSQL holds far more, but no
+/// deployment means more.
+pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 36_525);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_expires_in: Duration::from_hours(1),
+            refresh_token_expires_in: Duration::from_hours(24 * 30),
+            authorization_code_expires_in: Duration::from_mins(1),
+            id_token_expires_in: Duration::from_hours(1),
+            allow_plain_code_challenge: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], and for a code at most
+    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the name of the setting and [`Problem::OutOfRange`].
+    pub fn check(&self) -> Result<()> {
+        for (field, lifetime, limit) in [
+            ("access_token_expires_in", self.access_token_expires_in, MAX_LIFETIME),
+            ("refresh_token_expires_in", self.refresh_token_expires_in, MAX_LIFETIME),
+            (
+                "authorization_code_expires_in",
+                self.authorization_code_expires_in,
+                MAX_AUTHORIZATION_CODE_LIFETIME,
+            ),
+            ("id_token_expires_in", self.id_token_expires_in, MAX_LIFETIME),
+        ] {
+            // PostgreSQL counts microseconds; less than one would be no lifetime at all.
+            if lifetime < Duration::from_micros(1) || lifetime > limit {
+                return Err(Error::invalid(field, Problem::OutOfRange));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s17_debug_of_a_request_shows_no_credential() {
+        let secret = "s3cr3t-value";
+        let some = || Some(Secret::new(secret));
+        let request = Request {
+            method: "POST".into(),
+            url: format!("https://u:{secret}@issuer.example/token?access_token={secret}"),
+            headers: vec![("Authorization".into(), format!("Basic {secret}"))],
+            form: Form {
+                client_secret: some(),
+                password: some(),
+                code: some(),
+                code_verifier: some(),
+                refresh_token: some(),
+                token: some(),
+                ..Form::default()
+            },
+            ..Request::default()
+        };
+        let text = format!("{request:?} {request:#?}");
+        assert!(!text.contains(secret), "{text}");
+        assert!(text.contains("https://issuer.example/token"), "{text}");
+        assert_eq!(request.header("authorization"), Some("Basic s3cr3t-value"));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let broken = [
+            Settings { access_token_expires_in: Duration::ZERO, ..Settings::default() },
+            Settings { refresh_token_expires_in: Duration::MAX, ..Settings::default() },
+            Settings {
+                authorization_code_expires_in: Duration::from_secs(601),
+                ..Settings::default()
+            },
+            Settings { id_token_expires_in: Duration::from_nanos(1), ..Settings::default() },
+        ];
+        let fields = broken.map(|settings| match settings.check() {
+            Err(Error::Invalid { field, problem: Problem::OutOfRange }) => field,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(
+            fields,
+            [
+                "access_token_expires_in",
+                "refresh_token_expires_in",
+                "authorization_code_expires_in",
+                "id_token_expires_in"
+            ]
+        );
+        assert!(Settings::default().check().is_ok());
+    }
+}

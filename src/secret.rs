@@ -1,0 +1,192 @@
+//! Secrets that do not print, and the digests that stand for them in a database.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Problem, Result};
+
+/// The longest credential that is taken, in bytes. Only its digest is stored; the limit keeps a
+/// hostile request from costing more than a glance.
+pub const MAX_CREDENTIAL_BYTES: usize = 16 * 1024;
+
+/// A secret string: a token, a code, a client secret, a password.
+///
+/// `Debug` prints no part of it, it has neither `Display` nor `Serialize`, comparison takes the
+/// same time wherever the first difference is, and its memory is wiped on drop.
+/// [`Secret::expose`] is the one way to the text, and easy to search for in a review.
+///
+/// ```
+/// use oauth_storage::Secret;
+///
+/// let token = Secret::generate()?;
+/// assert_eq!(token.expose().len(), 43); // 256 bits, base64url
+/// assert_eq!(format!("{token:?}"), "Secret(..)");
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a secret that came from outside.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(Zeroizing::new(secret.into()))
+    }
+
+    /// A new secret of 256 bits from the operating system, in base64url without padding: fit for
+    /// an access token, a refresh token or a code (RFC 6749 10.10 asks for at least 128 bits).
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the operating system gives no randomness.
+    pub fn generate() -> Result<Self> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::Configuration {
+            message: "the operating system gave no randomness".into(),
+            source: Some(Box::new(error)),
+        })?;
+        Ok(Self::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The SHA-256 digest under which a credential is stored and found.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(Sha256::digest(self.0.as_bytes()).into())
+    }
+
+    /// Checks the syntax of a credential (RFC 6749 A.11, A.12, A.17: one or more visible ASCII
+    /// characters or spaces), of at most [`MAX_CREDENTIAL_BYTES`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the given field.
+    pub fn check(&self, field: &'static str) -> Result<()> {
+        check_vschar(field, &self.0, MAX_CREDENTIAL_BYTES)
+    }
+
+    /// Whether this can be a credential at all. A lookup of anything else finds nothing.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.check("token").is_ok()
+    }
+}
+
+/// `1*VSCHAR` of RFC 6749 appendix A, bounded.
+pub(crate) fn check_vschar(field: &'static str, value: &str, limit: usize) -> Result<()> {
+    if value.is_empty() {
+        return Err(Error::invalid(field, Problem::Empty));
+    }
+    if value.len() > limit {
+        return Err(Error::invalid(field, Problem::TooLong(limit)));
+    }
+    if !value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        return Err(Error::invalid(field, Problem::Character));
+    }
+    Ok(())
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The SHA-256 of a credential: what a storage keeps in its place.
+///
+/// A credential has at least 128 bits of its own randomness, so a fast hash is enough; a password
+/// has not, and never becomes a `Digest`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self}..)")
+    }
+}
+
+/// The first eight hexadecimal digits: enough to tell rows apart, useless for anything else.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s13_generated_secrets_have_256_bits_and_differ() {
+        let secrets: std::collections::HashSet<String> =
+            (0..1000).map(|_| Secret::generate().unwrap().expose().to_owned()).collect();
+        assert_eq!(secrets.len(), 1000);
+        assert!(secrets.iter().all(|s| URL_SAFE_NO_PAD.decode(s).unwrap().len() == 32));
+    }
+
+    #[test]
+    fn s17_debug_shows_nothing() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "Secret(..) Some(Secret(..))");
+        assert!(!format!("{:?}", secret.digest()).contains("hunter2"));
+    }
+
+    #[test]
+    fn digest_is_sha256() {
+        // FIPS 180-2, appendix B.1.
+        let digest = Secret::new("abc").digest();
+        assert_eq!(digest.as_bytes()[..4], [0xba, 0x78, 0x16, 0xbf]);
+    }
+
+    #[test]
+    fn check_names_what_is_wrong() {
+        let problem = |text: &str| match Secret::new(text).check("code") {
+            Err(Error::Invalid { field: "code", problem }) => Some(problem),
+            Ok(()) => None,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(problem("a b~"), None);
+        assert_eq!(problem(""), Some(Problem::Empty));
+        assert_eq!(problem("a\0b"), Some(Problem::Character));
+        assert_eq!(problem("é"), Some(Problem::Character));
+        let long = "x".repeat(MAX_CREDENTIAL_BYTES + 1);
+        assert_eq!(problem(&long), Some(Problem::TooLong(MAX_CREDENTIAL_BYTES)));
+    }
+}

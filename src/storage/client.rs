@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::client_secret::check_chosen_secret;
+use crate::error::{Error, Problem, Result};
+use crate::model::{Client, ClientMetadata, ClientSecret, NewClient, RegisteredClient};
+use crate::request::{MAX_LIFETIME, Request};
+use crate::secret::Secret;
+
+/// Clients, as an endpoint asks for them.
+#[async_trait]
+pub trait ClientStorage: Send + Sync {
+    /// Finds a client. With a secret, only if the secret is right; without one, the public record,
+    /// for a client that authenticates by other means or not at all. `None` for one that is
+    /// unknown, disabled, or whose secret is wrong or expired: all at the same cost, in constant
+    /// time.
+    ///
+    /// # Errors
+    /// None that depend on the client.
+    async fn get_client(
+        &self,
+        request: &Request,
+        client_id: &str,
+        client_secret: Option<&Secret>,
+    ) -> Result<Option<Client>>;
+}
+
+forward!(ClientStorage {
+    fn get_client(&self, request: &Request, client_id: &str, client_secret: Option<&Secret>) -> Result<Option<Client>>;
+});
+
+/// Clients, as an operator or a registration endpoint keeps them (RFC 7591, RFC 7592).
+#[async_trait]
+pub trait ClientRegistry: Send + Sync {
+    /// Registers a client. A secret that is generated here has 256 bits and is shown this once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field; a `client_id` that exists is [`Problem::Duplicate`].
+    async fn register_client(&self, client: NewClient) -> Result<RegisteredClient>;
+
+    /// Reads a client, disabled or not.
+    ///
+    /// # Errors
+    /// None that depend on the client.
+    async fn read_client(&self, client_id: &str) -> Result<Option<Client>>;
+
+    /// Lists clients by `client_id`, at most `limit` (1 to 1000) of them, those after `after`.
+    /// Pass the last one's id to get the next page; a page shorter than `limit` is the last.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a `limit` out of range.
+    async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>>;
+
+    /// Replaces a client's metadata. `None` for an unknown client.
+    ///
+    /// A client that now authenticates without a secret loses the one it had; one that now needs
+    /// one has none until [`rotate_client_secret`](Self::rotate_client_secret).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field.
+    async fn update_client(
+        &self,
+        client_id: &str,
+        metadata: ClientMetadata,
+    ) -> Result<Option<Client>>;
+
+    /// Gives a client a new secret. For the length of the overlap the old one works too, so that
+    /// its instances can be changed over one by one. `None` for an unknown client.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field; `token_endpoint_auth_method` is
+    /// [`Problem::NotAllowed`] for a client that has no secret.
+    async fn rotate_client_secret(
+        &self,
+        client_id: &str,
+        rotation: RotateClientSecret,
+    ) -> Result<Option<RegisteredClient>>;
+
+    /// Disables a client, or enables it again. While it is disabled it is not found, and nothing
+    /// is issued to it; what was issued before stays until it expires or is revoked. `false` for
+    /// an unknown client.
+    ///
+    /// # Errors
+    /// None that depend on the client.
+    async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
+
+    /// Deletes a client with every token and code of it. `false` for an unknown client.
+    ///
+    /// # Errors
+    /// None that depend on the client.
+    async fn delete_client(&self, client_id: &str) -> Result<bool>;
+}
+
+forward!(ClientRegistry {
+    fn register_client(&self, client: NewClient) -> Result<RegisteredClient>;
+    fn read_client(&self, client_id: &str) -> Result<Option<Client>>;
+    fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>>;
+    fn update_client(&self, client_id: &str, metadata: ClientMetadata) -> Result<Option<Client>>;
+    fn rotate_client_secret(&self, client_id: &str, rotation: RotateClientSecret) -> Result<Option<RegisteredClient>>;
+    fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
+    fn delete_client(&self, client_id: &str) -> Result<bool>;
+});
+
+/// How [`rotate_client_secret`](ClientRegistry::rotate_client_secret) makes the new secret, and
+/// how long the old one still works.
+#[derive(Debug, Clone)]
+pub struct RotateClientSecret {
+    /// The new secret.
+    pub client_secret: ClientSecret,
+    /// How long the new secret is good; none for ever.
+    pub client_secret_expires_in: Option<Duration>,
+    /// How long the old secret still works; zero to end it at once.
+    pub overlap: Duration,
+}
+
+/// A generated secret without end, and a day of overlap.
+impl Default for RotateClientSecret {
+    fn default() -> Self {
+        Self {
+            client_secret: ClientSecret::Generated,
+            client_secret_expires_in: None,
+            overlap: Duration::from_hours(24),
+        }
+    }
+}
+
+impl RotateClientSecret {
+    /// The default with another overlap.
+    #[must_use]
+    pub fn with_overlap(overlap: Duration) -> Self {
+        Self { overlap, ..Self::default() }
+    }
+
+    /// Checks everything that came from outside.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        if let ClientSecret::Chosen(secret) = &self.client_secret {
+            check_chosen_secret(secret)?;
+        }
+        crate::model::check_secret_lifetime(self.client_secret_expires_in)?;
+        if self.overlap > MAX_LIFETIME {
+            return Err(Error::invalid("overlap", Problem::OutOfRange));
+        }
+        Ok(())
+    }
+}
+
+/// The bounds of a page.
+pub(crate) fn check_limit(limit: usize) -> Result<i64> {
+    match limit {
+        1..=1000 => Ok(i64::try_from(limit).unwrap_or(1000)),
+        _ => Err(Error::invalid("limit", Problem::OutOfRange)),
+    }
+}

@@ -1,0 +1,285 @@
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+use uuid::Uuid;
+
+use crate::supervisor::Supervisor;
+use crate::{Database, Error, database, find};
+
+/// Durability is left at its defaults: fsync and synchronous_commit stay on.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    ("max_connections", "200"),
+];
+
+/// How often another port, or a restart, is tried.
+const ATTEMPTS: u32 = 10;
+
+/// A private PostgreSQL server in a temporary folder, with its controls.
+///
+/// Dropping it stops the server and returns once the folder is gone. If this process ends in any
+/// other way, the same happens just after.
+pub struct Cluster {
+    supervisor: Arc<Mutex<Supervisor>>,
+    bin: PathBuf,
+    dir: PathBuf,
+    port: u16,
+    url: String,
+    version: String,
+}
+
+impl Cluster {
+    /// Starts a server, whatever database URLs the environment names. The settings go into its
+    /// `postgresql.conf`, for instance `&[("log_statement", "all")]`.
+    ///
+    /// # Errors
+    ///
+    /// When PostgreSQL is not installed, or its server does not start.
+    pub async fn start(settings: &[(&str, &str)]) -> Result<Self, Error> {
+        let bin = blocking(|| find::binaries(&find::environment, find::STANDARD_FOLDERS)).await;
+        let bin = match bin {
+            Err(Error::NotFound { tried }) => crate::download::binaries(tried).await?,
+            found => found?,
+        };
+
+        let mut config = String::new();
+        for (name, value) in SETTINGS.iter().chain(settings) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(config, "{name} = '{}'", value.replace('\'', "''"));
+        }
+        let mut cluster = blocking(move || Self::launch(bin, &config, free_port)).await?;
+
+        let version = async {
+            let mut connection = database::connect(&cluster.url).await?;
+            database::version(&mut connection).await
+        };
+        cluster.version = version.await.map_err(|error| Error::Start {
+            bin: cluster.bin.clone(),
+            reason: format!("{error}\n{}", cluster.log_end()),
+        })?;
+        Ok(cluster)
+    }
+
+    fn launch(
+        bin: PathBuf,
+        config: &str,
+        mut next_port: impl FnMut() -> io::Result<u16>,
+    ) -> Result<Self, Error> {
+        let dir = std::env::temp_dir().join(format!("oauth-storage-testbed-{}", Uuid::new_v4()));
+        let failed = |reason: String| Error::Start { bin: bin.clone(), reason };
+        let io_failed = |error: io::Error| failed(error.to_string());
+        let password = Uuid::new_v4().simple().to_string();
+
+        let mut supervisor = Supervisor::start(&bin, &dir).map_err(io_failed)?;
+        if !supervisor.run(&format!("init {password}")).map_err(io_failed)? {
+            return Err(failed(end_of(&dir.join("supervisor.log"))));
+        }
+        fs::OpenOptions::new()
+            .append(true)
+            .open(dir.join("data/postgresql.conf"))
+            .and_then(|mut file| file.write_all(config.as_bytes()))
+            .map_err(io_failed)?;
+
+        let log = dir.join("postgres.log");
+        let mut attempts = 1..=ATTEMPTS;
+        let port = loop {
+            let port = next_port().map_err(io_failed)?;
+            if supervisor.run(&format!("start {port}")).map_err(io_failed)? {
+                break port;
+            }
+            let reason = end_of(&log);
+            // Another process may have taken the port since it was found free.
+            if !reason.contains("could not bind") || attempts.next().is_none() {
+                return Err(failed(reason));
+            }
+            fs::remove_file(&log).map_err(io_failed)?;
+        };
+
+        // No TLS on this server, and PGSSLMODE is not to ask for it.
+        let url =
+            format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable");
+        let supervisor = Arc::new(Mutex::new(supervisor));
+        Ok(Self { supervisor, bin, dir, port, url, version: String::new() })
+    }
+
+    /// Makes an empty database, named after `label`.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running.
+    pub async fn database(&self, label: &str) -> Result<Database, Error> {
+        Database::create(&self.url, label, database::Cleanup::Background).await
+    }
+
+    /// The URL of the database `postgres`, for its superuser.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The server's version, such as "17.2".
+    pub fn server_version(&self) -> &str {
+        &self.version
+    }
+
+    /// The folder of PostgreSQL's programs, such as `pg_dump`.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin
+    }
+
+    /// The server's data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The server's log.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.join("postgres.log")
+    }
+
+    /// The process id of the postmaster, the server's main process; none once it has been stopped.
+    pub fn pid(&self) -> Option<u32> {
+        let file = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
+        file.lines().next()?.parse().ok()
+    }
+
+    /// Sends the postmaster a signal by its name, such as "KILL", "STOP" or "CONT".
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub async fn signal(&self, name: &str) -> Result<(), Error> {
+        // The name becomes part of a command line.
+        if !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(self.disobeyed(&format!("signal {name:?}"), "no such signal"));
+        }
+        self.command(format!("signal {name}")).await
+    }
+
+    /// Stops the server as an administrator would, cutting its connections off.
+    ///
+    /// # Errors
+    ///
+    /// When it does not stop.
+    pub async fn stop(&self) -> Result<(), Error> {
+        self.command("stop".to_owned()).await
+    }
+
+    /// Starts the server on the same port and data: after a [`stop`](Self::stop), after it was
+    /// killed, or after stopping it now.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn restart(&self) -> Result<(), Error> {
+        // It fails for a server that was killed, which is as well.
+        let _ = self.stop().await;
+        let mut attempt = 1;
+        loop {
+            // A killed server's last processes hinder the next one for a moment.
+            match self.command(format!("start {}", self.port)).await {
+                Err(_) if attempt < ATTEMPTS => attempt += 1,
+                result => return result,
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn command(&self, command: String) -> Result<(), Error> {
+        let supervisor = Arc::clone(&self.supervisor);
+        let sent = command.clone();
+        let result = blocking(move || {
+            // A panic elsewhere leaves it as good as before.
+            supervisor.lock().unwrap_or_else(PoisonError::into_inner).run(&sent)
+        });
+        match result.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.disobeyed(&command, &self.log_end())),
+            Err(error) => Err(self.disobeyed(&command, &error.to_string())),
+        }
+    }
+
+    fn disobeyed(&self, command: &str, reason: &str) -> Error {
+        Error::Control { command: command.to_owned(), reason: reason.to_owned() }
+    }
+
+    fn log_end(&self) -> String {
+        end_of(&self.log_file())
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, port, bin, .. } = self;
+        write!(
+            f,
+            "PostgreSQL {version} of {}, private to this process, on 127.0.0.1:{port}",
+            bin.display()
+        )
+    }
+}
+
+/// Without the URL, which holds the password.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({self})")
+    }
+}
+
+/// A port that is free now, below the range from which systems take those of outgoing connections:
+/// one of them could otherwise sit on ours while the server restarts.
+fn free_port() -> io::Result<u16> {
+    let mut refusal = io::Error::other("no port tried");
+    for _ in 0..100 {
+        let port = 15_000 + (Uuid::new_v4().as_u128() % 17_000) as u16;
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
+}
+
+fn end_of(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// Runs a closure that blocks, on any runtime. A panic in it goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_left_for_the_next() {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let taken = (taken.local_addr().unwrap().port(), taken);
+        let mut ports = [taken.0, free_port().unwrap()].into_iter();
+        let bin = find::binaries(&find::environment, find::STANDARD_FOLDERS).unwrap();
+        let config = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n";
+        let cluster = Cluster::launch(bin, config, || Ok(ports.next().unwrap())).unwrap();
+        assert_ne!(cluster.port, taken.0);
+        assert!(cluster.pid().is_some());
+    }
+
+    #[test]
+    fn a_wrong_setting_is_told_from_the_log() {
+        let bin = find::binaries(&find::environment, find::STANDARD_FOLDERS).unwrap();
+        let error = Cluster::launch(bin, "no_such_setting = 1\n", free_port).unwrap_err();
+        assert!(error.to_string().contains("no_such_setting"), "{error}");
+    }
+}

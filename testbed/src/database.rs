@@ -1,0 +1,189 @@
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use url::Url;
+use uuid::Uuid;
+
+use crate::Error;
+
+/// Tells our databases from all others on a server that is not ours.
+const PREFIX: &str = "oauth_storage_testbed_";
+
+/// How old a database must be to count as left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(6 * 60 * 60);
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How [`Database`]'s drop goes about it.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Cleanup {
+    /// Nobody waits: whatever is left vanishes with the private server.
+    Background,
+    /// The process may end next, so wait.
+    Waiting,
+}
+
+/// An empty database with a name of its own. It is dropped with this handle, connections or not.
+pub struct Database {
+    name: String,
+    url: String,
+    /// Of the database to connect to for dropping this one.
+    server: String,
+    cleanup: Cleanup,
+    dropped: bool,
+}
+
+impl Database {
+    pub(crate) async fn create(server: &str, label: &str, cleanup: Cleanup) -> Result<Self, Error> {
+        let name = name(label);
+        let created = async {
+            let url = url_of(server, &name)?;
+            // Unlike template1, template0 is empty and has no connections to get in our way.
+            execute(server, format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
+            Ok(url)
+        };
+        match created.await {
+            Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup, dropped: false }),
+            Err(source) => Err(Error::Database { action: "create", name, source }),
+        }
+    }
+
+    /// The database's URL, password included.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Drops the database now and waits for it, where [`Drop`] may leave that to a thread.
+    ///
+    /// # Errors
+    ///
+    /// When the server is not running.
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.dropped = true;
+        drop_database(&self.server, &self.name).await.map_err(|source| Error::Database {
+            action: "drop",
+            name: self.name.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.dropped {
+            return;
+        }
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime of its own: this one may be at its end, and must not be blocked on.
+        let thread = std::thread::Builder::new().spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime {
+                // On a server of ours it vanishes anyway, on another it is swept one day.
+                let _ = runtime.block_on(drop_database(&server, &name));
+            }
+        });
+        if let (Ok(thread), Cleanup::Waiting) = (thread, self.cleanup) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Without the URLs, which hold passwords.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.name)
+    }
+}
+
+/// A connection for one operation. None is kept, since it would die with the runtime it was made
+/// on, and each test has its own.
+pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
+    patiently(PgConnection::connect(url)).await
+}
+
+/// The server's version, such as "17.2".
+pub(crate) async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(connection).await?;
+    // Packages add their own, as in "17.2 (Debian 17.2-1)".
+    Ok(version.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// Drops databases of ours that a process which ended badly left on a server.
+pub(crate) async fn sweep(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let unused: Vec<String> = sqlx::query_scalar(
+        "SELECT datname::text FROM pg_database d WHERE starts_with(datname, $1)
+         AND pg_has_role(datdba, 'USAGE')
+         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)",
+    )
+    .bind(PREFIX)
+    .fetch_all(&mut *connection)
+    .await?;
+    let now = now();
+    for name in unused.iter().filter(|name| left_behind(name, now)) {
+        let drop = format!("DROP DATABASE IF EXISTS {name}");
+        // Another process may be sweeping too, or have come to use it after all.
+        let _ = sqlx::query(AssertSqlSafe(drop)).execute(&mut *connection).await;
+    }
+    Ok(())
+}
+
+/// The prefix, the second of its making, a few random digits, and as much of the label as can go
+/// unquoted into SQL. The length keeps below PostgreSQL's 63 bytes.
+fn name(label: &str) -> String {
+    let random = Uuid::new_v4().simple().to_string();
+    let label = label.chars().take(16).map(|c| match c {
+        'A'..='Z' | 'a'..='z' | '0'..='9' => c.to_ascii_lowercase(),
+        _ => '_',
+    });
+    let label: String = label.collect();
+    format!("{PREFIX}{:x}_{}_{label}", now(), &random[..12])
+}
+
+fn left_behind(name: &str, now: u64) -> bool {
+    let plain = name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    let made = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next());
+    let made = made.and_then(|seconds| u64::from_str_radix(seconds, 16).ok());
+    plain && made.is_some_and(|made| made + LEFT_BEHIND.as_secs() < now)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The URL of another database on the same server.
+fn url_of(server: &str, database: &str) -> Result<String, sqlx::Error> {
+    let mut url = Url::parse(server).map_err(|error| sqlx::Error::Configuration(error.into()))?;
+    url.set_path(database);
+    // A parameter may name the database as well, and would win.
+    let others: Vec<_> =
+        url.query_pairs().into_owned().filter(|(key, _)| key != "dbname").collect();
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
+    }
+    Ok(url.into())
+}
+
+async fn drop_database(server: &str, name: &str) -> Result<(), sqlx::Error> {
+    execute(server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+}
+
+async fn execute(server: &str, statement: String) -> Result<(), sqlx::Error> {
+    let mut connection = connect(server).await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
+}
+
+async fn patiently<T>(
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let timeout = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(timeout().into()))
+}

@@ -1,0 +1,54 @@
+# Looks after one throwaway PostgreSQL: $1 is the folder of its binaries, $2 its own new folder.
+#
+# Commands come on stdin, one a line, and each is answered by one line on stdout. The pipe closes
+# however the process at its other end goes, kill -9 included; then the server is stopped and the
+# folder removed. Nothing else ends this script.
+
+trap '' HUP INT TERM PIPE
+umask 077
+bin=$1 dir=$2 data=$2/data pidfile=$2/data/postmaster.pid port=0
+
+init() {
+    printf '%s\n' "$1" >"$dir/password" &&
+        "$bin/initdb" --pgdata "$data" --username postgres --pwfile "$dir/password" \
+            --auth scram-sha-256 --encoding UTF8 --no-locale --no-sync &&
+        rm "$dir/password"
+}
+
+start() {
+    port=$1
+    "$bin/pg_ctl" start --pgdata "$data" --log "$dir/postgres.log" --options "-p $port" \
+        --wait --timeout 60
+}
+
+signal() {
+    [ -f "$pidfile" ] && kill -s "$1" "$(head -n 1 "$pidfile")"
+}
+
+stop() {
+    [ -f "$pidfile" ] || return 0
+    signal CONT # a server halted by SIGSTOP heeds nothing else
+    "$bin/pg_ctl" stop --pgdata "$data" --mode fast --timeout 10 ||
+        "$bin/pg_ctl" stop --pgdata "$data" --mode immediate --timeout 20
+}
+
+error=$(mkdir "$dir" 2>&1) || {
+    echo "$error"
+    exit 1
+}
+echo ok
+
+while read -r command argument; do
+    if "$command" "$argument" </dev/null >>"$dir/supervisor.log" 2>&1; then
+        echo ok
+    else
+        echo failed
+    fi
+done
+
+{
+    stop
+    # A server that was killed left shared memory behind, which only its next start removes.
+    [ ! -f "$pidfile" ] || { start "$port" && stop; }
+} </dev/null >>"$dir/supervisor.log" 2>&1
+rm -rf "$dir"
