@@ -29,82 +29,89 @@ names!(CodeChallengeMethod, "code_challenge_method", {
 
 /// A PKCE code challenge (RFC 7636).
 ///
+/// It is kept in the form of `S256` whatever its method, for a `plain` challenge is the verifier
+/// itself and must not lie in a database.
+///
 /// ```
 /// use oauth_storage::{CodeChallenge, Secret};
 ///
 /// // RFC 7636 appendix B.
 /// let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
 /// let challenge = CodeChallenge::s256(&verifier);
-/// assert_eq!(challenge.challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+/// assert_eq!(challenge.as_s256(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
 /// assert!(challenge.matches(&verifier));
 /// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeChallenge {
-    /// `code_challenge`.
     #[serde(rename = "code_challenge")]
-    pub challenge: String,
-    /// `code_challenge_method`.
+    s256: String,
     #[serde(rename = "code_challenge_method")]
-    pub method: CodeChallengeMethod,
+    method: CodeChallengeMethod,
 }
 
 impl CodeChallenge {
     /// The `S256` challenge of a verifier: what a client sends.
     #[must_use]
     pub fn s256(verifier: &Secret) -> Self {
-        let digest = Sha256::digest(verifier.expose().as_bytes());
-        Self { challenge: URL_SAFE_NO_PAD.encode(digest), method: CodeChallengeMethod::S256 }
+        Self { s256: s256(verifier.expose()), method: CodeChallengeMethod::S256 }
     }
 
     /// From the parameters of an authorization request, where `code_challenge_method` defaults to
     /// `plain` (RFC 7636 4.3).
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an unknown method, or a method without a challenge.
+    /// [`Error::Invalid`] for an unknown method, a method without a challenge, and a challenge
+    /// that breaks the syntax of RFC 7636 4.2.
     pub fn from_parameters(challenge: Option<&str>, method: Option<&str>) -> Result<Option<Self>> {
-        match (challenge, method) {
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(Error::invalid("code_challenge", Problem::Missing)),
-            (Some(challenge), method) => Ok(Some(Self {
-                challenge: challenge.to_owned(),
-                method: method.map_or(Ok(CodeChallengeMethod::Plain), str::parse)?,
-            })),
-        }
+        let Some(challenge) = challenge else {
+            return match method {
+                Some(_) => Err(Error::invalid("code_challenge", Problem::Missing)),
+                None => Ok(None),
+            };
+        };
+        let method = method.map_or(Ok(CodeChallengeMethod::Plain), str::parse)?;
+        check_pkce("code_challenge", challenge)?;
+        let s256 = match method {
+            CodeChallengeMethod::Plain => s256(challenge),
+            // The base64url form of 32 bytes; nothing else ever matches.
+            CodeChallengeMethod::S256 if challenge.len() == 43 => challenge.to_owned(),
+            CodeChallengeMethod::S256 => {
+                return Err(Error::invalid("code_challenge", Problem::TooLong(43)));
+            }
+        };
+        Ok(Some(Self { s256, method }))
+    }
+
+    /// For storages: from what [`as_s256`](Self::as_s256) and [`method`](Self::method) gave.
+    #[must_use]
+    pub const fn from_stored(s256: String, method: CodeChallengeMethod) -> Self {
+        Self { s256, method }
+    }
+
+    /// The challenge in the form of `S256`: what a storage keeps.
+    #[must_use]
+    pub fn as_s256(&self) -> &str {
+        &self.s256
+    }
+
+    /// The method that the client chose.
+    #[must_use]
+    pub const fn method(&self) -> CodeChallengeMethod {
+        self.method
     }
 
     /// Whether the verifier is the one that the challenge was made from, in constant time. A
     /// verifier that breaks the syntax of RFC 7636 4.1 never is.
     #[must_use]
     pub fn matches(&self, verifier: &Secret) -> bool {
-        if check_pkce("code_verifier", verifier.expose()).is_err() {
-            return false;
-        }
-        let expected = match self.method {
-            CodeChallengeMethod::S256 => Self::s256(verifier).challenge,
-            CodeChallengeMethod::Plain => verifier.expose().to_owned(),
-        };
-        self.challenge.as_bytes().ct_eq(expected.as_bytes()).into()
-    }
-
-    fn check(&self, request: &Request) -> Result<()> {
-        if self.method == CodeChallengeMethod::Plain && !request.settings.allow_plain_code_challenge
-        {
-            return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
-        }
-        check_pkce("code_challenge", &self.challenge)?;
-        // An S256 challenge is the base64url form of 32 bytes, and nothing else matches.
-        if self.method == CodeChallengeMethod::S256 && self.challenge.len() != 43 {
-            return Err(Error::invalid("code_challenge", Problem::TooLong(43)));
-        }
-        Ok(())
+        check_pkce("code_verifier", verifier.expose()).is_ok()
+            && bool::from(self.s256.as_bytes().ct_eq(s256(verifier.expose()).as_bytes()))
     }
 }
 
-/// A `plain` challenge is the verifier itself, hence no part of it is printed.
-impl std::fmt::Debug for CodeChallenge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CodeChallenge").field("method", &self.method).finish_non_exhaustive()
-    }
+/// BASE64URL-ENCODE(SHA256(ASCII(code_verifier))), RFC 7636 4.2.
+fn s256(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
 /// 43 to 128 unreserved characters (RFC 7636 4.1 and 4.2).
@@ -258,8 +265,11 @@ impl NewAuthorizationCode {
         if !self.response_type.has_code() {
             return Err(Error::invalid("response_type", Problem::NotAllowed));
         }
-        if let Some(challenge) = &self.code_challenge {
-            challenge.check(request)?;
+        if self.code_challenge.as_ref().map(CodeChallenge::method)
+            == Some(CodeChallengeMethod::Plain)
+            && !request.settings.allow_plain_code_challenge
+        {
+            return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
         }
         if let Some(subject) = request.subject() {
             check_subject(subject)?;
@@ -280,26 +290,27 @@ mod tests {
     #[test]
     fn a_verifier_matches_its_challenge_only() {
         let s256 = CodeChallenge::s256(&verifier());
-        let plain = CodeChallenge {
-            challenge: verifier().expose().to_owned(),
-            method: CodeChallengeMethod::Plain,
-        };
+        let plain = CodeChallenge::from_parameters(Some(verifier().expose()), Some("plain"));
+        let plain = plain.unwrap().unwrap();
         assert!(s256.matches(&verifier()) && plain.matches(&verifier()));
         for wrong in ["", "short", &"a".repeat(43), &"a".repeat(129)] {
             assert!(!s256.matches(&Secret::new(wrong)), "{wrong}");
             assert!(!plain.matches(&Secret::new(wrong)), "{wrong}");
         }
         // The challenge itself is not a verifier of an S256 challenge.
-        assert!(!s256.matches(&Secret::new(s256.challenge.clone())));
+        assert!(!s256.matches(&Secret::new(s256.as_s256())));
     }
 
     #[test]
     fn parameters_default_to_plain_and_need_a_challenge() {
         let from = CodeChallenge::from_parameters;
+        let (long, wrong) = ("a".repeat(44), "a".repeat(42));
         assert_eq!(from(None, None).unwrap(), None);
-        assert_eq!(from(Some("x"), None).unwrap().unwrap().method, CodeChallengeMethod::Plain);
+        assert_eq!(from(Some(&long), None).unwrap().unwrap().method(), CodeChallengeMethod::Plain);
         assert!(from(None, Some("S256")).is_err());
-        assert!(from(Some("x"), Some("s256")).is_err());
+        assert!(from(Some(&long), Some("s256")).is_err());
+        assert!(from(Some(&long), Some("S256")).is_err());
+        assert!(from(Some(&wrong), None).is_err());
     }
 
     #[test]
@@ -322,8 +333,10 @@ mod tests {
     }
 
     #[test]
-    fn s17_debug_of_a_plain_challenge_shows_nothing() {
-        let challenge = CodeChallenge::from_parameters(Some("my-verifier"), None).unwrap().unwrap();
-        assert!(!format!("{challenge:?}").contains("my-verifier"));
+    fn s17_a_plain_challenge_is_not_kept() {
+        let verifier = verifier();
+        let challenge = CodeChallenge::from_parameters(Some(verifier.expose()), None).unwrap();
+        let json = serde_json::to_string(&challenge).unwrap();
+        assert!(!format!("{challenge:?} {json}").contains(verifier.expose()));
     }
 }

@@ -114,7 +114,7 @@ impl Cluster {
     ///
     /// When the server is not running.
     pub async fn database(&self, label: &str) -> Result<Database, Error> {
-        Database::create(&self.url, label, database::Cleanup::Background).await
+        Database::create(&self.url, label, database::Cleanup::WithServer).await
     }
 
     /// The URL of the database `postgres`, for its superuser.
@@ -167,7 +167,7 @@ impl Cluster {
     ///
     /// When it does not stop.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.command("stop".to_owned()).await
+        self.command("stop fast".to_owned()).await
     }
 
     /// Starts the server on the same port and data: after a [`stop`](Self::stop), after it was

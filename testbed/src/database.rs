@@ -15,23 +15,26 @@ const LEFT_BEHIND: Duration = Duration::from_secs(6 * 60 * 60);
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How [`Database`]'s drop goes about it.
+/// What becomes of a [`Database`] that is not closed.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Cleanup {
-    /// Nobody waits: whatever is left vanishes with the private server.
-    Background,
-    /// The process may end next, so wait.
-    Waiting,
+    /// It stays until its private server goes: a drop is a checkpoint, which takes long and slows
+    /// the tests and benches that still run.
+    WithServer,
+    /// It is dropped, and waited for, since the process may end next.
+    WithHandle,
 }
 
-/// An empty database with a name of its own. It is dropped with this handle, connections or not.
+/// An empty database with a name of its own.
+///
+/// On an existing server it is dropped with this handle, connections or not. On a private one it
+/// goes with the server, if not [closed](Self::close) before.
 pub struct Database {
     name: String,
     url: String,
-    /// Of the database to connect to for dropping this one.
+    /// The URL of the database to connect to for dropping this one.
     server: String,
     cleanup: Cleanup,
-    dropped: bool,
 }
 
 impl Database {
@@ -44,7 +47,7 @@ impl Database {
             Ok(url)
         };
         match created.await {
-            Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup, dropped: false }),
+            Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup }),
             Err(source) => Err(Error::Database { action: "create", name, source }),
         }
     }
@@ -59,13 +62,13 @@ impl Database {
         &self.name
     }
 
-    /// Drops the database now and waits for it, where [`Drop`] may leave that to a thread.
+    /// Drops the database now, connections or not.
     ///
     /// # Errors
     ///
     /// When the server is not running.
     pub async fn close(mut self) -> Result<(), Error> {
-        self.dropped = true;
+        self.cleanup = Cleanup::WithServer; // nothing is left to do
         drop_database(&self.server, &self.name).await.map_err(|source| Error::Database {
             action: "drop",
             name: self.name.clone(),
@@ -76,19 +79,19 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.dropped {
+        if self.cleanup == Cleanup::WithServer {
             return;
         }
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: this one may be at its end, and must not be blocked on.
+        // A runtime of its own: the current one must not be blocked on, and may be at its end.
         let thread = std::thread::Builder::new().spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
-                // On a server of ours it vanishes anyway, on another it is swept one day.
+                // If this fails, a later process sweeps the database.
                 let _ = runtime.block_on(drop_database(&server, &name));
             }
         });
-        if let (Ok(thread), Cleanup::Waiting) = (thread, self.cleanup) {
+        if let Ok(thread) = thread {
             let _ = thread.join();
         }
     }

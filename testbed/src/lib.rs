@@ -3,7 +3,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), oauth_storage_testbed::Error> {
 //! let database = oauth_storage_testbed::shared().await?.database("tokens").await?;
-//! // connect to database.url(); the database goes with the handle
+//! // connect to database.url(), and keep the handle meanwhile
 //! # Ok(())
 //! # }
 //! ```
@@ -89,7 +89,7 @@ impl Testbed {
     pub async fn database(&self, label: &str) -> Result<Database, Error> {
         match &self.0 {
             Server::Existing { url, .. } => {
-                Database::create(url, label, database::Cleanup::Waiting).await
+                Database::create(url, label, database::Cleanup::WithHandle).await
             }
             Server::Private(cluster) => cluster.database(label).await,
         }

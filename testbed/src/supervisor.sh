@@ -28,8 +28,7 @@ signal() {
 stop() {
     [ -f "$pidfile" ] || return 0
     signal CONT # a server halted by SIGSTOP heeds nothing else
-    "$bin/pg_ctl" stop --pgdata "$data" --mode fast --timeout 10 ||
-        "$bin/pg_ctl" stop --pgdata "$data" --mode immediate --timeout 20
+    "$bin/pg_ctl" stop --pgdata "$data" --mode "$1" --wait --timeout 60
 }
 
 error=$(mkdir "$dir" 2>&1) || {
@@ -47,8 +46,8 @@ while read -r command argument; do
 done
 
 {
-    stop
+    stop immediate # without the checkpoint: nobody reads the data again
     # A server that was killed left shared memory behind, which only its next start removes.
-    [ ! -f "$pidfile" ] || { start "$port" && stop; }
+    [ ! -f "$pidfile" ] || { start "$port" && stop immediate; }
 } </dev/null >>"$dir/supervisor.log" 2>&1
 rm -rf "$dir"

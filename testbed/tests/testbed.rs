@@ -21,13 +21,10 @@ async fn run(url: &str, statement: &'static str) {
     sqlx::query(statement).execute(&mut connection).await.unwrap();
 }
 
+/// A zombie is not: whether anybody reaps orphans is not our concern.
 fn alive(pid: u32) -> bool {
-    Command::new("kill")
-        .args(["-0", &pid.to_string()])
-        .stderr(Stdio::null())
-        .status()
-        .unwrap()
-        .success()
+    let ps = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
+    ps.stdout.first().is_some_and(|state| *state != b'Z')
 }
 
 async fn eventually(what: &str, condition: impl Fn() -> bool) {
@@ -73,22 +70,13 @@ fn many_runtimes_share_one_server() {
 }
 
 #[tokio::test]
-async fn a_dropped_database_is_gone() {
-    let testbed = shared().await.unwrap();
-    let closed = testbed.database("closed").await.unwrap();
-    let dropped = testbed.database("dropped").await.unwrap();
-    let (closed_url, dropped_url) = (closed.url().to_owned(), dropped.url().to_owned());
-    let _still_connected = PgConnection::connect(&dropped_url).await.unwrap();
-
-    closed.close().await.unwrap();
-    assert!(PgConnection::connect(&closed_url).await.is_err());
-
-    drop(dropped);
-    let start = Instant::now();
-    while PgConnection::connect(&dropped_url).await.is_ok() {
-        assert!(start.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn a_closed_database_is_gone() {
+    let database = shared().await.unwrap().database("closed").await.unwrap();
+    let url = database.url().to_owned();
+    let _still_connected = PgConnection::connect(&url).await.unwrap();
+    database.close().await.unwrap();
+    let refusal = PgConnection::connect(&url).await.unwrap_err().to_string();
+    assert!(refusal.contains("does not exist"), "{refusal}");
 }
 
 #[tokio::test]
@@ -135,8 +123,8 @@ async fn a_private_server_is_gone_after_its_drop() {
     let (pid, data) = (cluster.pid().unwrap(), cluster.data_dir());
     assert!(alive(pid) && data.is_dir());
     drop(cluster);
-    assert!(!alive(pid));
     assert!(!data.parent().unwrap().exists());
+    eventually("the server's end", || !alive(pid)).await;
 }
 
 #[tokio::test]
@@ -170,7 +158,8 @@ async fn a_private_server_survives_faults() {
     cluster.signal("STOP").await.unwrap();
     let (pid, data) = (cluster.pid().unwrap(), cluster.data_dir());
     drop(cluster);
-    assert!(!alive(pid) && !data.exists());
+    assert!(!data.exists());
+    eventually("the server's end", || !alive(pid)).await;
 }
 
 #[tokio::test]
