@@ -88,6 +88,16 @@ pub(crate) async fn verify(presented: &Secret, stored: &[String]) -> Result<bool
     Ok(false)
 }
 
+/// A new client identifier: 128 random bits in base64url. It is public, and tells nothing.
+pub(crate) fn generate_client_id() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Configuration {
+        message: "the operating system gave no randomness".into(),
+        source: Some(Box::new(error)),
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
 fn is_generated(secret: &Secret) -> bool {
     secret.expose().len() == GENERATED_LEN && secret.expose().starts_with(PREFIX)
 }
@@ -121,6 +131,14 @@ mod tests {
         assert!(check_chosen_secret(&generated).is_err());
         assert!(check_chosen_secret(&Secret::new("short")).is_err());
         assert!(check_chosen_secret(&Secret::new("correct horse battery")).is_ok());
+    }
+
+    #[test]
+    fn a_generated_client_id_is_a_client_id() {
+        let made = generate_client_id().unwrap();
+        assert_eq!(made.len(), 22);
+        assert!(crate::model::check_client_id(&made).is_ok());
+        assert_ne!(made, generate_client_id().unwrap());
     }
 
     #[cfg(feature = "password")]

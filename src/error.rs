@@ -242,8 +242,8 @@ pub enum SchemaProblem {
     Missing,
     /// Migrations are still to be applied.
     Older {
-        /// The first version that is not applied.
-        pending: i64,
+        /// The first version that is not applied, where it is known.
+        pending: Option<i64>,
     },
     /// The database is ahead of this crate: a newer version has migrated it.
     Newer {
@@ -264,11 +264,14 @@ impl fmt::Display for SchemaProblem {
                 "the schema oauth_storage, or a table of it, does not exist; run \
                  `storage.migrate()` or `sqlx migrate run`",
             ),
-            Self::Older { pending } => write!(
-                f,
-                "older than this crate, migration {pending} is pending; run `storage.migrate()` \
-                 or `sqlx migrate run`"
-            ),
+            Self::Older { pending } => {
+                f.write_str("older than this crate, ")?;
+                match pending {
+                    Some(version) => write!(f, "migration {version} is pending")?,
+                    None => f.write_str("a migration is pending")?,
+                }
+                f.write_str("; run `storage.migrate()` or `sqlx migrate run`")
+            }
             Self::Newer { applied } => write!(
                 f,
                 "newer than this crate, migration {applied} is unknown here; update the \

@@ -33,9 +33,8 @@ const MAX_ISSUER_BYTES: usize = 2048;
 /// The claims that the signer answers for. An application's own claims cannot have these names,
 /// not even in a token that lacks the claim: a made-up `nonce` or `at_hash` is as bad as a changed
 /// one.
-const OWN_CLAIMS: [&str; 11] = [
-    "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash",
-];
+const OWN_CLAIMS: [&str; 11] =
+    ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash"];
 
 type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync;
 
@@ -84,7 +83,7 @@ pub struct IdTokenSigner {
 
 impl IdTokenSigner {
     /// A signer for the issuer, which becomes `iss` just as it is given: it has to be the string
-    /// that the discovery document has (OpenID Connect Discovery 3), up to a trailing slash.
+    /// that the discovery document has (OpenID Connect Discovery 3), to the last slash.
     ///
     /// # Errors
     /// [`Error::Invalid`] for `issuer`, unless it is an `https` URL, or an `http` URL of a loopback

@@ -10,17 +10,25 @@ mod memory;
 mod model;
 #[cfg(feature = "password")]
 mod password;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod request;
 mod secret;
 mod storage;
 
 pub use error::{Advice, Error, Problem, Result, SchemaProblem};
+pub use memory::MemoryStorage;
 pub use model::{
     AuthorizationCode, Client, ClientDetails, ClientMetadata, ClientSecret, CodeChallenge,
     CodeChallengeMethod, GrantContext, GrantType, NewAuthorizationCode, NewClient, NewToken,
     RegisteredClient, ResponseType, Scope, Token, TokenEndpointAuthMethod, TokenKind, TokenRef,
     TokenState, User,
 };
+#[cfg(feature = "password")]
+#[cfg(feature = "postgres")]
+pub use postgres::{NewUser, PgUsers};
+#[cfg(feature = "postgres")]
+pub use postgres::{PendingMigration, PgStorage, PgStorageBuilder};
 pub use request::{Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, Query, Request, Settings};
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{

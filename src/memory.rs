@@ -1,1 +1,223 @@
-//! An in-memory storage.
+//! A storage in memory: the reference, for the tests of an application.
+//!
+//! It answers as the one on PostgreSQL does, and its rows are modelled on that one's tables, so
+//! that a test against it says something about production. A noun has the same file name here as
+//! in `model`, `storage` and `postgres`.
+
+mod authorization_code;
+mod client;
+mod id_token;
+mod token;
+mod user;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+
+use crate::error::{Error, Problem, Result};
+use crate::memory::authorization_code::CodeRow;
+use crate::memory::client::ClientRow;
+use crate::memory::token::TokenRow;
+use crate::model::GrantContext;
+use crate::secret::Digest;
+use crate::storage::{IdTokenStorage, UserStorage};
+
+/// A storage in memory, for the tests of an application: the same contract, the same answers, and
+/// nothing left when the last clone of it is dropped.
+///
+/// A clone is cheap, and shares everything with the original. Time is this process's own clock, to
+/// the microsecond.
+///
+/// ```
+/// use oauth_storage::{
+///     ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Request, Secret,
+///     TokenRef, TokenStorage,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> oauth_storage::Result<()> {
+/// let storage = MemoryStorage::new();
+/// let new = NewClient::new(ClientMetadata::client_credentials());
+/// let client = storage.register_client(new).await?.client;
+///
+/// let request = Request::default();
+/// let access_token = Secret::generate()?;
+/// let new = NewToken::new(&client.client_id, "api:read".parse()?, access_token.clone());
+/// storage.create_token(&request, new).await?;
+///
+/// let found =
+///     storage.get_token(&request, &client.client_id, TokenRef::Access(&access_token)).await?;
+/// assert!(found.is_some_and(|token| token.is_active()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStorage {
+    state: Arc<Mutex<State>>,
+    users: Option<Arc<dyn UserStorage>>,
+    id_tokens: Option<Arc<dyn IdTokenStorage>>,
+}
+
+impl MemoryStorage {
+    /// An empty storage, which authenticates nobody and signs nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same storage, with somebody who knows the resource owners.
+    ///
+    /// ```
+    /// use async_trait::async_trait;
+    /// use oauth_storage::{MemoryStorage, Request, Result, Secret, User, UserStorage};
+    ///
+    /// struct OnlyAlice;
+    ///
+    /// #[async_trait]
+    /// impl UserStorage for OnlyAlice {
+    ///     async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+    ///         let form = &request.form;
+    ///         let right = form.username.as_deref() == Some("alice")
+    ///             && form.password == Some(Secret::new("wonderland"));
+    ///         Ok(right.then(|| User::new("248289761001")))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oauth_storage::Result<()> {
+    /// let storage = MemoryStorage::new().with_users(OnlyAlice);
+    /// let mut request = Request::default();
+    /// request.form.username = Some("alice".into());
+    /// request.form.password = Some("wonderland".into());
+    /// assert_eq!(storage.authenticate(&request).await?, Some(User::new("248289761001")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_users(mut self, users: impl UserStorage + 'static) -> Self {
+        self.users = Some(Arc::new(users));
+        self
+    }
+
+    /// The same storage, with somebody who signs ID tokens.
+    ///
+    /// ```
+    /// use async_trait::async_trait;
+    /// use oauth_storage::{
+    ///     IdTokenStorage, MemoryStorage, NewIdToken, Request, ResponseType, Result, Scope,
+    /// };
+    ///
+    /// struct Unsigned;
+    ///
+    /// #[async_trait]
+    /// impl IdTokenStorage for Unsigned {
+    ///     async fn get_id_token(&self, _: &Request, new: NewIdToken<'_>) -> Result<String> {
+    ///         Ok(format!("for {}", new.client_id))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oauth_storage::Result<()> {
+    /// let storage = MemoryStorage::new().with_id_tokens(Unsigned);
+    /// let new = NewIdToken {
+    ///     client_id: "s6BhdRkqt3",
+    ///     scope: &Scope::default(),
+    ///     response_type: ResponseType::CODE,
+    ///     redirect_uri: "https://client.example/cb",
+    ///     nonce: None,
+    ///     auth_time: None,
+    ///     access_token: None,
+    ///     code: None,
+    /// };
+    /// assert_eq!(storage.get_id_token(&Request::default(), new).await?, "for s6BhdRkqt3");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_id_tokens(mut self, id_tokens: impl IdTokenStorage + 'static) -> Self {
+        self.id_tokens = Some(Arc::new(id_tokens));
+        self
+    }
+
+    /// Everything, for one look or one change. Never held across an await; and since nothing that
+    /// holds it changes a row by halves, one that panicked leaves nothing to be mended.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much is stored, and nothing of what.
+impl fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("MemoryStorage")
+            .field("clients", &state.clients.len())
+            .field("tokens", &state.tokens.len())
+            .field("codes", &state.codes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tables.
+#[derive(Default)]
+struct State {
+    clients: BTreeMap<String, ClientRow>,
+    tokens: HashMap<Digest, TokenRow>,
+    codes: HashMap<Digest, CodeRow>,
+}
+
+impl State {
+    /// Nothing is issued to a client that is unknown or disabled.
+    fn check_enabled(&self, client_id: &str) -> Result<()> {
+        match self.clients.get(client_id) {
+            Some(row) if row.client.disabled_at.is_none() => Ok(()),
+            _ => Err(Error::invalid("client_id", Problem::Unknown)),
+        }
+    }
+}
+
+/// Now, in PostgreSQL's unit. Ask while the state is held, so that time goes the way of changes.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+/// The end of a lifetime that was checked.
+fn after(start: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
+    let micros = i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX);
+    start.checked_add_signed(TimeDelta::microseconds(micros)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// The context as a row holds it.
+fn stored(mut context: GrantContext) -> GrantContext {
+    context.auth_time = context.auth_time.map(|time| time.trunc_subsecs(6));
+    context
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Storage;
+
+    #[test]
+    fn a_clone_shares_and_debug_counts() {
+        let storage = MemoryStorage::new();
+        let clone = storage.clone();
+        let _: &dyn Storage = &clone;
+        assert!(Arc::ptr_eq(&storage.state, &clone.state));
+        assert_eq!(format!("{storage:?}"), "MemoryStorage { clients: 0, tokens: 0, codes: 0, .. }");
+    }
+
+    #[test]
+    fn lifetimes_do_not_overflow() {
+        let start = now();
+        assert_eq!(
+            after(start, Duration::from_millis(1500)) - start,
+            TimeDelta::milliseconds(1500)
+        );
+        assert_eq!(after(start, Duration::MAX), DateTime::<Utc>::MAX_UTC);
+        assert_eq!(start.timestamp_subsec_nanos() % 1000, 0);
+    }
+}

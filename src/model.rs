@@ -79,8 +79,10 @@ pub use grant::GrantContext;
 pub use grant_type::GrantType;
 pub use response_type::ResponseType;
 pub use scope::Scope;
+pub(crate) use token::micros;
 pub use token::{NewToken, Token, TokenKind, TokenRef, TokenState};
 pub use user::User;
+pub(crate) use user::check_subject;
 
 use crate::error::{Error, Problem, Result};
 

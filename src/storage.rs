@@ -37,6 +37,7 @@ mod token;
 mod user;
 
 pub use authorization_code::AuthorizationCodeStorage;
+pub(crate) use client::check_limit;
 pub use client::{ClientRegistry, ClientStorage, RotateClientSecret};
 pub use id_token::{IdTokenStorage, NewIdToken};
 pub use token::TokenStorage;

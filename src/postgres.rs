@@ -1,0 +1,124 @@
+//! [`PgStorage`]: the contract on PostgreSQL.
+
+mod authorization_code;
+mod builder;
+mod client;
+mod context;
+mod error;
+mod executor;
+mod migrate;
+mod token;
+#[cfg(feature = "password")]
+mod user;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+
+pub use builder::PgStorageBuilder;
+pub use migrate::PendingMigration;
+#[cfg(feature = "password")]
+pub use user::{NewUser, PgUsers};
+
+use crate::error::{Error, Result};
+use crate::model::User;
+use crate::request::Request;
+use crate::storage::{IdTokenStorage, NewIdToken, UserStorage};
+use executor::Executor;
+
+/// A storage on PostgreSQL, 14 or newer.
+///
+/// Every method is one compile-time-checked statement, so it is atomic, and a caller that goes away
+/// leaves nothing half done. It is cheap to clone; the clones share their connections.
+///
+/// ```no_run
+/// use oauth_storage::{ClientMetadata, ClientRegistry, NewClient, PgStorage};
+///
+/// # async fn run() -> oauth_storage::Result<()> {
+/// let storage = PgStorage::connect("postgres://app@localhost/app").await?;
+/// storage.migrate().await?;
+/// let registered = storage
+///     .register_client(NewClient::new(ClientMetadata::authorization_code([
+///         "https://client.example/cb",
+///     ])))
+///     .await?;
+/// println!("{}", registered.client.client_id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PgStorage {
+    executor: Executor,
+    users: Option<Arc<dyn UserStorage>>,
+    id_tokens: Option<Arc<dyn IdTokenStorage>>,
+    create_schema: bool,
+}
+
+impl PgStorage {
+    /// Connects with the default options.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for a malformed URL, a wrong password or a database that does not
+    /// exist; [`Error::Unavailable`] for a server that does not answer.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url).await
+    }
+
+    /// Options: connections, deadlines, users, ID tokens, rights.
+    #[must_use]
+    pub fn builder() -> PgStorageBuilder {
+        PgStorageBuilder::default()
+    }
+
+    /// On a pool that the application already has, with the default options.
+    #[must_use]
+    pub fn from_pool(pool: PgPool) -> Self {
+        Self::builder().pool(pool)
+    }
+
+    /// The users of the table `oauth_storage.user_account`, to create and change them.
+    #[cfg(feature = "password")]
+    #[must_use]
+    pub fn password_users(&self) -> PgUsers {
+        PgUsers::on(self.executor.clone())
+    }
+
+    /// The pool that it runs on.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        self.executor.pool()
+    }
+}
+
+impl fmt::Debug for PgStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgStorage").field("executor", &self.executor).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl UserStorage for PgStorage {
+    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+        match &self.users {
+            Some(users) => users.authenticate(request).await,
+            None => Err(Error::configuration(
+                "no users: give `PgStorage::builder().users(..)` an implementation of UserStorage",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl IdTokenStorage for PgStorage {
+    async fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String> {
+        match &self.id_tokens {
+            Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,
+            None => Err(Error::configuration(
+                "no ID tokens: give `PgStorage::builder().id_tokens(..)` an implementation of \
+                 IdTokenStorage, such as the IdTokenSigner of the feature `jwt`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+
+use crate::error::{Error, Result};
+use crate::postgres::PgStorage;
+use crate::postgres::error::connect_error;
+use crate::postgres::executor::Executor;
+use crate::storage::{IdTokenStorage, UserStorage};
+
+/// Options of a [`PgStorage`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use oauth_storage::PgStorage;
+///
+/// # async fn run() -> oauth_storage::Result<()> {
+/// let storage = PgStorage::builder()
+///     .max_connections(8)
+///     .deadline(Duration::from_secs(2))
+///     .connect("postgres://app@localhost/app")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct PgStorageBuilder {
+    max_connections: u32,
+    deadline: Duration,
+    create_schema: bool,
+    users: Option<Users>,
+    id_tokens: Option<Arc<dyn IdTokenStorage>>,
+}
+
+enum Users {
+    Given(Arc<dyn UserStorage>),
+    #[cfg(feature = "password")]
+    Password,
+}
+
+impl Default for PgStorageBuilder {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            deadline: Duration::from_secs(5),
+            create_schema: true,
+            users: None,
+            id_tokens: None,
+        }
+    }
+}
+
+impl PgStorageBuilder {
+    /// The most connections to open; 10. Not used with a pool of the application's.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// How long a call may take altogether, waiting for a connection included; 5 seconds. Past
+    /// it a read fails with [`Error::Unavailable`], a write with [`Error::OutcomeUnknown`], and one
+    /// that got no connection with [`Error::Overloaded`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Whether [`migrate`](PgStorage::migrate) may create the schema `oauth_storage`; it may. Turn
+    /// it off where the role lacks CREATE on the database and somebody else creates the schema.
+    pub fn create_schema(mut self, create_schema: bool) -> Self {
+        self.create_schema = create_schema;
+        self
+    }
+
+    /// Who answers [`authenticate`](UserStorage::authenticate): the application's own users.
+    pub fn users(mut self, users: impl UserStorage + 'static) -> Self {
+        self.users = Some(Users::Given(Arc::new(users)));
+        self
+    }
+
+    /// Answers [`authenticate`](UserStorage::authenticate) from the table
+    /// `oauth_storage.user_account`, see [`PgUsers`](crate::PgUsers).
+    #[cfg(feature = "password")]
+    pub fn password_users(mut self) -> Self {
+        self.users = Some(Users::Password);
+        self
+    }
+
+    /// Who signs ID tokens.
+    pub fn id_tokens(mut self, id_tokens: impl IdTokenStorage + 'static) -> Self {
+        self.id_tokens = Some(Arc::new(id_tokens));
+        self
+    }
+
+    /// Connects to the database of this URL (`postgres://user:password@host:port/database`, with
+    /// the parameters of libpq).
+    ///
+    /// # Errors
+    /// As [`PgStorage::connect`].
+    pub async fn connect(self, url: &str) -> Result<PgStorage> {
+        // The parser's own message quotes parts of the URL, which holds a password.
+        let options: PgConnectOptions = url.parse().map_err(|_| {
+            Error::configuration(
+                "the database URL is malformed; it reads \
+                 postgres://user:password@host:port/database, with special characters of the \
+                 password percent-encoded",
+            )
+        })?;
+        self.connect_with(options).await
+    }
+
+    /// Connects with options of the driver: certificates, sockets, an application name.
+    ///
+    /// # Errors
+    /// As [`PgStorage::connect`].
+    pub async fn connect_with(self, options: PgConnectOptions) -> Result<PgStorage> {
+        let options = if options.get_application_name().is_some() {
+            options
+        } else {
+            options.application_name("oauth-storage")
+        };
+        // A pool would try again until its own time-out, and then only say that it timed out.
+        let probe = tokio::time::timeout(self.deadline, options.connect()).await;
+        let probe = probe.map_err(|_| Error::Unavailable {
+            message: format!("the server did not answer within {:?}", self.deadline),
+            source: None,
+        })?;
+        let probe = probe.map_err(connect_error)?;
+        // Not worth failing over: the connection did its job.
+        let _ = probe.close().await;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.deadline)
+            .connect_lazy_with(options);
+        Ok(self.pool(pool))
+    }
+
+    /// Runs on a pool that the application already has.
+    #[must_use]
+    pub fn pool(self, pool: PgPool) -> PgStorage {
+        let executor = Executor::new(pool, self.deadline);
+        let users = self.users.map(|users| match users {
+            Users::Given(users) => users,
+            #[cfg(feature = "password")]
+            Users::Password => Arc::new(crate::postgres::PgUsers::on(executor.clone())) as _,
+        });
+        PgStorage { executor, users, id_tokens: self.id_tokens, create_schema: self.create_schema }
+    }
+}
+
+impl fmt::Debug for PgStorageBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgStorageBuilder")
+            .field("max_connections", &self.max_connections)
+            .field("deadline", &self.deadline)
+            .field("create_schema", &self.create_schema)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,489 @@
+//! Clients: how the questions of [`ClientStorage`] and [`ClientRegistry`] are answered.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::client_secret::{self, HashedSecret};
+use crate::error::{Error, Problem, Result};
+use crate::model::{
+    Client, ClientDetails, ClientMetadata, ClientSecret, NewClient, RegisteredClient,
+    check_client_id, micros,
+};
+use crate::postgres::PgStorage;
+use crate::postgres::error::Effect;
+use crate::postgres::executor::Operation;
+use crate::postgres::token::by_position;
+use crate::request::Request;
+use crate::secret::Secret;
+use crate::storage::{ClientRegistry, ClientStorage, RotateClientSecret, check_limit};
+
+/// Rows of one statement when a client's tokens are deleted, so that no lock is held for long.
+const DELETE_BATCH: i64 = 10_000;
+
+#[async_trait]
+impl ClientStorage for PgStorage {
+    #[tracing::instrument(name = "db.client.get", skip_all, fields(client_id))]
+    async fn get_client(
+        &self,
+        _request: &Request,
+        client_id: &str,
+        client_secret: Option<&Secret>,
+    ) -> Result<Option<Client>> {
+        if check_client_id(client_id).is_err() {
+            return Ok(None);
+        }
+        let found = self.executor.run(FindClient(client_id.to_owned())).await?;
+        let (row, hashes) = match found {
+            Some(FoundClient { row, hashes }) => (Some(row), hashes),
+            None => (None, Vec::new()),
+        };
+        if let Some(secret) = client_secret
+            && !client_secret::verify(secret, &hashes).await?
+        {
+            return Ok(None);
+        }
+        row.map(ClientRow::into_client).transpose()
+    }
+}
+
+struct FindClient(String);
+
+struct FoundClient {
+    row: ClientRow,
+    /// Of the secrets that have not expired.
+    hashes: Vec<String>,
+}
+
+impl Operation for FindClient {
+    /// `None` for a client that is unknown or disabled.
+    type Outcome = Option<FoundClient>;
+    const EFFECT: Effect = Effect::Read;
+
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let client_id: Vec<&str> = batch.iter().map(|find| find.0.as_str()).collect();
+        let rows = sqlx::query!(
+            r#"
+            SELECT
+                input.position AS "position!", client.client_id, client.client_id_issued_at,
+                client.updated_at, client.disabled_at, client.client_secret_expires_at,
+                client.token_endpoint_auth_method, client.redirect_uris, client.grant_types,
+                client.response_types, client.scope,
+                client.details AS "details: Json<ClientDetails>",
+                CASE
+                    WHEN client.client_secret_expires_at <= statement_timestamp() THEN NULL
+                    ELSE client.client_secret_hash
+                END AS client_secret_hash,
+                CASE
+                    WHEN client.previous_client_secret_expires_at > statement_timestamp()
+                    THEN client.previous_client_secret_hash
+                END AS previous_client_secret_hash
+            FROM UNNEST($1::text[]) WITH ORDINALITY AS input (client_id, position)
+            JOIN oauth_storage.client ON client.client_id = input.client_id
+                AND client.disabled_at IS NULL
+            "#,
+            &client_id as _,
+        )
+        .fetch_all(connection)
+        .await?;
+        let found = rows.into_iter().map(|row| {
+            let hashes = [row.client_secret_hash, row.previous_client_secret_hash];
+            let found = FoundClient {
+                row: ClientRow {
+                    client_id: row.client_id,
+                    client_id_issued_at: row.client_id_issued_at,
+                    updated_at: row.updated_at,
+                    disabled_at: row.disabled_at,
+                    client_secret_expires_at: row.client_secret_expires_at,
+                    token_endpoint_auth_method: row.token_endpoint_auth_method,
+                    redirect_uris: row.redirect_uris,
+                    grant_types: row.grant_types,
+                    response_types: row.response_types,
+                    scope: row.scope,
+                    details: row.details,
+                },
+                hashes: hashes.into_iter().flatten().collect(),
+            };
+            (row.position, found)
+        });
+        Ok(by_position(batch.len(), found))
+    }
+}
+
+struct ClientRow {
+    client_id: String,
+    client_id_issued_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+    client_secret_expires_at: Option<DateTime<Utc>>,
+    token_endpoint_auth_method: String,
+    redirect_uris: Vec<String>,
+    grant_types: Vec<String>,
+    response_types: Vec<String>,
+    scope: String,
+    details: Json<ClientDetails>,
+}
+
+impl ClientRow {
+    fn into_client(self) -> Result<Client> {
+        let row = self.client_id.clone();
+        let corrupt = |column| {
+            let row = row.clone();
+            move |error: Error| Error::Corrupt {
+                table: "oauth_storage.client",
+                column,
+                row,
+                message: error.to_string(),
+            }
+        };
+        Ok(Client {
+            metadata: ClientMetadata {
+                redirect_uris: self.redirect_uris,
+                token_endpoint_auth_method: self
+                    .token_endpoint_auth_method
+                    .parse()
+                    .map_err(corrupt("token_endpoint_auth_method"))?,
+                grant_types: parsed(&self.grant_types).map_err(corrupt("grant_types"))?,
+                response_types: parsed(&self.response_types).map_err(corrupt("response_types"))?,
+                scope: self.scope.parse().map_err(corrupt("scope"))?,
+                details: self.details.0,
+            },
+            client_id: self.client_id,
+            client_id_issued_at: self.client_id_issued_at,
+            client_secret_expires_at: self.client_secret_expires_at,
+            updated_at: self.updated_at,
+            disabled_at: self.disabled_at,
+        })
+    }
+}
+
+fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>> {
+    names.iter().map(|name| name.parse()).collect()
+}
+
+fn names(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+/// The secret that the client needs, if it needs one: what is shown, and what is stored.
+async fn new_secret(
+    metadata: &ClientMetadata,
+    secret: &ClientSecret,
+) -> Result<(Option<Secret>, Option<String>)> {
+    if !metadata.token_endpoint_auth_method.uses_secret() {
+        return Ok((None, None));
+    }
+    let HashedSecret { shown, hash } = client_secret::hash(secret).await?;
+    Ok((shown, Some(hash)))
+}
+
+#[async_trait]
+impl ClientRegistry for PgStorage {
+    #[tracing::instrument(name = "db.client.register", skip_all)]
+    async fn register_client(&self, client: NewClient) -> Result<RegisteredClient> {
+        client.check()?;
+        let NewClient { client_id, metadata, client_secret, client_secret_expires_in } = client;
+        let client_id = match client_id {
+            Some(client_id) => client_id,
+            None => client_secret::generate_client_id()?,
+        };
+        let (shown, hash) = new_secret(&metadata, &client_secret).await?;
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_as!(
+                    ClientRow,
+                    r#"
+                    INSERT INTO oauth_storage.client (
+                        client_id, client_id_issued_at, updated_at, client_secret_hash,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope, details
+                    )
+                    VALUES (
+                        $1, statement_timestamp(), statement_timestamp(), $2::text,
+                        CASE
+                            WHEN $2::text IS NOT NULL
+                            THEN statement_timestamp() + $3::bigint * interval '1 microsecond'
+                        END,
+                        $4, $5, $6, $7, $8, $9
+                    )
+                    ON CONFLICT (client_id) DO NOTHING
+                    RETURNING
+                        client_id, client_id_issued_at, updated_at, disabled_at,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope,
+                        details AS "details: Json<ClientDetails>"
+                    "#,
+                    client_id,
+                    hash,
+                    client_secret_expires_in.map(micros),
+                    metadata.token_endpoint_auth_method.as_str(),
+                    &metadata.redirect_uris,
+                    &names(&metadata.grant_types),
+                    &names(&metadata.response_types),
+                    metadata.scope.as_str(),
+                    Json(&metadata.details) as _,
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        let row = row.ok_or(Error::invalid("client_id", Problem::Duplicate))?;
+        Ok(RegisteredClient { client: row.into_client()?, client_secret: shown })
+    }
+
+    #[tracing::instrument(name = "db.client.read", skip_all, fields(client_id))]
+    async fn read_client(&self, client_id: &str) -> Result<Option<Client>> {
+        if check_client_id(client_id).is_err() {
+            return Ok(None);
+        }
+        let mut call = self.executor.begin(Effect::Read).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_as!(
+                    ClientRow,
+                    r#"
+                    SELECT
+                        client_id, client_id_issued_at, updated_at, disabled_at,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope,
+                        details AS "details: Json<ClientDetails>"
+                    FROM oauth_storage.client
+                    WHERE client_id = $1
+                    "#,
+                    client_id,
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        row.map(ClientRow::into_client).transpose()
+    }
+
+    #[tracing::instrument(name = "db.client.list", skip_all)]
+    async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>> {
+        let limit = check_limit(limit)?;
+        if let Some(after) = after {
+            check_client_id(after)?;
+        }
+        let mut call = self.executor.begin(Effect::Read).await?;
+        let rows = call
+            .statement(|connection| {
+                sqlx::query_as!(
+                    ClientRow,
+                    r#"
+                    SELECT
+                        client_id, client_id_issued_at, updated_at, disabled_at,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope,
+                        details AS "details: Json<ClientDetails>"
+                    FROM oauth_storage.client
+                    WHERE client_id > $1
+                    ORDER BY client_id
+                    LIMIT $2
+                    "#,
+                    // Every client id has at least one character.
+                    after.unwrap_or_default(),
+                    limit,
+                )
+                .fetch_all(connection)
+            })
+            .await?;
+        rows.into_iter().map(ClientRow::into_client).collect()
+    }
+
+    #[tracing::instrument(name = "db.client.update", skip_all, fields(client_id))]
+    async fn update_client(
+        &self,
+        client_id: &str,
+        metadata: ClientMetadata,
+    ) -> Result<Option<Client>> {
+        metadata.check()?;
+        if check_client_id(client_id).is_err() {
+            return Ok(None);
+        }
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_as!(
+                    ClientRow,
+                    r#"
+                    UPDATE oauth_storage.client
+                    SET
+                        updated_at = statement_timestamp(),
+                        token_endpoint_auth_method = $2,
+                        redirect_uris = $3,
+                        grant_types = $4,
+                        response_types = $5,
+                        scope = $6,
+                        details = $7,
+                        client_secret_hash =
+                            CASE WHEN $8 THEN client_secret_hash END,
+                        client_secret_expires_at =
+                            CASE WHEN $8 THEN client_secret_expires_at END,
+                        previous_client_secret_hash =
+                            CASE WHEN $8 THEN previous_client_secret_hash END,
+                        previous_client_secret_expires_at =
+                            CASE WHEN $8 THEN previous_client_secret_expires_at END
+                    WHERE client_id = $1
+                    RETURNING
+                        client_id, client_id_issued_at, updated_at, disabled_at,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope,
+                        details AS "details: Json<ClientDetails>"
+                    "#,
+                    client_id,
+                    metadata.token_endpoint_auth_method.as_str(),
+                    &metadata.redirect_uris,
+                    &names(&metadata.grant_types),
+                    &names(&metadata.response_types),
+                    metadata.scope.as_str(),
+                    Json(&metadata.details) as _,
+                    metadata.token_endpoint_auth_method.uses_secret(),
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        row.map(ClientRow::into_client).transpose()
+    }
+
+    #[tracing::instrument(name = "db.client.rotate_secret", skip_all, fields(client_id))]
+    async fn rotate_client_secret(
+        &self,
+        client_id: &str,
+        rotation: RotateClientSecret,
+    ) -> Result<Option<RegisteredClient>> {
+        rotation.check()?;
+        let Some(client) = self.read_client(client_id).await? else { return Ok(None) };
+        let not_allowed = Error::invalid("token_endpoint_auth_method", Problem::NotAllowed);
+        let (shown, hash) = new_secret(&client.metadata, &rotation.client_secret).await?;
+        let Some(hash) = hash else { return Err(not_allowed) };
+        let mut call = self.executor.begin(Effect::Write).await?;
+        // What was just read may have changed since; the statement decides.
+        let row = call
+            .statement(|connection| {
+                sqlx::query_as!(
+                    ClientRow,
+                    r#"
+                    UPDATE oauth_storage.client
+                    SET
+                        updated_at = statement_timestamp(),
+                        client_secret_hash = $2,
+                        client_secret_expires_at =
+                            statement_timestamp() + $3::bigint * interval '1 microsecond',
+                        previous_client_secret_hash = client_secret_hash,
+                        previous_client_secret_expires_at = least(
+                            client_secret_expires_at,
+                            statement_timestamp() + $4::bigint * interval '1 microsecond'
+                        )
+                    WHERE client_id = $1
+                        AND token_endpoint_auth_method
+                            IN ('client_secret_basic', 'client_secret_post')
+                    RETURNING
+                        client_id, client_id_issued_at, updated_at, disabled_at,
+                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
+                        grant_types, response_types, scope,
+                        details AS "details: Json<ClientDetails>"
+                    "#,
+                    client_id,
+                    hash,
+                    rotation.client_secret_expires_in.map(micros),
+                    micros(rotation.overlap),
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        let row = row.ok_or(not_allowed)?;
+        Ok(Some(RegisteredClient { client: row.into_client()?, client_secret: shown }))
+    }
+
+    #[tracing::instrument(name = "db.client.set_disabled", skip_all, fields(client_id, disabled))]
+    async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool> {
+        if check_client_id(client_id).is_err() {
+            return Ok(false);
+        }
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    UPDATE oauth_storage.client
+                    SET
+                        updated_at = statement_timestamp(),
+                        disabled_at =
+                            CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END
+                    WHERE client_id = $1
+                    "#,
+                    client_id,
+                    disabled,
+                )
+                .execute(connection)
+            })
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    #[tracing::instrument(name = "db.client.delete", skip_all, fields(client_id))]
+    async fn delete_client(&self, client_id: &str) -> Result<bool> {
+        if check_client_id(client_id).is_err() {
+            return Ok(false);
+        }
+        // The client goes first: nothing new is issued to it from then on. What is in flight
+        // holds its row, or that of a token which the next look still finds. Called again after
+        // an unknown outcome, it goes on where it was.
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query!("DELETE FROM oauth_storage.client WHERE client_id = $1", client_id)
+                    .execute(connection)
+            })
+            .await?;
+        drop(call);
+        while self.delete_credentials(client_id).await? > 0 {}
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+impl PgStorage {
+    /// Deletes some codes and tokens of a client, and says how many.
+    async fn delete_credentials(&self, client_id: &str) -> Result<u64> {
+        let mut call = self.executor.begin(Effect::Write).await?;
+        call.statement(|connection: &mut PgConnection| {
+            sqlx::query_scalar!(
+                r#"
+                WITH code AS MATERIALIZED (
+                    SELECT digest
+                    FROM oauth_storage.authorization_code
+                    WHERE client_id = $1
+                    ORDER BY digest
+                    LIMIT $2
+                    FOR UPDATE
+                ), token AS MATERIALIZED (
+                    SELECT digest
+                    FROM oauth_storage.token
+                    WHERE client_id = $1 AND (SELECT count(*) FROM code) >= 0
+                    ORDER BY digest
+                    LIMIT $2
+                    FOR UPDATE
+                ), deleted_code AS (
+                    DELETE FROM oauth_storage.authorization_code AS row
+                    USING code
+                    WHERE row.digest = code.digest
+                ), deleted_token AS (
+                    DELETE FROM oauth_storage.token AS row
+                    USING token
+                    WHERE row.digest = token.digest
+                )
+                SELECT (SELECT count(*) FROM code) + (SELECT count(*) FROM token) AS "count!"
+                "#,
+                client_id,
+                DELETE_BATCH,
+            )
+            .fetch_one(connection)
+        })
+        .await
+        .map(|count: i64| u64::try_from(count).unwrap_or_default())
+    }
+}

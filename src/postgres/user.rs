@@ -1,0 +1,222 @@
+//! Users with a password: the shipped answer to [`UserStorage::authenticate`].
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::error::{Error, Problem, Result};
+use crate::model::{MAX_IDENTIFIER_BYTES, User, check_subject, check_text};
+use crate::password;
+use crate::postgres::error::Effect;
+use crate::postgres::executor::Executor;
+use crate::request::Request;
+use crate::secret::Secret;
+use crate::storage::UserStorage;
+
+/// The limits of a password, in bytes: ASVS 6.2.1 asks for 8 characters at least, and 1024 bytes
+/// keep a hostile one from costing more than a glance.
+const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+
+/// A user to create with [`PgUsers::create`].
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// What the user types; compared byte by byte, at most 255 bytes.
+    pub username: String,
+    /// The stable identifier that tokens carry, at most 255 bytes.
+    pub subject: String,
+    /// The password, 8 to 1024 bytes.
+    pub password: Secret,
+}
+
+/// Users in the table `oauth_storage.user_account`, their passwords as Argon2id hashes.
+///
+/// For deployments that have no users of their own yet; others implement
+/// [`UserStorage`] on what they have.
+///
+/// ```no_run
+/// use oauth_storage::{NewUser, PgStorage, Secret};
+///
+/// # async fn run() -> oauth_storage::Result<()> {
+/// let storage = PgStorage::builder()
+///     .password_users()
+///     .connect("postgres://app@localhost/app")
+///     .await?;
+/// let user = storage
+///     .password_users()
+///     .create(NewUser {
+///         username: "alice".into(),
+///         subject: "248289761001".into(),
+///         password: Secret::new("wonderland"),
+///     })
+///     .await?;
+/// assert_eq!(user.subject, "248289761001");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PgUsers {
+    executor: Executor,
+}
+
+impl PgUsers {
+    pub(super) const fn on(executor: Executor) -> Self {
+        Self { executor }
+    }
+
+    /// Creates a user.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field; `username` or `subject` that exists is
+    /// [`Problem::Duplicate`].
+    pub async fn create(&self, user: NewUser) -> Result<User> {
+        check_text("username", &user.username, MAX_IDENTIFIER_BYTES)?;
+        check_subject(&user.subject)?;
+        check_password(&user.password)?;
+        let hash = password::hash(user.password).await?;
+        let mut call = self.executor.begin(Effect::Write).await?;
+        // Which of the two exists is told by what is there, not by the text of an error.
+        let outcome = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    WITH stored AS (
+                        INSERT INTO oauth_storage.user_account (username, subject, password_hash)
+                        VALUES ($1, $2, $3)
+                        ON CONFLICT DO NOTHING
+                        RETURNING username
+                    )
+                    SELECT
+                        EXISTS (SELECT FROM stored) AS "stored!",
+                        EXISTS (
+                            SELECT FROM oauth_storage.user_account WHERE subject = $2
+                        ) AS "subject_exists!"
+                    "#,
+                    user.username,
+                    user.subject,
+                    hash,
+                )
+                .fetch_one(connection)
+            })
+            .await?;
+        match (outcome.stored, outcome.subject_exists) {
+            (true, _) => Ok(User::new(user.subject)),
+            (false, true) => Err(Error::invalid("subject", Problem::Duplicate)),
+            (false, false) => Err(Error::invalid("username", Problem::Duplicate)),
+        }
+    }
+
+    /// Sets a new password. `false` for an unknown user.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a `password` outside the limits.
+    pub async fn set_password(&self, username: &str, new: Secret) -> Result<bool> {
+        check_password(&new)?;
+        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
+            return Ok(false);
+        }
+        let hash = password::hash(new).await?;
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    UPDATE oauth_storage.user_account
+                    SET password_hash = $2, updated_at = statement_timestamp()
+                    WHERE username = $1
+                    "#,
+                    username,
+                    hash,
+                )
+                .execute(connection)
+            })
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Disables a user, or enables them again. `false` for an unknown user.
+    ///
+    /// # Errors
+    /// None that depend on the user.
+    pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<bool> {
+        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
+            return Ok(false);
+        }
+        let mut call = self.executor.begin(Effect::Write).await?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    UPDATE oauth_storage.user_account
+                    SET
+                        disabled_at =
+                            CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END,
+                        updated_at = statement_timestamp()
+                    WHERE username = $1
+                    "#,
+                    username,
+                    disabled,
+                )
+                .execute(connection)
+            })
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn check_password(password: &Secret) -> Result<()> {
+    let len = password.expose().len();
+    if len < *PASSWORD_BYTES.start() {
+        Err(Error::invalid("password", Problem::TooShort(*PASSWORD_BYTES.start())))
+    } else if len > *PASSWORD_BYTES.end() {
+        Err(Error::invalid("password", Problem::TooLong(*PASSWORD_BYTES.end())))
+    } else {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl UserStorage for PgUsers {
+    #[tracing::instrument(name = "db.user.authenticate", skip_all)]
+    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+        let form = &request.form;
+        let (Some(username), Some(password)) = (&form.username, &form.password) else {
+            return Ok(None);
+        };
+        if password.expose().len() > *PASSWORD_BYTES.end()
+            || check_text("username", username, MAX_IDENTIFIER_BYTES).is_err()
+        {
+            return Ok(None);
+        }
+        let mut call = self.executor.begin(Effect::Read).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    SELECT subject, password_hash, statement_timestamp() AS "now!"
+                    FROM oauth_storage.user_account
+                    WHERE username = $1 AND disabled_at IS NULL
+                    "#,
+                    username,
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        // The check takes milliseconds; others want the connection meanwhile.
+        drop(call);
+        let (user, hash) = match row {
+            Some(row) => {
+                (Some(User::new(row.subject).authenticated_at(row.now)), Some(row.password_hash))
+            }
+            None => (None, None),
+        };
+        // An unknown user costs what a wrong password costs (OWASP ASVS 11.2.4).
+        let verified = password::verify(password.clone(), hash).await?;
+        Ok(user.filter(|_| verified))
+    }
+}
+
+impl fmt::Debug for PgUsers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgUsers").field("executor", &self.executor).finish()
+    }
+}
