@@ -189,8 +189,5 @@ fn configuration<E>(message: &'static str) -> impl FnOnce(E) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    move |error| Error::Configuration {
-        message: message.to_owned(),
-        source: Some(Box::new(error)),
-    }
+    move |error| Error::Configuration { message: message.to_owned(), source: Some(Box::new(error)) }
 }

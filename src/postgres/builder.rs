@@ -101,8 +101,10 @@ impl PgStorageBuilder {
     /// # Errors
     /// As [`PgStorage::connect`].
     pub async fn connect(self, url: &str) -> Result<PgStorage> {
-        // The parser's own message quotes parts of the URL, which holds a password.
-        let options: PgConnectOptions = url.parse().map_err(|_| {
+        // The parser takes any scheme, and its message quotes parts of the URL, password included.
+        let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let options: Option<PgConnectOptions> = ours.then(|| url.parse().ok()).flatten();
+        let options = options.ok_or_else(|| {
             Error::configuration(
                 "the database URL is malformed; it reads \
                  postgres://user:password@host:port/database, with special characters of the \

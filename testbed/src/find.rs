@@ -8,6 +8,7 @@ use crate::Error;
 
 const OWN_URL: &str = "OAUTH_STORAGE_DATABASE_URL";
 const COMMON_URL: &str = "DATABASE_URL";
+pub(crate) const URLS: [&str; 2] = [OWN_URL, COMMON_URL];
 const BIN: &str = "OAUTH_STORAGE_POSTGRES_BIN";
 
 /// Where packages put PostgreSQL; the star stands for its version.
@@ -49,7 +50,7 @@ pub(crate) fn binaries(variables: Variables<'_>, standard: &[&str]) -> Result<Pa
         };
     }
 
-    let mut tried = vec![format!("{OWN_URL}, {COMMON_URL} and {BIN} are not set")];
+    let mut tried = vec![format!("{BIN}: not set")];
     let path = variables("PATH").unwrap_or_default();
     let places = [("PATH", on_path(&path)), ("pg_config --bindir", configured(&path))];
     for (origin, found) in places {
@@ -154,7 +155,7 @@ mod tests {
         let error = binaries(&none, &["/nowhere/postgresql/*/bin"]).unwrap_err().to_string();
         for part in [
             "found no PostgreSQL",
-            "OAUTH_STORAGE_DATABASE_URL, DATABASE_URL and OAUTH_STORAGE_POSTGRES_BIN are not set",
+            "OAUTH_STORAGE_POSTGRES_BIN: not set",
             "PATH: nothing",
             "pg_config --bindir: nothing",
             "/nowhere/postgresql/*/bin: nothing",

@@ -62,7 +62,13 @@ impl Testbed {
     /// of no use, in which case no other is looked for.
     pub async fn start() -> Result<Self, Error> {
         let Some((variable, url)) = find::database_url(&find::environment) else {
-            return Ok(Self(Server::Private(Cluster::start(&[]).await?)));
+            return match Cluster::start(&[]).await {
+                Err(Error::NotFound { mut tried }) => {
+                    tried.insert(0, format!("{}: not set", find::URLS.join(", ")));
+                    Err(Error::NotFound { tried })
+                }
+                cluster => Ok(Self(Server::Private(cluster?))),
+            };
         };
         let unusable = |reason: String| Error::Unusable { variable, reason };
         let url = url.into_string().map_err(|_| unusable("it is not UTF-8".to_owned()))?;

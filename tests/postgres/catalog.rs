@@ -1,0 +1,108 @@
+//! The schema as PostgreSQL's catalog has it.
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::support::TestStorage;
+
+async fn rows(test: &TestStorage, sql: &'static str) -> Vec<String> {
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_schema_holds_what_the_design_says() {
+    let test = TestStorage::new("catalog").await;
+
+    let tables = rows(
+        &test,
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'oauth_storage'::regnamespace
+             AND relkind = 'r' ORDER BY 1",
+    );
+    assert_eq!(
+        tables.await,
+        ["_sqlx_migrations", "authorization_code", "client", "token", "user_account"]
+    );
+
+    let uncommented = rows(
+        &test,
+        "SELECT relname || '.' || coalesce(attname, '') FROM pg_class
+         LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+         WHERE relnamespace = 'oauth_storage'::regnamespace AND relkind = 'r'
+             AND relname <> '_sqlx_migrations'
+             AND (col_description(pg_class.oid, attnum) IS NULL
+                  OR obj_description(pg_class.oid, 'pg_class') IS NULL)",
+    );
+    assert_eq!(uncommented.await, [""; 0], "every table and column has a comment");
+
+    // No foreign keys: a key-share lock on the client's row per token would queue every issue
+    // behind it, and a token distributed by digest could not point at anything. What they would
+    // hold is held by the statements (DESIGN.md, "Why is there no foreign key?").
+    let foreign_keys = rows(
+        &test,
+        "SELECT conname::text FROM pg_constraint
+         WHERE contype = 'f' AND connamespace = 'oauth_storage'::regnamespace",
+    );
+    assert_eq!(foreign_keys.await, [""; 0]);
+
+    let indexes = rows(
+        &test,
+        "SELECT regexp_replace(indexdef, '^CREATE (UNIQUE )?INDEX (\\w+) ON \\S+ USING ', '\\1\\2 ')
+         FROM pg_indexes WHERE schemaname = 'oauth_storage' AND tablename <> '_sqlx_migrations'
+         ORDER BY indexname",
+    );
+    assert_eq!(
+        indexes.await,
+        [
+            "authorization_code_client_id btree (client_id)",
+            "authorization_code_expires_at btree (expires_at)",
+            "authorization_code_grant_id btree (grant_id)",
+            "UNIQUE authorization_code_pkey btree (digest)",
+            "authorization_code_subject btree (hashtextextended(subject, (0)::bigint)) \
+             WHERE (subject IS NOT NULL)",
+            "UNIQUE client_pkey btree (client_id)",
+            "token_client_id btree (client_id)",
+            "token_expires_at btree (expires_at)",
+            "token_grant_id btree (grant_id)",
+            "UNIQUE token_pkey btree (digest)",
+            "token_subject btree (hashtextextended(subject, (0)::bigint), grant_id) \
+             WHERE (subject IS NOT NULL)",
+            "UNIQUE user_account_pkey btree (username)",
+            "UNIQUE user_account_subject_key btree (subject)",
+        ]
+    );
+
+    // What a use or a revocation changes is in no index, so these updates stay HOT.
+    let hot = rows(
+        &test,
+        "SELECT relname || ' ' || array_to_string(reloptions, ' ') FROM pg_class
+         WHERE oid IN ('oauth_storage.token'::regclass,
+                       'oauth_storage.authorization_code'::regclass) ORDER BY 1",
+    );
+    let hot = hot.await;
+    assert!(hot[0].starts_with("authorization_code fillfactor=80 autovacuum"), "{hot:?}");
+    assert!(hot[1].starts_with("token fillfactor=90 autovacuum"), "{hot:?}");
+}
+
+/// Plaintext cannot be stored by mistake, whatever the code does.
+#[tokio::test]
+async fn constraints_refuse_plaintext() {
+    let test = TestStorage::new("constraints").await;
+    for sql in [
+        "INSERT INTO oauth_storage.user_account (username, subject, password_hash)
+         VALUES ('a', 'b', 'wonderland')",
+        "INSERT INTO oauth_storage.client (client_id, client_secret_hash, token_endpoint_auth_method,
+             redirect_uris, grant_types, response_types, scope, details)
+         VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
+        "INSERT INTO oauth_storage.client (client_id, previous_client_secret_hash,
+             token_endpoint_auth_method, redirect_uris, grant_types, response_types, scope, details)
+         VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
+        "INSERT INTO oauth_storage.token (granted_at, issued_at, expires_at, pair_id, grant_id, kind,
+             digest, client_id, scope)
+         VALUES (now(), now(), now(), 1, gen_random_uuid(), 'a', 'a-token', 'c', '')",
+    ] {
+        let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+        let error = sqlx::query(sql).execute(&mut connection).await.unwrap_err();
+        let code = error.as_database_error().and_then(|error| error.code());
+        assert_eq!(code.as_deref(), Some("23514"), "{sql}: {error}");
+    }
+}

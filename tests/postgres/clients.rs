@@ -1,0 +1,146 @@
+//! The client registry, where the conformance suite cannot look: rows and pools.
+
+use std::time::Duration;
+
+use oauth_storage::{
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
+    NewAuthorizationCode, NewClient, NewToken, PgStorage, RotateClientSecret, Secret, TokenRef,
+    TokenStorage as _,
+};
+use sqlx::PgPool;
+
+use crate::support::{TestStorage, alice, scope, secret};
+
+/// An application that has a pool needs no second one, and keeps what it does on it.
+#[tokio::test]
+async fn a_pool_of_the_applications_own_serves() {
+    let test = TestStorage::new("clients_pool").await;
+    let pool = PgPool::connect(test.database.url()).await.unwrap();
+    let storage = PgStorage::from_pool(pool.clone());
+    let (client_id, client_secret) = test.client().await;
+    let found = storage.get_client(&alice(), &client_id, Some(&client_secret)).await.unwrap();
+    assert_eq!(found.unwrap().client_id, client_id);
+    assert_eq!(sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn deleting_a_client_deletes_what_was_issued_to_it() {
+    let test = TestStorage::new("clients_delete").await;
+    let (client_id, _) = test.client().await;
+    let (other_id, _) = test.client().await;
+    for client_id in [&client_id, &other_id] {
+        let new = NewToken::new(client_id, scope(), secret()).with_refresh_token(secret());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        let uri = "https://client.example/cb";
+        let new = NewAuthorizationCode::new(client_id, scope(), uri, secret());
+        test.storage.create_authorization_code(&alice(), new).await.unwrap();
+    }
+    assert!(test.storage.delete_client(&client_id).await.unwrap());
+    assert!(!test.storage.delete_client(&client_id).await.unwrap());
+    let left: (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM oauth_storage.token),
+                (SELECT count(*) FROM oauth_storage.authorization_code)",
+    )
+    .fetch_one(test.storage.pool())
+    .await
+    .unwrap();
+    assert_eq!(left, (2, 1), "those of the other client");
+}
+
+/// Nothing is issued to a client that is gone, however close the race.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deleted_client_leaves_no_token_behind() {
+    let test = TestStorage::new("clients_delete_race").await;
+    for _ in 0..25 {
+        let (client_id, _) = test.client().await;
+        let mut issuers = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let (storage, client_id) = (test.storage.clone(), client_id.clone());
+            issuers.spawn(async move {
+                let new = || NewToken::new(&client_id, scope(), secret());
+                // Until the client is gone.
+                while storage.create_token(&alice(), new()).await.is_ok() {}
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        test.storage.delete_client(&client_id).await.unwrap();
+        issuers.join_all().await;
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token WHERE client_id = $1")
+                .bind(&client_id)
+                .fetch_one(test.storage.pool())
+                .await
+                .unwrap();
+        assert_eq!(left, 0, "tokens of a client that is gone");
+    }
+}
+
+/// PostgreSQL's clock decides: secrets end there, and the previous one with its overlap.
+#[tokio::test]
+async fn secrets_end_by_the_servers_clock() {
+    let test = TestStorage::new("clients_clock").await;
+    let works = async |client_id: &str, secret: &Secret| {
+        test.storage.get_client(&alice(), client_id, Some(secret)).await.unwrap().is_some()
+    };
+    let new = NewClient {
+        client_secret_expires_in: Some(Duration::from_hours(1)),
+        ..NewClient::new(ClientMetadata::client_credentials())
+    };
+    let registered = test.storage.register_client(new).await.unwrap();
+    let (client_id, first) = (registered.client.client_id, registered.client_secret.unwrap());
+    let rotation = RotateClientSecret::with_overlap(Duration::from_hours(2));
+    let rotated = test.storage.rotate_client_secret(&client_id, rotation).await.unwrap().unwrap();
+    let second = rotated.client_secret.unwrap();
+    assert!(works(&client_id, &first).await && works(&client_id, &second).await);
+    // The overlap does not outlast the secret's own end.
+    let ends: bool = sqlx::query_scalar(
+        "SELECT previous_client_secret_expires_at < now() + interval '61 minutes'
+         FROM oauth_storage.client",
+    )
+    .fetch_one(test.storage.pool())
+    .await
+    .unwrap();
+    assert!(ends);
+    test.sql(
+        "UPDATE oauth_storage.client
+         SET previous_client_secret_expires_at = now() - interval '1 second'",
+    )
+    .await;
+    assert!(!works(&client_id, &first).await && works(&client_id, &second).await);
+    test.sql("UPDATE oauth_storage.client SET client_secret_expires_at = now()").await;
+    assert!(!works(&client_id, &second).await);
+}
+
+/// The statement of `revoke_token` meets a grant that grows under it, and leaves none of it alive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn revocation_of_a_refresh_token_takes_the_whole_grant() {
+    let test = TestStorage::new("clients_revoke").await;
+    let (client_id, _) = test.client().await;
+    let refresh = secret();
+    let first = NewToken::new(&client_id, scope(), secret()).with_refresh_token(refresh.clone());
+    let grant_id = first.grant_id;
+    test.storage.create_token(&alice(), first).await.unwrap();
+    for _ in 0..20 {
+        let mut more = NewToken::new(&client_id, scope(), secret()).with_refresh_token(secret());
+        more.grant_id = grant_id;
+        test.storage.create_token(&alice(), more).await.unwrap();
+    }
+    let mut revokers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (storage, client_id, refresh) =
+            (test.storage.clone(), client_id.clone(), refresh.clone());
+        revokers.spawn(async move {
+            let token = TokenRef::Refresh(&refresh);
+            storage.revoke_token(&alice(), &client_id, token).await
+        });
+    }
+    while let Some(revoked) = revokers.join_next().await {
+        revoked.unwrap().unwrap();
+    }
+    let live: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token WHERE NOT revoked")
+            .fetch_one(test.storage.pool())
+            .await
+            .unwrap();
+    assert_eq!(live, 0);
+}

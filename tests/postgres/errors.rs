@@ -1,0 +1,221 @@
+//! Each way to fail has an error of its own, which says what to do next.
+
+use std::time::Duration;
+
+use oauth_storage::{
+    Advice, ClientRegistry as _, ClientStorage as _, Error, IdTokenStorage as _, NewIdToken,
+    NewToken, PgStorage, Request, ResponseType, SchemaProblem, TokenRef, TokenStorage as _,
+    UserStorage as _,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::support::{
+    TestStorage, alice, database, eventually, run_sql, scope, secret, unique, url_as,
+};
+
+#[tokio::test]
+async fn a_wrong_url_is_a_matter_of_configuration_and_shows_no_password() {
+    for url in ["postgres://u:hunter2@host:notaport/db", "hunter2", "mysql://u:hunter2@h/db"] {
+        let error = PgStorage::connect(url).await.unwrap_err();
+        assert!(matches!(error, Error::Configuration { .. }), "{url}: {error:?}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_unavailable_at_once() {
+    let started = std::time::Instant::now();
+    // Port 1 is never a PostgreSQL.
+    let error = PgStorage::connect("postgres://u:hunter2@127.0.0.1:1/db").await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert_eq!(error.advice(), Advice::Retry);
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_unavailable_at_the_deadline() {
+    // It accepts, and never says a word.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/db", listener.local_addr().unwrap());
+    let builder = PgStorage::builder().deadline(Duration::from_millis(200));
+    let error = builder.connect(&url).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_or_role_that_does_not_exist_is_a_matter_of_configuration() {
+    let database = database("errors_login").await;
+    let nobody = url_as(database.url(), "oauth_storage_nobody", "pw");
+    let (server, _) = database.url().rsplit_once('/').unwrap();
+    let nowhere = format!("{server}/oauth_storage_nowhere");
+    for url in [nobody, nowhere] {
+        let error = PgStorage::connect(&url).await.unwrap_err();
+        assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+        assert_eq!(error.advice(), Advice::CallOperator);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_and_an_older_schema_say_how_to_migrate() {
+    let database = database("errors_schema").await;
+    let storage = PgStorage::connect(database.url()).await.unwrap();
+    let lookup = async || {
+        let token = secret();
+        storage.get_token(&alice(), "c", TokenRef::Any(&token)).await.unwrap_err()
+    };
+    let error = lookup().await;
+    assert!(matches!(error, Error::Schema(SchemaProblem::Missing)), "{error:?}");
+    assert!(error.to_string().contains("storage.migrate()"), "{error}");
+
+    storage.migrate().await.unwrap();
+    run_sql(database.url(), "ALTER TABLE oauth_storage.token DROP COLUMN jkt").await;
+    let error = lookup().await;
+    assert!(matches!(error, Error::Schema(SchemaProblem::Older { .. })), "{error:?}");
+    assert!(error.to_string().contains("storage.migrate()"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_the_table() {
+    let test = TestStorage::new("errors_rights").await;
+    let role = unique("reader");
+    test.sql(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'pw'; GRANT USAGE ON SCHEMA oauth_storage TO {role}"
+    ))
+    .await;
+    let url = url_as(test.database.url(), &role, "pw");
+    let storage = PgStorage::connect(&url).await.unwrap();
+    let error = storage.get_client(&Request::default(), "c", None).await.unwrap_err();
+    assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+    assert!(error.to_string().contains("client"), "{error}");
+    drop(storage);
+    test.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn what_was_never_given_is_a_matter_of_configuration() {
+    let database = database("errors_parts").await;
+    let storage = PgStorage::connect(database.url()).await.unwrap();
+    let error = storage.authenticate(&Request::default()).await.unwrap_err();
+    assert!(error.to_string().contains("users("), "{error}");
+    let scope = scope();
+    let new = NewIdToken {
+        client_id: "c",
+        scope: &scope,
+        response_type: ResponseType::CODE,
+        redirect_uri: "https://client.example/cb",
+        nonce: None,
+        auth_time: None,
+        access_token: None,
+        code: None,
+    };
+    let error = storage.get_id_token(&alice(), new).await.unwrap_err();
+    assert!(error.to_string().contains("id_tokens("), "{error}");
+    assert_eq!(error.advice(), Advice::CallOperator);
+}
+
+/// Holds a lock that every use of the token table waits for.
+async fn lock_tokens(test: &TestStorage) -> PgConnection {
+    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE oauth_storage.token").execute(&mut locker).await.unwrap();
+    locker
+}
+
+#[tokio::test]
+async fn past_the_deadline_a_read_may_be_retried_and_a_write_is_unknown() {
+    let builder = PgStorage::builder().deadline(Duration::from_millis(300));
+    let test = TestStorage::with("errors_deadline", builder).await;
+    let (client_id, _) = test.client().await;
+    let locker = lock_tokens(&test).await;
+
+    let token = secret();
+    let find = TokenRef::Access(&token);
+    let error = test.storage.get_token(&alice(), &client_id, find).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+
+    let new = NewToken::new(&client_id, scope(), token.clone());
+    let error = test.storage.create_token(&alice(), new).await.unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    assert_eq!(error.advice(), Advice::CheckOutcome);
+
+    // Unknown means whole or not at all, and a look tells.
+    locker.close().await.unwrap();
+    eventually("the storage works again", async || {
+        test.storage.get_token(&alice(), &client_id, find).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_session_is_unknown_for_a_write() {
+    let test = TestStorage::new("errors_killed").await;
+    let (client_id, _) = test.client().await;
+    let locker = lock_tokens(&test).await;
+    let storage = test.storage.clone();
+    let new = NewToken::new(&client_id, scope(), secret());
+    let write = tokio::spawn(async move { storage.create_token(&alice(), new).await });
+    eventually("the write waits, and its session is ended", async || {
+        let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+        sqlx::query_scalar::<_, bool>(
+            "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+    })
+    .await;
+    let error = write.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    locker.close().await.unwrap();
+    assert!(test.storage.read_client(&client_id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn with_every_connection_busy_a_call_is_overloaded() {
+    let builder = PgStorage::builder().max_connections(1).deadline(Duration::from_millis(300));
+    let test = TestStorage::with("errors_busy", builder).await;
+    let busy = test.storage.pool().acquire().await.unwrap();
+    let error = test.storage.read_client("c").await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    assert_eq!(error.advice(), Advice::BackOff);
+    drop(busy);
+    eventually("it works again", async || test.storage.read_client("c").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_writes_changed_nothing() {
+    let test = TestStorage::new("errors_standby").await;
+    let (client_id, _) = test.client().await;
+    // What a standby answers.
+    let name = test.database.name();
+    test.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let storage = PgStorage::connect(test.database.url()).await.unwrap();
+    let new = NewToken::new(&client_id, scope(), secret());
+    let error = storage.create_token(&alice(), new).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_names_its_table_and_column() {
+    let test = TestStorage::new("errors_corrupt").await;
+    let (client_id, _) = test.client().await;
+    test.sql("UPDATE oauth_storage.client SET grant_types = '{card_trick}'").await;
+    let error = test.storage.read_client(&client_id).await.unwrap_err();
+    match &error {
+        Error::Corrupt { table, column, row, .. } => {
+            assert_eq!((*table, *column), ("oauth_storage.client", "grant_types"));
+            assert_eq!(*row, client_id);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_debug_of_a_storage_shows_no_password() {
+    let database = database("errors_debug").await;
+    let storage = PgStorage::connect(database.url()).await.unwrap();
+    let (login, _) = database.url().split_once('@').unwrap();
+    let password = login.rsplit_once(':').unwrap().1;
+    assert!(!format!("{storage:?}").contains(password) || password.starts_with("//"));
+}

@@ -1,0 +1,210 @@
+//! S12 and S17: nothing that leaves the process, and nothing that the server keeps, shows a secret.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use oauth_storage::{
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
+    ClientStorage as _, CodeChallenge, Form, NewAuthorizationCode, NewClient, NewToken, NewUser,
+    PgStorage, Request, RotateClientSecret, Secret, Settings, TokenRef, TokenStorage as _, User,
+    UserStorage as _,
+};
+use oauth_storage_testbed::Cluster;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::support::{run_sql, scope};
+
+/// Each secret of the test has it, so that one search finds them all.
+const NEEDLE: &str = "N33DLE-in-the-haystack-";
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Captured {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn needle(name: &str) -> Secret {
+    // Long enough for a PKCE verifier.
+    Secret::new(format!("{NEEDLE}{name}-{}", "x".repeat(43)))
+}
+
+/// Everything that the storage does with secrets, wrong ones included. Gives what was generated
+/// here, and every text that the application saw.
+async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
+    let mut seen = String::new();
+    let mut see = |shown: &dyn std::fmt::Debug| seen.push_str(&format!("{shown:?}\n{shown:#?}\n"));
+    let settings = Settings { allow_plain_code_challenge: true, ..Settings::default() };
+    let request = Request {
+        form: Form {
+            username: Some("alice".into()),
+            password: Some(needle("password")),
+            client_secret: Some(needle("form-client-secret")),
+            code: Some(needle("form-code")),
+            ..Form::default()
+        },
+        ..Request::for_user(User::new("alice"))
+    }
+    .with_settings(settings);
+    see(&request);
+
+    let metadata =
+        || ClientMetadata::authorization_code(["https://client.example/cb"]).with_scope(scope());
+    let registered = storage.register_client(NewClient::new(metadata())).await.unwrap();
+    see(&registered);
+    let client_id = registered.client.client_id.clone();
+    let rotated = storage
+        .rotate_client_secret(&client_id, RotateClientSecret::default())
+        .await
+        .unwrap()
+        .unwrap();
+    see(&rotated);
+    let generated = vec![registered.client_secret.unwrap(), rotated.client_secret.clone().unwrap()];
+    let chosen = NewClient {
+        client_secret: ClientSecret::Chosen(needle("chosen-client-secret")),
+        ..NewClient::new(metadata()).with_client_id("chosen")
+    };
+    see(&chosen);
+    see(&storage.register_client(chosen.clone()).await);
+    see(&storage.register_client(chosen).await.unwrap_err());
+    for secret in [&generated[0], &generated[1], &needle("wrong-client-secret")] {
+        see(&storage.get_client(&request, &client_id, Some(secret)).await);
+    }
+    let secret = needle("chosen-client-secret");
+    assert!(storage.get_client(&request, "chosen", Some(&secret)).await.unwrap().is_some());
+
+    let user =
+        NewUser { username: "alice".into(), subject: "alice".into(), password: needle("password") };
+    see(&user);
+    see(&storage.password_users().create(user).await);
+    see(&storage.authenticate(&request).await.unwrap().unwrap());
+
+    let verifier = needle("verifier");
+    let code = needle("code");
+    let new = NewAuthorizationCode {
+        code_challenge: CodeChallenge::from_parameters(Some(verifier.expose()), None).unwrap(),
+        ..NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
+    };
+    see(&new);
+    see(&storage.create_authorization_code(&request, new.clone()).await.unwrap());
+    see(&storage.create_authorization_code(&request, new).await.unwrap_err());
+    let found = storage.get_authorization_code(&request, &client_id, &code).await.unwrap();
+    let found = found.unwrap();
+    assert!(found.matches_code_verifier(Some(&verifier)));
+    see(&found);
+
+    let (access, refresh) = (needle("access"), needle("refresh"));
+    let new = NewToken::for_code(&found, access.clone()).with_refresh_token(refresh.clone());
+    see(&new);
+    see(&storage.create_token(&request, new.clone()).await.unwrap());
+    see(&storage.create_token(&request, new).await.unwrap_err());
+    let again = NewToken::for_code(&found, needle("other")).with_refresh_token(refresh.clone());
+    see(&storage.create_token(&request, again).await.unwrap_err());
+    for token in [TokenRef::Access(&access), TokenRef::Refresh(&refresh)] {
+        see(&token);
+        see(&storage.get_token(&request, &client_id, token).await.unwrap().unwrap());
+    }
+    storage.delete_authorization_code(&request, &client_id, &code).await.unwrap();
+    storage.revoke_token(&request, &client_id, TokenRef::Any(&refresh)).await.unwrap();
+    storage.revoke_token(&request, &client_id, TokenRef::Any(&needle("unknown"))).await.unwrap();
+    see(&storage);
+    (generated, seen)
+}
+
+/// Every byte of every file below the folder.
+fn read_all(folder: &Path, each: &mut dyn FnMut(&Path, &[u8])) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, each);
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            // A file may go, or be a socket.
+            each(&path, &bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn s12_s17_no_secret_at_rest_in_logs_in_traces_or_in_errors() {
+    let cluster = Cluster::start(&[
+        ("log_statement", "all"),
+        ("log_min_duration_statement", "0"),
+        ("log_parameter_max_length", "-1"),
+        ("log_parameter_max_length_on_error", "-1"),
+        ("shared_preload_libraries", "pg_stat_statements"),
+    ])
+    .await
+    .unwrap();
+    let database = cluster.database("hygiene").await.unwrap();
+    run_sql(database.url(), "CREATE EXTENSION pg_stat_statements").await;
+
+    let traces = Captured::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_writer(traces.clone())
+        .finish();
+    // For the whole process: with a subscriber of one thread, call sites that another test's
+    // thread meets first would stay silent. What the other tests trace is searched, too.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let storage = PgStorage::builder().password_users().connect(database.url()).await.unwrap();
+    storage.migrate().await.unwrap();
+    let (generated, seen) = use_secrets(&storage).await;
+    storage.pool().close().await;
+    run_sql(database.url(), "CHECKPOINT").await;
+
+    // In the clear, or as the hexadecimal digits in which the server logs a bytea.
+    let mut needles = vec![NEEDLE.to_owned()];
+    needles.extend(generated.iter().map(|secret| secret.expose().to_owned()));
+    let hex = |text: &String| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    needles.extend(needles.iter().map(hex).collect::<Vec<_>>());
+    let search = |place: &str, bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        for needle in &needles {
+            if let Some(at) = text.find(needle) {
+                let around: String = text[at..].chars().take(80).collect();
+                panic!("{place} holds a secret: {around}");
+            }
+        }
+        text.len()
+    };
+
+    search("what the application saw", seen.as_bytes());
+    let traces = traces.0.lock().unwrap().clone();
+    let text = String::from_utf8_lossy(&traces);
+    assert!(text.contains("db.token.create"), "traces were taken: {text}");
+    search("the traces", &traces);
+
+    let dump =
+        Command::new(cluster.bin_dir().join("pg_dump")).arg(database.url()).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let text = String::from_utf8_lossy(&dump.stdout);
+    assert!(text.contains("alice") && text.contains("$argon2id$"), "the dump has the rows");
+    search("the dump", &dump.stdout);
+
+    // Tables, indexes, the WAL, pg_stat_statements' texts.
+    let mut bytes = 0;
+    read_all(&cluster.data_dir(), &mut |path, content| {
+        bytes += search(&path.display().to_string(), content);
+    });
+    assert!(bytes > 10_000_000, "the data folder was read");
+    let log = std::fs::read(cluster.log_file()).unwrap();
+    assert!(String::from_utf8_lossy(&log).contains("INSERT INTO oauth_storage.token"), "logged");
+    search("the server log", &log);
+}

@@ -1,0 +1,9 @@
+//! The storage on a real PostgreSQL: each test has a database of its own.
+
+mod catalog;
+mod clients;
+mod errors;
+mod hygiene;
+mod migrations;
+mod support;
+mod users;

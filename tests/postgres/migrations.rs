@@ -1,0 +1,134 @@
+//! Migrations: twice, by several at once, beside the application's own, without the rights.
+
+use oauth_storage::{Error, PgStorage, SchemaProblem};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
+
+use crate::support::{database, run_sql, unique, url_as};
+
+async fn connect(url: &str) -> PgStorage {
+    PgStorage::connect(url).await.unwrap()
+}
+
+#[tokio::test]
+async fn migrate_runs_twice_and_pending_tells_what_is_left() {
+    let database = database("migrate_twice").await;
+    let storage = connect(database.url()).await;
+    let pending = storage.pending_migrations().await.unwrap();
+    assert_eq!(pending[0].description, "create client");
+    assert_eq!(pending.len(), 4);
+    storage.migrate().await.unwrap();
+    assert_eq!(storage.pending_migrations().await.unwrap(), []);
+    storage.migrate().await.unwrap();
+}
+
+/// Two storages of one process differ from two processes in nothing that the server sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_migrate_at_once() {
+    let database = database("migrate_race").await;
+    let mut racers = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let url = database.url().to_owned();
+        racers.spawn(async move { connect(&url).await.migrate().await });
+    }
+    while let Some(raced) = racers.join_next().await {
+        raced.unwrap().unwrap();
+    }
+    assert_eq!(connect(database.url()).await.pending_migrations().await.unwrap(), []);
+}
+
+/// An application migrates with sqlx, too, into the default table, before and after us.
+#[tokio::test]
+async fn the_applications_own_migrator_goes_on() {
+    let database = database("migrate_beside").await;
+    let application = |upto: i64| {
+        Migrator::with_migrations(
+            (1..=upto)
+                .map(|version| {
+                    let sql = format!("CREATE TABLE app_{version} (id int)");
+                    let sql = AssertSqlSafe(sql).into_sql_str();
+                    Migration::new(version, "app".into(), MigrationType::Simple, sql, false)
+                })
+                .collect(),
+        )
+    };
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let storage = connect(database.url()).await;
+    application(1).run(&mut connection).await.unwrap();
+    storage.migrate().await.unwrap();
+    application(2).run(&mut connection).await.unwrap();
+    storage.migrate().await.unwrap();
+    application(2).run(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_and_a_damaged_one_say_so() {
+    let database = database("migrate_newer").await;
+    let storage = connect(database.url()).await;
+    storage.migrate().await.unwrap();
+
+    run_sql(
+        database.url(),
+        "INSERT INTO oauth_storage._sqlx_migrations
+         VALUES (99990101000000, 'from the future', now(), true, '', 0)",
+    )
+    .await;
+    for error in [
+        storage.migrate().await.unwrap_err(),
+        storage.pending_migrations().await.unwrap_err(),
+        // The lock of the failed call is gone.
+        storage.migrate().await.unwrap_err(),
+    ] {
+        let newer = SchemaProblem::Newer { applied: 99_990_101_000_000 };
+        assert!(matches!(&error, Error::Schema(problem) if *problem == newer), "{error}");
+        assert!(error.to_string().contains("update the oauth-storage dependency"), "{error}");
+    }
+
+    run_sql(
+        database.url(),
+        "DELETE FROM oauth_storage._sqlx_migrations WHERE version = 99990101000000;
+         UPDATE oauth_storage._sqlx_migrations SET checksum = 'changed'
+         WHERE version = 20261124090200",
+    )
+    .await;
+    for error in
+        [storage.migrate().await.unwrap_err(), storage.pending_migrations().await.unwrap_err()]
+    {
+        let damaged = SchemaProblem::Damaged { version: 20_261_124_090_200 };
+        assert!(matches!(&error, Error::Schema(problem) if *problem == damaged), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_what_it_lacks() {
+    let database = database("migrate_rights").await;
+    let role = unique("norights");
+    run_sql(database.url(), &format!("CREATE ROLE {role} LOGIN PASSWORD 'pw'")).await;
+    let url = url_as(database.url(), &role, "pw");
+
+    // It may not create the schema.
+    let storage = connect(&url).await;
+    let error = storage.migrate().await.unwrap_err();
+    assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
+
+    // It was told not to try.
+    let told = PgStorage::builder().create_schema(false).connect(&url).await.unwrap();
+    let error = told.migrate().await.unwrap_err();
+    assert!(matches!(error, Error::Schema(SchemaProblem::Missing)), "{error}");
+
+    // Somebody else created the schema for it: CREATE on the database is not needed.
+    let sql = format!("CREATE SCHEMA oauth_storage AUTHORIZATION {role}");
+    run_sql(database.url(), &sql).await;
+    told.migrate().await.unwrap();
+    storage.migrate().await.unwrap();
+    assert_eq!(storage.pending_migrations().await.unwrap(), []);
+
+    drop((storage, told));
+    run_sql(
+        database.url(),
+        &format!(
+            "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
+        ),
+    )
+    .await;
+}
