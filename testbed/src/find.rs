@@ -142,7 +142,6 @@ pub(crate) fn major(version: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -46,7 +46,8 @@ while read -r command argument; do
 done
 
 {
-    stop immediate # without the checkpoint: nobody reads the data again
+    # Immediate means without a checkpoint: nobody reads the data again.
+    stop immediate || signal KILL
     # A server that was killed left shared memory behind, which only its next start removes.
     [ ! -f "$pidfile" ] || { start "$port" && stop immediate; }
 } </dev/null >>"$dir/supervisor.log" 2>&1

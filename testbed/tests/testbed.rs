@@ -1,5 +1,5 @@
 //! Starts real servers. Each test that says "private" has one of its own.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -179,44 +179,60 @@ async fn a_killed_server_leaves_nothing_after_the_drop() {
     assert!(!data.exists() && !segments());
 }
 
-/// The program with a private server, its folder, its URL and its postmaster's process id.
-fn holder() -> (std::process::Child, PathBuf, String, u32) {
-    let mut holder = Command::new(env!("CARGO_BIN_EXE_oauth-storage-testbed"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut after =
-        |prefix: &str| lines.find_map(|line| Some(line.strip_prefix(prefix)?.to_owned())).unwrap();
-    let data = PathBuf::from(after("data: "));
-    let url = after("DATABASE_URL=");
-    let pidfile = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
-    let pid = pidfile.lines().next().unwrap().parse().unwrap();
-    (holder, data.parent().unwrap().to_owned(), url, pid)
+/// The program, which has a private server. A drop kills it with SIGKILL.
+struct Holder {
+    process: std::process::Child,
+    folder: PathBuf,
+    url: String,
+    postmaster: u32,
+}
+
+impl Holder {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_oauth-storage-testbed"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let lines: Vec<String> = output.lines().take(3).map(Result::unwrap).collect();
+        let data = Path::new(lines[1].strip_prefix("data: ").unwrap());
+        let url = lines[2].strip_prefix("DATABASE_URL=").unwrap().to_owned();
+        let pidfile = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+        let postmaster = pidfile.lines().next().unwrap().parse().unwrap();
+        Self { process, folder: data.parent().unwrap().to_owned(), url, postmaster }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_private_server_is_gone_after_its_holder_was_killed() {
-    let (mut holder, folder, url, pid) = holder();
-    let _still_connected = PgConnection::connect(&url).await.unwrap();
-    assert!(alive(pid) && folder.is_dir());
-    holder.kill().unwrap(); // with SIGKILL
-    holder.wait().unwrap();
-    eventually("the server's end", || !alive(pid)).await;
+    let holder = Holder::start();
+    let (folder, postmaster) = (holder.folder.clone(), holder.postmaster);
+    let _still_connected = PgConnection::connect(&holder.url).await.unwrap();
+    assert!(alive(postmaster) && folder.is_dir());
+    drop(holder);
+    eventually("the server's end", || !alive(postmaster)).await;
     eventually("the folder's end", || !folder.exists()).await;
 }
 
 #[tokio::test]
 async fn an_existing_server_is_used_and_left_clean() {
-    let (mut holder, _, url, _) = holder();
+    let holder = Holder::start();
+    let url = &holder.url;
     let old = "CREATE DATABASE oauth_storage_testbed_1_old";
-    run(&url, old).await;
-    run(&url, "CREATE DATABASE somebody_elses").await;
+    run(url, old).await;
+    run(url, "CREATE DATABASE somebody_elses").await;
 
     // The variables are read by this test's copy, since a process cannot safely set its own.
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "uses_the_existing_server", "--nocapture"])
-        .env("OAUTH_STORAGE_DATABASE_URL", &url)
+        .env("OAUTH_STORAGE_DATABASE_URL", url)
         .env("DATABASE_URL", "postgres://nowhere.invalid/")
         .output()
         .unwrap();
@@ -225,9 +241,7 @@ async fn an_existing_server_is_used_and_left_clean() {
     assert!(shown.contains(", as OAUTH_STORAGE_DATABASE_URL says"), "{shown}");
 
     let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
-    assert_eq!(ask(&url, names).await, "postgres somebody_elses template0 template1");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    assert_eq!(ask(url, names).await, "postgres somebody_elses template0 template1");
 }
 
 #[tokio::test]
