@@ -1,23 +1,45 @@
-//! Runs a throwaway PostgreSQL until Ctrl-C: `cargo run -p oauth-storage-testbed`.
+//! Runs a throwaway PostgreSQL until Ctrl-C, or as long as a command runs on it:
+//! `cargo run -p oauth-storage-testbed [-- COMMAND ARGUMENT…]`.
+//!
+//! The command finds the server in `DATABASE_URL` and `OAUTH_STORAGE_DATABASE_URL`.
+
+use std::process::{Command, ExitCode};
 
 use oauth_storage_testbed::{Cluster, Error};
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let failure = match runtime {
-        Ok(runtime) => {
-            runtime.block_on(serve()).map_or_else(|error| error.to_string(), |never| match never {})
-        }
+        Ok(runtime) => match runtime.block_on(serve()) {
+            Ok(code) => return code,
+            Err(error) => error.to_string(),
+        },
         Err(error) => error.to_string(),
     };
     eprintln!("{failure}");
-    std::process::ExitCode::FAILURE
+    ExitCode::FAILURE
 }
 
-async fn serve() -> Result<std::convert::Infallible, Error> {
+async fn serve() -> Result<ExitCode, Error> {
     let cluster = Cluster::start(&[]).await?;
-    println!("{cluster}");
-    println!("data: {}", cluster.data_dir().display());
-    println!("DATABASE_URL={}", cluster.url());
-    Ok(std::future::pending().await)
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(program) = arguments.next() else {
+        println!("{cluster}");
+        println!("data: {}", cluster.data_dir().display());
+        println!("DATABASE_URL={}", cluster.url());
+        return std::future::pending().await;
+    };
+    let status = Command::new(&program)
+        .args(arguments)
+        .env("DATABASE_URL", cluster.url())
+        .env("OAUTH_STORAGE_DATABASE_URL", cluster.url())
+        .status();
+    Ok(match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{}: {error}", program.display());
+            ExitCode::FAILURE
+        }
+    })
 }
