@@ -2,8 +2,10 @@
 --
 -- What an endpoint decides by has a column of its own; what the storage only keeps and gives back
 -- is one JSON object, so that new metadata needs no migration.
+--
+-- Identifiers are compared byte by byte, in whatever locale the database is: COLLATE "C".
 CREATE TABLE oauth_storage.client (
-    client_id                         text        NOT NULL,
+    client_id                         text COLLATE "C" NOT NULL,
     client_id_issued_at               timestamptz NOT NULL DEFAULT now(),
     updated_at                        timestamptz NOT NULL DEFAULT now(),
     disabled_at                       timestamptz,

@@ -1,8 +1,8 @@
 -- The users of the shipped implementation of `authenticate`. An application that keeps its users
 -- elsewhere leaves it empty.
 CREATE TABLE oauth_storage.user_account (
-    username      text        NOT NULL,
-    subject       text        NOT NULL,
+    username      text COLLATE "C" NOT NULL,
+    subject       text COLLATE "C" NOT NULL,
     password_hash text        NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),

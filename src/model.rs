@@ -60,6 +60,7 @@ macro_rules! string_serde {
 mod authorization_code;
 mod client;
 mod grant;
+mod grant_context;
 mod grant_type;
 mod redirect_uri;
 mod response_type;
@@ -75,7 +76,8 @@ pub use client::{
     Client, ClientDetails, ClientMetadata, ClientSecret, NewClient, RegisteredClient,
     TokenEndpointAuthMethod,
 };
-pub use grant::GrantContext;
+pub use grant::{Grant, Purged, Redeem, Redeemed, Rotate, Rotated};
+pub use grant_context::GrantContext;
 pub use grant_type::GrantType;
 pub use response_type::ResponseType;
 pub use scope::Scope;

@@ -6,6 +6,7 @@ mod client;
 mod context;
 mod error;
 mod executor;
+mod grant;
 mod migrate;
 mod token;
 #[cfg(feature = "password")]
@@ -15,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 pub use builder::PgStorageBuilder;
 pub use migrate::PendingMigration;
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::model::User;
 use crate::request::Request;
 use crate::storage::{IdTokenStorage, NewIdToken, UserStorage};
-use executor::Executor;
+use executor::{Connections, Held, Pooled};
 
 /// A storage on PostgreSQL, 14 or newer.
 ///
@@ -49,8 +50,8 @@ use executor::Executor;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct PgStorage {
-    executor: Executor,
+pub struct PgStorage<C = Pooled> {
+    connections: C,
     users: Option<Arc<dyn UserStorage>>,
     id_tokens: Option<Arc<dyn IdTokenStorage>>,
     create_schema: bool,
@@ -82,24 +83,56 @@ impl PgStorage {
     #[cfg(feature = "password")]
     #[must_use]
     pub fn password_users(&self) -> PgUsers {
-        PgUsers::on(self.executor.clone())
+        PgUsers::on(self.connections.clone())
     }
 
     /// The pool that it runs on.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        self.executor.pool()
+        self.connections.pool()
+    }
+
+    /// The same storage on a connection that the application holds: what it does is part of the
+    /// application's own transaction, and is undone with it.
+    ///
+    /// Answer `Replayed` and `Reused` by committing, or the revocation they report is undone, too.
+    /// Use the isolation level READ COMMITTED, PostgreSQL's default.
+    ///
+    /// ```no_run
+    /// use oauth_storage::{GrantStorage, PgStorage};
+    /// use sqlx::Connection;
+    ///
+    /// # async fn run(storage: PgStorage, mut connection: sqlx::PgConnection)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut transaction = connection.begin().await?;
+    /// sqlx::query("DELETE FROM account WHERE id = 'alice'").execute(&mut *transaction).await?;
+    /// storage.on(&mut transaction).revoke_subject("alice").await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on<'c>(&self, connection: &'c mut PgConnection) -> PgTransaction<'c> {
+        PgStorage {
+            connections: Held::new(connection),
+            users: self.users.clone(),
+            id_tokens: self.id_tokens.clone(),
+            create_schema: self.create_schema,
+        }
     }
 }
 
-impl fmt::Debug for PgStorage {
+/// A [`PgStorage`] on a connection that the application holds, see [`PgStorage::on`].
+pub type PgTransaction<'c> = PgStorage<Held<'c>>;
+
+impl<C: fmt::Debug> fmt::Debug for PgStorage<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgStorage").field("executor", &self.executor).finish_non_exhaustive()
+        f.debug_struct("PgStorage").field("connections", &self.connections).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl UserStorage for PgStorage {
+impl<C: Connections> UserStorage for PgStorage<C> {
     async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
         match &self.users {
             Some(users) => users.authenticate(request).await,
@@ -111,7 +144,7 @@ impl UserStorage for PgStorage {
 }
 
 #[async_trait]
-impl IdTokenStorage for PgStorage {
+impl<C: Connections> IdTokenStorage for PgStorage<C> {
     async fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String> {
         match &self.id_tokens {
             Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,

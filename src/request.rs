@@ -139,12 +139,18 @@ pub struct Settings {
     pub authorization_code_expires_in: Duration,
     /// Lifetime of an ID token; one hour.
     pub id_token_expires_in: Duration,
+    /// For how long after a rotation the old refresh token can be exchanged again, for a client
+    /// that lost the response; ten seconds. Zero is strict: the second exchange revokes the grant.
+    pub refresh_token_grace: Duration,
     /// Whether the PKCE method `plain` is accepted; it is not (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,
 }
 
 /// The longest lifetime of an authorization code (RFC 6749 4.1.2).
 pub const MAX_AUTHORIZATION_CODE_LIFETIME: Duration = Duration::from_mins(10);
+
+/// The longest grace period of a rotated refresh token: what is stolen works as long.
+pub const MAX_REFRESH_TOKEN_GRACE: Duration = Duration::from_mins(5);
 
 /// The longest lifetime of anything: 100 years. A timestamp of PostgreSQL holds far more, but no
 /// deployment means more.
@@ -157,6 +163,7 @@ impl Default for Settings {
             refresh_token_expires_in: Duration::from_hours(24 * 30),
             authorization_code_expires_in: Duration::from_mins(1),
             id_token_expires_in: Duration::from_hours(1),
+            refresh_token_grace: Duration::from_secs(10),
             allow_plain_code_challenge: false,
         }
     }
@@ -164,7 +171,8 @@ impl Default for Settings {
 
 impl Settings {
     /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], and for a code at most
-    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`].
+    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`]; and the grace period: at most
+    /// [`MAX_REFRESH_TOKEN_GRACE`].
     ///
     /// # Errors
     /// [`Error::Invalid`] with the name of the setting and [`Problem::OutOfRange`].
@@ -183,6 +191,9 @@ impl Settings {
             if lifetime < Duration::from_micros(1) || lifetime > limit {
                 return Err(Error::invalid(field, Problem::OutOfRange));
             }
+        }
+        if self.refresh_token_grace > MAX_REFRESH_TOKEN_GRACE {
+            return Err(Error::invalid("refresh_token_grace", Problem::OutOfRange));
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ macro_rules! forward {
 
 mod authorization_code;
 mod client;
+mod grant;
 mod id_token;
 mod token;
 mod user;
@@ -39,6 +40,8 @@ mod user;
 pub use authorization_code::AuthorizationCodeStorage;
 pub(crate) use client::check_limit;
 pub use client::{ClientRegistry, ClientStorage, RotateClientSecret};
+pub(crate) use grant::check_batch;
+pub use grant::{GrantStorage, purge};
 pub use id_token::{IdTokenStorage, NewIdToken};
 pub use token::TokenStorage;
 pub use user::UserStorage;

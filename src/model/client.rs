@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::client_secret::check_chosen_secret;
 use crate::error::{Error, Problem, Result};
-use crate::model::grant::check_json;
+use crate::model::grant_context::check_json;
 use crate::model::redirect_uri::check_redirect_uri;
 use crate::model::{GrantType, ResponseType, Scope, check_client_id, check_text};
 use crate::request::MAX_LIFETIME;

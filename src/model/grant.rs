@@ -1,130 +1,193 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{MAX_TEXT_BYTES, User, check_text};
+use crate::model::redirect_uri::check_redirect_uri;
+use crate::model::{CodeChallenge, Scope, Token, check_client_id};
+use crate::request::Request;
+use crate::secret::Secret;
 
-/// The most values in a list that travels with a grant.
-const MAX_VALUES: usize = 32;
-
-/// The largest JSON object that travels with a grant, in bytes.
-const MAX_JSON_BYTES: usize = 16 * 1024;
-
-/// What was settled when the resource owner said yes, and travels unchanged from the
-/// authorization code to every token of the grant (OpenID Connect Core 12.2).
-///
-/// ```
-/// use oauth_storage::GrantContext;
-/// let context = GrantContext { nonce: Some("n-0S6_WzA2Mj".into()), ..GrantContext::default() };
-/// assert!(context.resource.is_empty());
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GrantContext {
-    /// The `nonce` of the authentication request (OpenID Connect Core 3.1.2.1).
-    pub nonce: Option<String>,
-    /// When the end user authenticated (OpenID Connect Core 2), to the microsecond.
-    pub auth_time: Option<DateTime<Utc>>,
-    /// The authentication context class reference (OpenID Connect Core 2).
-    pub acr: Option<String>,
-    /// The authentication methods (RFC 8176).
-    pub amr: Vec<String>,
-    /// The `claims` request parameter (OpenID Connect Core 5.5).
-    pub claims: Option<Map<String, Value>>,
-    /// The resource indicators (RFC 8707).
-    pub resource: Vec<String>,
-    /// The thumbprint of the key that the tokens are bound to by DPoP (RFC 9449 6.1).
-    pub jkt: Option<String>,
-    /// The thumbprint of the certificate that the tokens are bound to (RFC 8705 3.1).
-    #[serde(rename = "x5t#S256")]
-    pub x5t_s256: Option<String>,
-    /// Whatever else the authorization server wants back. It must hold no secret: it is stored as
-    /// it is.
-    pub extension: Option<Map<String, Value>>,
+/// A grant that has an active token: a line of "your connected applications".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The act of authorization.
+    pub grant_id: Uuid,
+    /// The client that was authorized.
+    pub client_id: String,
+    /// The resource owner who authorized it.
+    pub subject: String,
+    /// What it was authorized for.
+    pub scope: Scope,
+    /// When its first tokens were issued.
+    pub granted_at: DateTime<Utc>,
+    /// When its refresh token was last rotated; none for never.
+    pub last_rotated_at: Option<DateTime<Utc>>,
+    /// When its last active token expires.
+    pub expires_at: DateTime<Utc>,
 }
 
-impl GrantContext {
-    /// Fills in what is known of the user's authentication, where it was not given.
-    #[must_use]
-    pub fn or_from(mut self, user: Option<&User>) -> Self {
-        if let Some(user) = user {
-            self.auth_time = self.auth_time.or(user.auth_time);
-            self.acr = self.acr.or_else(|| user.acr.clone());
-            if self.amr.is_empty() {
-                self.amr.clone_from(&user.amr);
-            }
+/// An authorization code to exchange, see
+/// [`redeem_authorization_code`](crate::GrantStorage::redeem_authorization_code).
+#[derive(Debug, Clone)]
+pub struct Redeem {
+    /// The client that presents the code, authenticated by the caller.
+    pub client_id: String,
+    /// The `redirect_uri` of the token request.
+    pub redirect_uri: String,
+    /// The code.
+    pub code: Secret,
+    /// The `code_verifier` of the token request.
+    pub code_verifier: Option<Secret>,
+    /// The access token to issue.
+    pub access_token: Secret,
+    /// The refresh token to issue, if any.
+    pub refresh_token: Option<Secret>,
+}
+
+impl Redeem {
+    /// A code without PKCE, for an access token alone.
+    pub fn new(
+        client_id: impl Into<String>,
+        redirect_uri: impl Into<String>,
+        code: Secret,
+        access_token: Secret,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            redirect_uri: redirect_uri.into(),
+            code,
+            code_verifier: None,
+            access_token,
+            refresh_token: None,
         }
-        self
     }
 
-    /// Checks every value that came from outside.
+    /// Checks what is to be issued. What is presented is not checked here: it is invalid, which
+    /// is an outcome, not an error.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the field's name.
-    pub fn check(&self) -> Result<()> {
-        for (field, value) in [
-            ("nonce", &self.nonce),
-            ("acr", &self.acr),
-            ("jkt", &self.jkt),
-            ("x5t#S256", &self.x5t_s256),
-        ] {
-            if let Some(value) = value {
-                check_text(field, value, MAX_TEXT_BYTES)?;
+    pub fn check(&self, request: &Request) -> Result<()> {
+        request.settings.check()?;
+        check_pair(&self.access_token, self.refresh_token.as_ref())
+    }
+
+    /// The challenge that the code must have: none without a verifier. `None` for what cannot be
+    /// valid: a verifier, a client, a URI or a code that breaks its syntax.
+    #[must_use]
+    pub(crate) fn expected_challenge(&self) -> Option<Option<CodeChallenge>> {
+        let well_formed = self.code.is_well_formed()
+            && check_client_id(&self.client_id).is_ok()
+            && check_redirect_uri(&self.redirect_uri).is_ok();
+        if !well_formed {
+            return None;
+        }
+        match &self.code_verifier {
+            None => Some(None),
+            Some(verifier) => {
+                let challenge = CodeChallenge::s256(verifier);
+                challenge.matches(verifier).then_some(Some(challenge))
             }
         }
-        for (field, values) in [("amr", &self.amr), ("resource", &self.resource)] {
-            if values.len() > MAX_VALUES {
-                return Err(Error::invalid(field, Problem::TooMany(MAX_VALUES)));
-            }
-            values.iter().try_for_each(|value| check_text(field, value, MAX_TEXT_BYTES))?;
-        }
-        for (field, object) in [("claims", &self.claims), ("extension", &self.extension)] {
-            if let Some(object) = object {
-                check_json(field, object, MAX_JSON_BYTES)?;
-            }
-        }
-        if let Some(auth_time) = self.auth_time {
-            check_timestamp("auth_time", auth_time)?;
-        }
-        Ok(())
     }
 }
 
-/// A JSON object that `jsonb` can hold: bounded, and without the NUL that it refuses.
-pub(crate) fn check_json(
-    field: &'static str,
-    object: &Map<String, Value>,
-    limit: usize,
-) -> Result<()> {
-    let text =
-        serde_json::to_string(object).map_err(|_| Error::invalid(field, Problem::Unsupported))?;
-    if text.len() > limit {
-        return Err(Error::invalid(field, Problem::TooLong(limit)));
-    }
-    fn has_nul(value: &Value) -> bool {
-        match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(values) => values.iter().any(has_nul),
-            Value::Object(object) => object_has_nul(object),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+/// What became of an authorization code that was presented.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Redeemed {
+    /// The code is spent, and the tokens are stored. The record of the access token.
+    Issued(Box<Token>),
+    /// The code was spent before, and this request would have been valid: somebody else has the
+    /// code. Every token of its grant is now revoked (RFC 6749 4.1.2). Answer `invalid_grant`.
+    Replayed {
+        /// The grant that was revoked.
+        grant_id: Uuid,
+    },
+    /// Unknown, expired or revoked, of another client, for another redirect URI, with another
+    /// verifier: nothing was spent, nothing revoked. Answer `invalid_grant`.
+    Invalid,
+}
+
+/// A refresh token to exchange, see
+/// [`rotate_refresh_token`](crate::GrantStorage::rotate_refresh_token).
+#[derive(Debug, Clone)]
+pub struct Rotate {
+    /// The client that presents the token, authenticated by the caller.
+    pub client_id: String,
+    /// The refresh token that is presented.
+    pub refresh_token: Secret,
+    /// A narrower scope for the access token; none for that of the refresh token.
+    pub scope: Option<Scope>,
+    /// The access token to issue.
+    pub new_access_token: Secret,
+    /// The refresh token to issue.
+    pub new_refresh_token: Secret,
+}
+
+impl Rotate {
+    /// An exchange for the same scope.
+    pub fn new(
+        client_id: impl Into<String>,
+        refresh_token: Secret,
+        new_access_token: Secret,
+        new_refresh_token: Secret,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            refresh_token,
+            scope: None,
+            new_access_token,
+            new_refresh_token,
         }
     }
-    fn object_has_nul(object: &Map<String, Value>) -> bool {
-        object.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+
+    /// Checks what is to be issued.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self, request: &Request) -> Result<()> {
+        request.settings.check()?;
+        check_pair(&self.new_access_token, Some(&self.new_refresh_token))
     }
-    if object_has_nul(object) {
-        return Err(Error::invalid(field, Problem::Character));
+}
+
+/// What became of a refresh token that was presented.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rotated {
+    /// The token is spent, and the new pair is stored. The record of the access token.
+    Issued(Box<Token>),
+    /// The token was spent before, outside the grace period: it was stolen, or the client's
+    /// successor was. The whole grant is now revoked (RFC 9700 4.14.2). Answer `invalid_grant`.
+    Reused {
+        /// The grant that was revoked.
+        grant_id: Uuid,
+    },
+    /// Unknown, expired or revoked, or of another client: nothing was spent, nothing revoked.
+    /// Answer `invalid_grant`.
+    Invalid,
+}
+
+/// What a purge removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Tokens removed.
+    pub tokens: u64,
+    /// Authorization codes removed.
+    pub authorization_codes: u64,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// Two credentials to store together.
+pub(crate) fn check_pair(access_token: &Secret, refresh_token: Option<&Secret>) -> Result<()> {
+    access_token.check("access_token")?;
+    if let Some(refresh_token) = refresh_token {
+        refresh_token.check("refresh_token")?;
+        if refresh_token == access_token {
+            return Err(Error::invalid("refresh_token", Problem::Duplicate));
+        }
     }
     Ok(())
-}
-
-/// A point in time that PostgreSQL can hold and a client can have meant: 1970 to 9999.
-pub(crate) fn check_timestamp(field: &'static str, time: DateTime<Utc>) -> Result<()> {
-    const YEAR_10000: i64 = 253_402_300_800;
-    if (0..YEAR_10000).contains(&time.timestamp()) {
-        Ok(())
-    } else {
-        Err(Error::invalid(field, Problem::OutOfRange))
-    }
 }

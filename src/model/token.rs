@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Problem, Result};
+use crate::error::Result;
+use crate::model::grant::check_pair;
 use crate::model::user::check_subject;
 use crate::model::{AuthorizationCode, GrantContext, Scope, check_client_id};
 use crate::request::Request;
@@ -181,13 +182,7 @@ impl NewToken {
     pub fn check(&self, request: &Request) -> Result<()> {
         request.settings.check()?;
         check_client_id(&self.client_id)?;
-        self.access_token.check("access_token")?;
-        if let Some(refresh_token) = &self.refresh_token {
-            refresh_token.check("refresh_token")?;
-            if *refresh_token == self.access_token {
-                return Err(Error::invalid("refresh_token", Problem::Duplicate));
-            }
-        }
+        check_pair(&self.access_token, self.refresh_token.as_ref())?;
         if let Some(subject) = request.subject() {
             check_subject(subject)?;
         }

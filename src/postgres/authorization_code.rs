@@ -2,10 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
@@ -14,16 +12,16 @@ use crate::model::{
     check_client_id, micros,
 };
 use crate::postgres::PgStorage;
-use crate::postgres::context::{ContextColumns, context};
+use crate::postgres::context::{ContextColumns, JsonObject, context};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
+use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::token::by_position;
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::AuthorizationCodeStorage;
 
 #[async_trait]
-impl AuthorizationCodeStorage for PgStorage {
+impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
     #[tracing::instrument(name = "db.authorization_code.create", skip_all, fields(client_id = code.client_id))]
     async fn create_authorization_code(
         &self,
@@ -44,7 +42,7 @@ impl AuthorizationCodeStorage for PgStorage {
             lifetime: micros(request.settings.authorization_code_expires_in),
         };
         let digest = create.digest;
-        let stored = self.executor.run(create).await?;
+        let stored = self.connections.run(create).await?;
         stored.ok_or(Error::invalid("client_id", Problem::Unknown))?.into_code(digest)
     }
 
@@ -57,7 +55,7 @@ impl AuthorizationCodeStorage for PgStorage {
     ) -> Result<Option<AuthorizationCode>> {
         let Some(named) = NamedCode::new(client_id, code) else { return Ok(None) };
         let digest = named.digest;
-        match self.executor.run(FindCode(named)).await? {
+        match self.connections.run(FindCode(named)).await? {
             Some(row) => row.into_code(digest).map(Some),
             None => Ok(None),
         }
@@ -71,7 +69,7 @@ impl AuthorizationCodeStorage for PgStorage {
         code: &Secret,
     ) -> Result<()> {
         let Some(named) = NamedCode::new(client_id, code) else { return Ok(()) };
-        self.executor.run(DeleteCode(named)).await
+        self.connections.run(DeleteCode(named)).await
     }
 }
 
@@ -105,11 +103,11 @@ struct CodeRow {
     auth_time: Option<DateTime<Utc>>,
     acr: Option<String>,
     amr: Option<Vec<String>>,
-    claims: Option<Json<Map<String, Value>>>,
+    claims: Option<JsonObject>,
     resource: Option<Vec<String>>,
     jkt: Option<String>,
     x5t_s256: Option<String>,
-    extension: Option<Json<Map<String, Value>>>,
+    extension: Option<JsonObject>,
 }
 
 impl CodeRow {
@@ -221,8 +219,8 @@ impl Operation for CreateCode {
                 stored.scope, stored.response_type, stored.redirect_uri, stored.code_challenge,
                 stored.code_challenge_method, stored.issued_at, stored.expires_at,
                 false AS "expired!", stored.nonce, stored.auth_time, stored.acr, stored.amr,
-                stored.claims AS "claims: Json<Map<String, Value>>", stored.resource, stored.jkt,
-                stored.x5t_s256, stored.extension AS "extension: Json<Map<String, Value>>"
+                stored.claims AS "claims: JsonObject", stored.resource, stored.jkt,
+                stored.x5t_s256, stored.extension AS "extension: JsonObject"
             FROM input
             JOIN stored USING (digest)
             "#,
@@ -310,9 +308,9 @@ impl Operation for FindCode {
                 code.scope, code.response_type, code.redirect_uri, code.code_challenge,
                 code.code_challenge_method, code.issued_at, code.expires_at,
                 code.expires_at <= statement_timestamp() AS "expired!", code.nonce, code.auth_time,
-                code.acr, code.amr, code.claims AS "claims: Json<Map<String, Value>>",
+                code.acr, code.amr, code.claims AS "claims: JsonObject",
                 code.resource, code.jkt, code.x5t_s256,
-                code.extension AS "extension: Json<Map<String, Value>>"
+                code.extension AS "extension: JsonObject"
             FROM UNNEST($1::bytea[], $2::text[])
                 WITH ORDINALITY AS input (digest, client_id, position)
             JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest

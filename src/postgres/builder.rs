@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
 use crate::postgres::error::connect_error;
-use crate::postgres::executor::Executor;
+use crate::postgres::executor::Pooled;
 use crate::storage::{IdTokenStorage, UserStorage};
 
 /// Options of a [`PgStorage`].
@@ -144,13 +144,13 @@ impl PgStorageBuilder {
     /// Runs on a pool that the application already has.
     #[must_use]
     pub fn pool(self, pool: PgPool) -> PgStorage {
-        let executor = Executor::new(pool, self.deadline);
+        let connections = Pooled::new(pool, self.deadline);
         let users = self.users.map(|users| match users {
             Users::Given(users) => users,
             #[cfg(feature = "password")]
-            Users::Password => Arc::new(crate::postgres::PgUsers::on(executor.clone())) as _,
+            Users::Password => Arc::new(crate::postgres::PgUsers::on(connections.clone())) as _,
         });
-        PgStorage { executor, users, id_tokens: self.id_tokens, create_schema: self.create_schema }
+        PgStorage { connections, users, id_tokens: self.id_tokens, create_schema: self.create_schema }
     }
 }
 

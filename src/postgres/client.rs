@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
+use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::token::by_position;
 use crate::request::Request;
 use crate::secret::Secret;
@@ -23,7 +23,7 @@ use crate::storage::{ClientRegistry, ClientStorage, RotateClientSecret, check_li
 const DELETE_BATCH: i64 = 10_000;
 
 #[async_trait]
-impl ClientStorage for PgStorage {
+impl<C: Connections> ClientStorage for PgStorage<C> {
     #[tracing::instrument(name = "db.client.get", skip_all, fields(client_id))]
     async fn get_client(
         &self,
@@ -34,7 +34,7 @@ impl ClientStorage for PgStorage {
         if check_client_id(client_id).is_err() {
             return Ok(None);
         }
-        let found = self.executor.run(FindClient(client_id.to_owned())).await?;
+        let found = self.connections.run(FindClient(client_id.to_owned())).await?;
         let (row, hashes) = match found {
             Some(FoundClient { row, hashes }) => (Some(row), hashes),
             None => (None, Vec::new()),
@@ -182,7 +182,7 @@ async fn new_secret(
 }
 
 #[async_trait]
-impl ClientRegistry for PgStorage {
+impl<C: Connections> ClientRegistry for PgStorage<C> {
     #[tracing::instrument(name = "db.client.register", skip_all)]
     async fn register_client(&self, client: NewClient) -> Result<RegisteredClient> {
         client.check()?;
@@ -192,7 +192,7 @@ impl ClientRegistry for PgStorage {
             None => client_secret::generate_client_id()?,
         };
         let (shown, hash) = new_secret(&metadata, &client_secret).await?;
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let row = call
             .statement(|connection| {
                 sqlx::query_as!(
@@ -240,7 +240,7 @@ impl ClientRegistry for PgStorage {
         if check_client_id(client_id).is_err() {
             return Ok(None);
         }
-        let mut call = self.executor.begin(Effect::Read).await?;
+        let mut call = self.connections.begin(Effect::Read).await?;
         let row = call
             .statement(|connection| {
                 sqlx::query_as!(
@@ -268,7 +268,7 @@ impl ClientRegistry for PgStorage {
         if let Some(after) = after {
             check_client_id(after)?;
         }
-        let mut call = self.executor.begin(Effect::Read).await?;
+        let mut call = self.connections.begin(Effect::Read).await?;
         let rows = call
             .statement(|connection| {
                 sqlx::query_as!(
@@ -304,7 +304,7 @@ impl ClientRegistry for PgStorage {
         if check_client_id(client_id).is_err() {
             return Ok(None);
         }
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let row = call
             .statement(|connection| {
                 sqlx::query_as!(
@@ -360,7 +360,7 @@ impl ClientRegistry for PgStorage {
         let not_allowed = Error::invalid("token_endpoint_auth_method", Problem::NotAllowed);
         let (shown, hash) = new_secret(&client.metadata, &rotation.client_secret).await?;
         let Some(hash) = hash else { return Err(not_allowed) };
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         // What was just read may have changed since; the statement decides.
         let row = call
             .statement(|connection| {
@@ -404,7 +404,7 @@ impl ClientRegistry for PgStorage {
         if check_client_id(client_id).is_err() {
             return Ok(false);
         }
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
                 sqlx::query!(
@@ -433,7 +433,7 @@ impl ClientRegistry for PgStorage {
         // The client goes first: nothing new is issued to it from then on. What is in flight
         // holds its row, or that of a token which the next look still finds. Called again after
         // an unknown outcome, it goes on where it was.
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
                 sqlx::query!("DELETE FROM oauth_storage.client WHERE client_id = $1", client_id)
@@ -446,10 +446,10 @@ impl ClientRegistry for PgStorage {
     }
 }
 
-impl PgStorage {
+impl<C: Connections> PgStorage<C> {
     /// Deletes some codes and tokens of a client, and says how many.
     async fn delete_credentials(&self, client_id: &str) -> Result<u64> {
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection: &mut PgConnection| {
             sqlx::query_scalar!(
                 r#"

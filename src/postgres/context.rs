@@ -10,7 +10,8 @@ use crate::model::GrantContext;
 /// unnested row by row. No value has a control character: [`GrantContext::check`] refused it.
 const SEPARATOR: &str = "\u{1f}";
 
-type Object = Map<String, Value>;
+/// A column of type `jsonb` that holds an object.
+pub(super) type JsonObject = Json<Map<String, Value>>;
 
 /// One array a column: the parameters of an `UNNEST`.
 #[derive(Default)]
@@ -19,11 +20,11 @@ pub(super) struct ContextColumns {
     pub(super) auth_time: Vec<Option<DateTime<Utc>>>,
     pub(super) acr: Vec<Option<String>>,
     pub(super) amr: Vec<Option<String>>,
-    pub(super) claims: Vec<Option<Json<Object>>>,
+    pub(super) claims: Vec<Option<JsonObject>>,
     pub(super) resource: Vec<Option<String>>,
     pub(super) jkt: Vec<Option<String>>,
     pub(super) x5t_s256: Vec<Option<String>>,
-    pub(super) extension: Vec<Option<Json<Object>>>,
+    pub(super) extension: Vec<Option<JsonObject>>,
 }
 
 impl ContextColumns {

@@ -7,7 +7,7 @@ use crate::error::{Error, SchemaProblem};
 
 /// Whether a statement changes anything: it decides what a broken connection means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Effect {
     Read,
     Write,
 }

@@ -36,7 +36,7 @@ impl PgStorage {
     pub async fn migrate(&self) -> Result<()> {
         // Not a pooled one: on an error sqlx keeps its advisory lock, which only ends with the
         // session, and the next call would wait for ever.
-        let mut connection = self.detached().await?;
+        let mut connection = self.connections.detached().await?;
         let migrated = self.migrate_on(&mut connection).await;
         // Ends the session and its lock, whatever happened.
         let _ = connection.close().await;
@@ -63,15 +63,10 @@ impl PgStorage {
     /// [`Error::Schema`] where the database is newer than this crate, or an applied migration was
     /// changed.
     pub async fn pending_migrations(&self) -> Result<Vec<PendingMigration>> {
-        let mut connection = self.detached().await?;
+        let mut connection = self.connections.detached().await?;
         let pending = pending(&mut connection).await;
         let _ = connection.close().await;
         pending
-    }
-
-    async fn detached(&self) -> Result<PgConnection> {
-        let connection = self.executor.begin(Effect::Read).await?.connection.detach();
-        Ok(connection)
     }
 }
 

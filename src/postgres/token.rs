@@ -2,10 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
@@ -13,15 +11,15 @@ use crate::model::{
     GrantContext, NewToken, Scope, Token, TokenKind, TokenRef, TokenState, check_client_id, micros,
 };
 use crate::postgres::PgStorage;
-use crate::postgres::context::{ContextColumns, context};
+use crate::postgres::context::{ContextColumns, JsonObject, context};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
+use crate::postgres::executor::{Connections, Operation};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::TokenStorage;
 
 #[async_trait]
-impl TokenStorage for PgStorage {
+impl<C: Connections> TokenStorage for PgStorage<C> {
     #[tracing::instrument(name = "db.token.create", skip_all, fields(client_id = token.client_id, grant_id = %token.grant_id))]
     async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token> {
         token.check(request)?;
@@ -49,7 +47,7 @@ impl TokenStorage for PgStorage {
             state: TokenState::Active,
             context: create.context.clone(),
         };
-        let stored = self.executor.run(create).await?;
+        let stored = self.connections.run(create).await?;
         let stored = stored.ok_or(Error::invalid("client_id", Problem::Unknown))?;
         (issued.issued_at, issued.expires_at) = (stored.issued_at, stored.expires_at);
         Ok(issued)
@@ -62,9 +60,9 @@ impl TokenStorage for PgStorage {
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<Option<Token>> {
-        let Some(find) = NamedToken::new(client_id, token) else { return Ok(None) };
+        let Some(find) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
         let digest = find.digest;
-        match self.executor.run(FindToken(find)).await? {
+        match self.connections.run(FindToken(find)).await? {
             Some(row) => row.into_token(digest).map(Some),
             None => Ok(None),
         }
@@ -77,17 +75,17 @@ impl TokenStorage for PgStorage {
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<()> {
-        let Some(named) = NamedToken::new(client_id, token) else { return Ok(()) };
+        let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
         // A rotation or a code exchange that was in flight may have stored a successor that the
         // statement could not see. It then met a row that changed under it, and looks again; a
         // rotation that comes later finds its token revoked, so the last look misses none.
-        while self.executor.run(RevokeToken(named.clone())).await? {}
+        while self.connections.run(RevokeToken(named.clone())).await? {}
         Ok(())
     }
 }
 
 /// Tells the pairs of a grant apart.
-fn random_pair_id() -> Result<i64> {
+pub(super) fn random_pair_id() -> Result<i64> {
     getrandom::u64().map(u64::cast_signed).map_err(|error| Error::Configuration {
         message: "the operating system gave no randomness".into(),
         source: Some(Box::new(error)),
@@ -223,17 +221,25 @@ impl Operation for CreateToken {
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        if error.code() != "23505" || error.constraint() != Some("token_pkey") {
-            return None;
-        }
-        // DETAIL reads `Key (digest)=(\x0123…) already exists.`, in the server's language.
-        let is_refresh = self.refresh_digest.is_some_and(|digest| {
-            let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            error.detail().is_some_and(|detail| detail.contains(&hex))
-        });
-        let field = if is_refresh { "refresh_token" } else { "access_token" };
-        Some(Error::invalid(field, Problem::Duplicate))
+        duplicate_token(error, self.refresh_digest)
     }
+}
+
+/// Which of the two new tokens exists already, if that is what the error says.
+pub(super) fn duplicate_token(
+    error: &PgDatabaseError,
+    refresh_digest: Option<Digest>,
+) -> Option<Error> {
+    if error.code() != "23505" || error.constraint() != Some("token_pkey") {
+        return None;
+    }
+    // DETAIL reads `Key (digest)=(\x0123…) already exists.`, in the server's language.
+    let is_refresh = refresh_digest.is_some_and(|digest| {
+        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        error.detail().is_some_and(|detail| detail.contains(&hex))
+    });
+    let field = if is_refresh { "refresh_token" } else { "access_token" };
+    Some(Error::invalid(field, Problem::Duplicate))
 }
 
 /// Puts each row where its member of the batch stands; positions count from one.
@@ -248,52 +254,54 @@ pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -
     outcomes
 }
 
-/// A token as a client names it.
+/// A token as somebody names it.
 #[derive(Clone)]
-struct NamedToken {
-    digest: Digest,
-    client_id: String,
+pub(super) struct NamedToken {
+    pub(super) digest: Digest,
+    /// The client that it has to be of; none for a resource server, which asks for any.
+    client_id: Option<String>,
     kind: Option<&'static str>,
 }
 
 impl NamedToken {
     /// `None` for what cannot be a token, or a client: there is nothing to look for.
-    fn new(client_id: &str, token: TokenRef<'_>) -> Option<Self> {
-        (token.secret().is_well_formed() && check_client_id(client_id).is_ok()).then(|| Self {
+    pub(super) fn new(client_id: Option<&str>, token: TokenRef<'_>) -> Option<Self> {
+        let well_formed = token.secret().is_well_formed()
+            && client_id.is_none_or(|client_id| check_client_id(client_id).is_ok());
+        well_formed.then(|| Self {
             digest: token.secret().digest(),
-            client_id: client_id.to_owned(),
+            client_id: client_id.map(str::to_owned),
             kind: token.kind().map(code),
         })
     }
 }
 
-struct FindToken(NamedToken);
+pub(super) struct FindToken(pub(super) NamedToken);
 
-struct TokenRow {
-    position: i64,
-    grant_id: Uuid,
-    kind: String,
-    client_id: String,
-    subject: Option<String>,
-    scope: String,
-    issued_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    expired: bool,
-    rotated: bool,
-    revoked: bool,
-    nonce: Option<String>,
-    auth_time: Option<DateTime<Utc>>,
-    acr: Option<String>,
-    amr: Option<Vec<String>>,
-    claims: Option<Json<Map<String, Value>>>,
-    resource: Option<Vec<String>>,
-    jkt: Option<String>,
-    x5t_s256: Option<String>,
-    extension: Option<Json<Map<String, Value>>>,
+pub(super) struct TokenRow {
+    pub(super) position: i64,
+    pub(super) grant_id: Uuid,
+    pub(super) kind: String,
+    pub(super) client_id: String,
+    pub(super) subject: Option<String>,
+    pub(super) scope: String,
+    pub(super) issued_at: DateTime<Utc>,
+    pub(super) expires_at: DateTime<Utc>,
+    /// What the statement made of it; the words are the statement's own.
+    pub(super) state: String,
+    pub(super) nonce: Option<String>,
+    pub(super) auth_time: Option<DateTime<Utc>>,
+    pub(super) acr: Option<String>,
+    pub(super) amr: Option<Vec<String>>,
+    pub(super) claims: Option<JsonObject>,
+    pub(super) resource: Option<Vec<String>>,
+    pub(super) jkt: Option<String>,
+    pub(super) x5t_s256: Option<String>,
+    pub(super) extension: Option<JsonObject>,
 }
 
 impl TokenRow {
-    fn into_token(self, digest: Digest) -> Result<Token> {
+    pub(super) fn into_token(self, digest: Digest) -> Result<Token> {
         let row = self;
         let corrupt = |column, message: String| Error::Corrupt {
             table: "oauth_storage.token",
@@ -313,11 +321,11 @@ impl TokenRow {
             scope: row.scope.parse().map_err(|e: Error| corrupt("scope", e.to_string()))?,
             issued_at: row.issued_at,
             expires_at: row.expires_at,
-            state: match (row.revoked, row.rotated, row.expired) {
-                (true, _, _) => TokenState::Revoked,
-                (_, true, _) => TokenState::Rotated,
-                (_, _, true) => TokenState::Expired,
-                _ => TokenState::Active,
+            state: match row.state.as_str() {
+                "active" => TokenState::Active,
+                "rotated" => TokenState::Rotated,
+                "expired" => TokenState::Expired,
+                _ => TokenState::Revoked,
             },
             context: context!(row),
         })
@@ -333,7 +341,8 @@ impl Operation for FindToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|f| &f.0.digest.as_bytes()[..]).collect();
-        let client_id: Vec<&str> = batch.iter().map(|f| f.0.client_id.as_str()).collect();
+        let client_id: Vec<Option<&str>> =
+            batch.iter().map(|f| f.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|f| f.0.kind).collect();
         let rows = sqlx::query_as!(
             TokenRow,
@@ -341,15 +350,20 @@ impl Operation for FindToken {
             SELECT
                 input.position AS "position!", token.grant_id, token.kind::text AS "kind!",
                 token.client_id, token.subject, token.scope, token.issued_at, token.expires_at,
-                token.expires_at <= statement_timestamp() AS "expired!",
-                token.rotated_at IS NOT NULL AS "rotated!", token.revoked, token.nonce,
+                CASE
+                    WHEN token.revoked THEN 'revoked'
+                    WHEN token.rotated_at IS NOT NULL THEN 'rotated'
+                    WHEN token.expires_at <= statement_timestamp() THEN 'expired'
+                    ELSE 'active'
+                END AS "state!",
+                token.nonce,
                 token.auth_time, token.acr, token.amr,
-                token.claims AS "claims: Json<Map<String, Value>>", token.resource, token.jkt,
-                token.x5t_s256, token.extension AS "extension: Json<Map<String, Value>>"
+                token.claims AS "claims: JsonObject", token.resource, token.jkt,
+                token.x5t_s256, token.extension AS "extension: JsonObject"
             FROM UNNEST($1::bytea[], $2::text[], $3::text[])
                 WITH ORDINALITY AS input (digest, client_id, kind, position)
             JOIN oauth_storage.token ON token.digest = input.digest
-                AND token.client_id = input.client_id
+                AND (input.client_id IS NULL OR token.client_id = input.client_id)
                 AND (input.kind IS NULL OR token.kind = input.kind::"char")
             "#,
             &digest as _,
@@ -374,7 +388,8 @@ impl Operation for RevokeToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|r| &r.0.digest.as_bytes()[..]).collect();
-        let client_id: Vec<&str> = batch.iter().map(|r| r.0.client_id.as_str()).collect();
+        let client_id: Vec<Option<&str>> =
+            batch.iter().map(|r| r.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind).collect();
         // Rows are locked in one order in every statement, codes before tokens and each by digest,
         // so that no two of them wait for each other. `version` tells a row that another statement
@@ -393,7 +408,7 @@ impl Operation for RevokeToken {
             ), seen_code AS MATERIALIZED (
                 SELECT digest, ctid AS version
                 FROM oauth_storage.authorization_code
-                WHERE NOT revoked
+                WHERE NOT revoked AND consumed_at IS NULL
                     AND grant_id = ANY (ARRAY (SELECT grant_id FROM named WHERE pair_id IS NULL))
             ), code AS MATERIALIZED (
                 SELECT code.digest, code.ctid <> seen.version AS moved
@@ -422,7 +437,7 @@ impl Operation for RevokeToken {
                 UPDATE oauth_storage.authorization_code AS row
                 SET revoked = true
                 FROM code
-                WHERE row.digest = code.digest
+                WHERE row.digest = code.digest AND row.consumed_at IS NULL
             ), revoked_token AS (
                 UPDATE oauth_storage.token AS row
                 SET revoked = true

@@ -8,7 +8,7 @@ use crate::error::{Error, Problem, Result};
 use crate::model::{MAX_IDENTIFIER_BYTES, User, check_subject, check_text};
 use crate::password;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Executor;
+use crate::postgres::executor::{Connections as _, Pooled};
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::UserStorage;
@@ -55,12 +55,12 @@ pub struct NewUser {
 /// ```
 #[derive(Clone)]
 pub struct PgUsers {
-    executor: Executor,
+    connections: Pooled,
 }
 
 impl PgUsers {
-    pub(super) const fn on(executor: Executor) -> Self {
-        Self { executor }
+    pub(super) const fn on(connections: Pooled) -> Self {
+        Self { connections }
     }
 
     /// Creates a user.
@@ -73,7 +73,7 @@ impl PgUsers {
         check_subject(&user.subject)?;
         check_password(&user.password)?;
         let hash = password::hash(user.password).await?;
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         // Which of the two exists is told by what is there, not by the text of an error.
         let outcome = call
             .statement(|connection| {
@@ -115,7 +115,7 @@ impl PgUsers {
             return Ok(false);
         }
         let hash = password::hash(new).await?;
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
                 sqlx::query!(
@@ -141,7 +141,7 @@ impl PgUsers {
         if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
             return Ok(false);
         }
-        let mut call = self.executor.begin(Effect::Write).await?;
+        let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
                 sqlx::query!(
@@ -187,7 +187,7 @@ impl UserStorage for PgUsers {
         {
             return Ok(None);
         }
-        let mut call = self.executor.begin(Effect::Read).await?;
+        let mut call = self.connections.begin(Effect::Read).await?;
         let row = call
             .statement(|connection| {
                 sqlx::query!(
@@ -217,6 +217,6 @@ impl UserStorage for PgUsers {
 
 impl fmt::Debug for PgUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgUsers").field("executor", &self.executor).finish()
+        f.debug_struct("PgUsers").field("connections", &self.connections).finish()
     }
 }

@@ -3,7 +3,9 @@
 mod catalog;
 mod clients;
 mod errors;
+mod grants;
 mod hygiene;
 mod migrations;
+mod races;
 mod support;
 mod users;

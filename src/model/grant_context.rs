@@ -1,0 +1,130 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Problem, Result};
+use crate::model::{MAX_TEXT_BYTES, User, check_text};
+
+/// The most values in a list that travels with a grant.
+const MAX_VALUES: usize = 32;
+
+/// The largest JSON object that travels with a grant, in bytes.
+const MAX_JSON_BYTES: usize = 16 * 1024;
+
+/// What was settled when the resource owner said yes, and travels unchanged from the
+/// authorization code to every token of the grant (OpenID Connect Core 12.2).
+///
+/// ```
+/// use oauth_storage::GrantContext;
+/// let context = GrantContext { nonce: Some("n-0S6_WzA2Mj".into()), ..GrantContext::default() };
+/// assert!(context.resource.is_empty());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantContext {
+    /// The `nonce` of the authentication request (OpenID Connect Core 3.1.2.1).
+    pub nonce: Option<String>,
+    /// When the end user authenticated (OpenID Connect Core 2), to the microsecond.
+    pub auth_time: Option<DateTime<Utc>>,
+    /// The authentication context class reference (OpenID Connect Core 2).
+    pub acr: Option<String>,
+    /// The authentication methods (RFC 8176).
+    pub amr: Vec<String>,
+    /// The `claims` request parameter (OpenID Connect Core 5.5).
+    pub claims: Option<Map<String, Value>>,
+    /// The resource indicators (RFC 8707).
+    pub resource: Vec<String>,
+    /// The thumbprint of the key that the tokens are bound to by DPoP (RFC 9449 6.1).
+    pub jkt: Option<String>,
+    /// The thumbprint of the certificate that the tokens are bound to (RFC 8705 3.1).
+    #[serde(rename = "x5t#S256")]
+    pub x5t_s256: Option<String>,
+    /// Whatever else the authorization server wants back. It must hold no secret: it is stored as
+    /// it is.
+    pub extension: Option<Map<String, Value>>,
+}
+
+impl GrantContext {
+    /// Fills in what is known of the user's authentication, where it was not given.
+    #[must_use]
+    pub fn or_from(mut self, user: Option<&User>) -> Self {
+        if let Some(user) = user {
+            self.auth_time = self.auth_time.or(user.auth_time);
+            self.acr = self.acr.or_else(|| user.acr.clone());
+            if self.amr.is_empty() {
+                self.amr.clone_from(&user.amr);
+            }
+        }
+        self
+    }
+
+    /// Checks every value that came from outside.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        for (field, value) in [
+            ("nonce", &self.nonce),
+            ("acr", &self.acr),
+            ("jkt", &self.jkt),
+            ("x5t#S256", &self.x5t_s256),
+        ] {
+            if let Some(value) = value {
+                check_text(field, value, MAX_TEXT_BYTES)?;
+            }
+        }
+        for (field, values) in [("amr", &self.amr), ("resource", &self.resource)] {
+            if values.len() > MAX_VALUES {
+                return Err(Error::invalid(field, Problem::TooMany(MAX_VALUES)));
+            }
+            values.iter().try_for_each(|value| check_text(field, value, MAX_TEXT_BYTES))?;
+        }
+        for (field, object) in [("claims", &self.claims), ("extension", &self.extension)] {
+            if let Some(object) = object {
+                check_json(field, object, MAX_JSON_BYTES)?;
+            }
+        }
+        if let Some(auth_time) = self.auth_time {
+            check_timestamp("auth_time", auth_time)?;
+        }
+        Ok(())
+    }
+}
+
+/// A JSON object that `jsonb` can hold: bounded, and without the NUL that it refuses.
+pub(crate) fn check_json(
+    field: &'static str,
+    object: &Map<String, Value>,
+    limit: usize,
+) -> Result<()> {
+    let text =
+        serde_json::to_string(object).map_err(|_| Error::invalid(field, Problem::Unsupported))?;
+    if text.len() > limit {
+        return Err(Error::invalid(field, Problem::TooLong(limit)));
+    }
+    fn has_nul(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(values) => values.iter().any(has_nul),
+            Value::Object(object) => object_has_nul(object),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    fn object_has_nul(object: &Map<String, Value>) -> bool {
+        object.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+    }
+    if object_has_nul(object) {
+        return Err(Error::invalid(field, Problem::Character));
+    }
+    Ok(())
+}
+
+/// A point in time that PostgreSQL can hold and a client can have meant: 1970 to 9999.
+pub(crate) fn check_timestamp(field: &'static str, time: DateTime<Utc>) -> Result<()> {
+    const YEAR_10000: i64 = 253_402_300_800;
+    if (0..YEAR_10000).contains(&time.timestamp()) {
+        Ok(())
+    } else {
+        Err(Error::invalid(field, Problem::OutOfRange))
+    }
+}

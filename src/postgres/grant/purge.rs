@@ -1,0 +1,56 @@
+use crate::error::Result;
+use crate::model::Purged;
+use crate::postgres::PgStorage;
+use crate::postgres::error::Effect;
+use crate::postgres::executor::Connections;
+use crate::storage::check_batch;
+
+impl<C: Connections> PgStorage<C> {
+    pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
+        let batch = check_batch(limit)?;
+        let mut call = self.connections.begin(Effect::Write).await?;
+        // SKIP LOCKED: another node's purge takes other rows, and a row that is in use waits for
+        // the next batch. A locked row stays where it is, so its ctid may name it.
+        let row = call
+            .statement(|connection| {
+                sqlx::query!(
+                    r#"
+                    WITH token AS (
+                        DELETE FROM oauth_storage.token
+                        WHERE ctid = ANY (ARRAY (
+                            SELECT ctid
+                            FROM oauth_storage.token
+                            WHERE expires_at <= statement_timestamp()
+                            ORDER BY expires_at
+                            LIMIT $1
+                            FOR UPDATE SKIP LOCKED
+                        ))
+                        RETURNING 1
+                    ), code AS (
+                        DELETE FROM oauth_storage.authorization_code
+                        WHERE ctid = ANY (ARRAY (
+                            SELECT ctid
+                            FROM oauth_storage.authorization_code
+                            WHERE expires_at <= statement_timestamp()
+                            ORDER BY expires_at
+                            LIMIT $1
+                            FOR UPDATE SKIP LOCKED
+                        ))
+                        RETURNING 1
+                    )
+                    SELECT
+                        (SELECT count(*) FROM token) AS "tokens!",
+                        (SELECT count(*) FROM code) AS "authorization_codes!"
+                    "#,
+                    batch,
+                )
+                .fetch_one(connection)
+            })
+            .await?;
+        Ok(Purged {
+            tokens: u64::try_from(row.tokens).unwrap_or_default(),
+            authorization_codes: u64::try_from(row.authorization_codes).unwrap_or_default(),
+            more: row.tokens >= batch || row.authorization_codes >= batch,
+        })
+    }
+}

@@ -1,0 +1,516 @@
+//! Requests at the same time, in one process and in two, on a real server.
+//!
+//! By default each runs a part of its count, so that `cargo test` stays short;
+//! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oauth_storage::{
+    AuthorizationCodeStorage as _, CodeChallenge, GrantStorage as _, NewAuthorizationCode,
+    NewToken, PgStorage, Redeem, Redeemed, Request, Rotate, Rotated, Secret, Settings, TokenRef,
+    TokenStorage as _, purge,
+};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::support::{TestStorage, alice, scope, secret};
+
+const URI: &str = "https://client.example/cb";
+const TASKS: usize = 64;
+
+/// The whole count, or the part of it that fits an everyday run.
+fn count(full: usize, part: usize) -> usize {
+    if std::env::var_os("OAUTH_STORAGE_TEST_FULL").is_some() { full } else { part }
+}
+
+async fn storage(url: &str) -> PgStorage {
+    let builder = PgStorage::builder().max_connections(16).deadline(Duration::from_secs(60));
+    builder.connect(url).await.unwrap()
+}
+
+fn grace(grace: Duration) -> Request {
+    let settings = Settings { refresh_token_grace: grace, ..Settings::default() };
+    Request::default().with_settings(settings)
+}
+
+async fn number(test: &TestStorage, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(test.storage.pool()).await.unwrap()
+}
+
+/// 40P01 never happened; 40001 would have failed a call, and so the test.
+async fn assert_no_deadlock(test: &TestStorage) {
+    // The counter is written when a session goes idle, or ends.
+    test.storage.pool().close().await;
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let mut connection =
+        <sqlx::PgConnection as sqlx::Connection>::connect(test.database.url()).await.unwrap();
+    let deadlocks: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(deadlocks, 0);
+}
+
+/// A client, codes of it, and the grant that each begins.
+async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
+    let (client_id, _) = test.client().await;
+    let mut codes = Vec::new();
+    for _ in 0..count {
+        let code = secret();
+        let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
+        let settings = Settings {
+            authorization_code_expires_in: Duration::from_mins(10),
+            ..Settings::default()
+        };
+        let request = alice().with_settings(settings);
+        test.storage.create_authorization_code(&request, new).await.unwrap();
+        codes.push(code);
+    }
+    (client_id, codes)
+}
+
+/// Redeems each code in each of many tasks, all at once; how often each code was issued, and
+/// what else came back.
+async fn redeem_all(
+    storage: &PgStorage,
+    client_id: &str,
+    codes: &[Secret],
+    tasks: usize,
+) -> (Vec<usize>, usize) {
+    let barrier = Arc::new(Barrier::new(tasks));
+    let mut racers = JoinSet::new();
+    for _ in 0..tasks {
+        let (storage, client_id, codes) = (storage.clone(), client_id.to_owned(), codes.to_vec());
+        let barrier = barrier.clone();
+        racers.spawn(async move {
+            let mut won = Vec::new();
+            for (index, code) in codes.into_iter().enumerate() {
+                let redeem = Redeem {
+                    refresh_token: Some(secret()),
+                    ..Redeem::new(&client_id, URI, code, secret())
+                };
+                barrier.wait().await;
+                let request = Request::default();
+                match storage.redeem_authorization_code(&request, redeem).await.unwrap() {
+                    Redeemed::Issued(_) => won.push(index),
+                    Redeemed::Replayed { .. } => {}
+                    Redeemed::Invalid => panic!("a valid request was invalid"),
+                }
+            }
+            won
+        });
+    }
+    let mut issued = vec![0; codes.len()];
+    let mut lost = tasks * codes.len();
+    for won in racers.join_all().await {
+        lost -= won.len();
+        won.into_iter().for_each(|index| issued[index] += 1);
+    }
+    (issued, lost)
+}
+
+/// This test binary once more, as another process that runs one of the `child_…` tests.
+struct OtherProcess {
+    child: Child,
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+impl OtherProcess {
+    /// Starts it, tells it what to work on, and waits until it is connected.
+    async fn start(test: &str, input: &[String]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([&format!("races::{test}"), "--exact", "--nocapture", "--test-threads=1"])
+            .env("OAUTH_STORAGE_TEST_CHILD", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.as_mut().unwrap();
+        for line in input {
+            stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        }
+        stdin.write_all(b"\n").await.unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut other = Self { child, lines };
+        assert_eq!(other.answer().await, "ready");
+        other
+    }
+
+    async fn go(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"go\n").await.unwrap();
+    }
+
+    /// The next line that is meant for us; the test harness prints lines of its own.
+    async fn answer(&mut self) -> String {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            if let Some((_, answer)) = line.split_once("answer: ") {
+                return answer.to_owned();
+            }
+        }
+        panic!("the other process ended early");
+    }
+}
+
+/// In the other process: what it was told; or nothing in the first one, where the test is idle.
+fn child_input() -> Option<Vec<String>> {
+    std::env::var_os("OAUTH_STORAGE_TEST_CHILD")?;
+    let lines = std::io::stdin().lines().map(Result::unwrap);
+    Some(lines.take_while(|line| !line.is_empty()).collect())
+}
+
+fn child_ready() {
+    println!("answer: ready");
+    let mut go = String::new();
+    std::io::stdin().read_line(&mut go).unwrap();
+    assert_eq!(go, "go\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing() {
+    let test = TestStorage::new("s1").await;
+    let (client_id, codes) = codes(&test, count(1000, 100)).await;
+    let mut input = vec![test.database.url().to_owned(), client_id.clone()];
+    input.extend(codes.iter().map(|code| code.expose().to_owned()));
+    let mut other = OtherProcess::start("child_redeems", &input).await;
+    let storage = storage(test.database.url()).await;
+    other.go().await;
+    let (mut issued, lost) = redeem_all(&storage, &client_id, &codes, TASKS / 2).await;
+    let theirs = other.answer().await;
+    let (theirs, their_lost) = theirs.split_once(' ').unwrap();
+    for (ours, theirs) in issued.iter_mut().zip(theirs.bytes()) {
+        *ours += usize::from(theirs - b'0');
+    }
+    let lost = lost + their_lost.parse::<usize>().unwrap();
+
+    assert_eq!(issued, vec![1; codes.len()], "each code is issued once");
+    assert_eq!(lost, (TASKS - 1) * codes.len());
+    let both = theirs.contains('0') && theirs.contains('1');
+    assert!(both, "each process won some: the race was one");
+    // The winner's pair, and nothing else; revoked, for the losers had a valid request.
+    assert_eq!(
+        number(&test, "SELECT count(*) FROM oauth_storage.token").await,
+        2 * i64::try_from(codes.len()).unwrap()
+    );
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await, 0);
+    storage.pool().close().await;
+    assert_no_deadlock(&test).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_redeems() {
+    let Some(input) = child_input() else { return };
+    let [url, client_id, codes @ ..] = &input[..] else { panic!("{input:?}") };
+    let codes: Vec<Secret> = codes.iter().map(Secret::new).collect();
+    let storage = storage(url).await;
+    child_ready();
+    let (issued, lost) = redeem_all(&storage, client_id, &codes, TASKS / 2).await;
+    let issued: String = issued.iter().map(ToString::to_string).collect();
+    println!("answer: {issued} {lost}");
+}
+
+/// Rotates one token in each of many tasks, all at once.
+async fn rotate_all(
+    storage: &PgStorage,
+    client_id: &str,
+    refresh: &Secret,
+    request: &Request,
+    tasks: usize,
+) -> HashMap<&'static str, usize> {
+    let barrier = Arc::new(Barrier::new(tasks));
+    let mut racers = JoinSet::new();
+    for _ in 0..tasks {
+        let (storage, request, barrier) = (storage.clone(), request.clone(), barrier.clone());
+        let rotate = Rotate::new(client_id, refresh.clone(), secret(), secret());
+        racers.spawn(async move {
+            barrier.wait().await;
+            match storage.rotate_refresh_token(&request, rotate).await.unwrap() {
+                Rotated::Issued(_) => "issued",
+                Rotated::Reused { .. } => "reused",
+                Rotated::Invalid => "invalid",
+            }
+        });
+    }
+    let mut outcomes = HashMap::new();
+    racers.join_all().await.into_iter().for_each(|o| *outcomes.entry(o).or_default() += 1);
+    outcomes
+}
+
+async fn pair(test: &TestStorage, client_id: &str) -> (uuid::Uuid, Secret) {
+    let refresh = secret();
+    let new = NewToken::new(client_id, scope(), secret()).with_refresh_token(refresh.clone());
+    let token = test.storage.create_token(&alice(), new).await.unwrap();
+    (token.grant_id, refresh)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s6_a_refresh_token_is_issued_once_of_a_hundred_at_grace_zero() {
+    let test = TestStorage::new("s6_race").await;
+    let (client_id, _) = test.client().await;
+    let storage = storage(test.database.url()).await;
+    let tokens = count(1000, 50);
+    for _ in 0..tokens {
+        let (_, refresh) = pair(&test, &client_id).await;
+        let strict = grace(Duration::ZERO);
+        let outcomes = rotate_all(&storage, &client_id, &refresh, &strict, 100).await;
+        assert_eq!(outcomes.get("issued"), Some(&1), "{outcomes:?}");
+        // After the first reuse was told, the token is revoked, hence invalid.
+        assert!(outcomes.contains_key("reused"), "{outcomes:?}");
+    }
+    let tokens = i64::try_from(tokens).unwrap();
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token").await, 4 * tokens);
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await, 0);
+    storage.pool().close().await;
+    assert_no_deadlock(&test).await;
+}
+
+/// A hundred tasks share one session and rotate as fast as they can, each the newest token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s6_the_chain_of_a_session_has_neither_gap_nor_fork() {
+    let test = TestStorage::new("s6_chain").await;
+    let (client_id, _) = test.client().await;
+    let (_, refresh) = pair(&test, &client_id).await;
+    let newest = Arc::new(tokio::sync::Mutex::new(refresh));
+    let rounds = count(1000, 200);
+    let mut clients = JoinSet::new();
+    for _ in 0..100 {
+        let (storage, client_id, newest) =
+            (test.storage.clone(), client_id.clone(), newest.clone());
+        clients.spawn(async move {
+            for _ in 0..rounds / 100 {
+                let mut newest = newest.lock().await;
+                let rotate = Rotate::new(&client_id, newest.clone(), secret(), secret());
+                let next = rotate.new_refresh_token.clone();
+                let request = grace(Duration::ZERO);
+                let rotated = storage.rotate_refresh_token(&request, rotate).await.unwrap();
+                assert!(matches!(rotated, Rotated::Issued(_)), "{rotated:?}");
+                *newest = next;
+            }
+        });
+    }
+    clients.join_all().await;
+    // Each token but the newest was rotated, once: as many tokens as rotations, and one.
+    let chain = "SELECT count(*) FILTER (WHERE kind = 'r') FROM oauth_storage.token";
+    assert_eq!(number(&test, chain).await, i64::try_from(rounds).unwrap() + 1);
+    let ends = "SELECT count(*) FROM oauth_storage.token
+                WHERE kind = 'r' AND rotated_at IS NULL AND NOT revoked";
+    assert_eq!(number(&test, ends).await, 1);
+    let lives = "SELECT count(DISTINCT expires_at) FROM oauth_storage.token WHERE kind = 'r'";
+    assert_eq!(number(&test, lives).await, 1, "S8: one absolute end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s7_callers_at_the_same_time_inside_the_grace_period_each_get_a_pair() {
+    let test = TestStorage::new("s7_race").await;
+    let (client_id, _) = test.client().await;
+    let storage = storage(test.database.url()).await;
+    let (grant_id, refresh) = pair(&test, &client_id).await;
+    let lenient = grace(Duration::from_mins(1));
+    let outcomes = rotate_all(&storage, &client_id, &refresh, &lenient, 100).await;
+    assert_eq!(outcomes, HashMap::from([("issued", 100)]));
+    assert_eq!(test.storage.revoke_grant(grant_id).await.unwrap(), 202);
+}
+
+/// How a grant dies in the race below.
+#[derive(Clone, Copy, Debug)]
+enum Kill {
+    Token,
+    Grant,
+    Subject,
+    Client,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s9_nothing_is_live_when_revocation_has_returned() {
+    let test = TestStorage::new("s9").await;
+    let storage = storage(test.database.url()).await;
+    let rounds = count(10_000, 400);
+    let lanes = 8;
+    let mut lanes_running = JoinSet::new();
+    for lane in 0..lanes {
+        let storage = storage.clone();
+        let (client_id, _) = test.client().await;
+        lanes_running.spawn(async move {
+            let mut rotations = 0;
+            for round in 0..rounds / lanes {
+                let kill = [Kill::Token, Kill::Grant, Kill::Subject, Kill::Client][round % 4];
+                rotations += refresh_against(&storage, &client_id, lane, round, kill).await;
+            }
+            rotations
+        });
+    }
+    let rotations: usize = lanes_running.join_all().await.into_iter().sum();
+    assert!(rotations > rounds / 4, "{rotations} rotations in {rounds} rounds: a race");
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await, 0);
+    storage.pool().close().await;
+    assert_no_deadlock(&test).await;
+}
+
+/// A code is redeemed and its token rotated as fast as possible, while the grant is revoked.
+async fn refresh_against(
+    storage: &PgStorage,
+    client_id: &str,
+    lane: usize,
+    round: usize,
+    kill: Kill,
+) -> usize {
+    let subject = format!("user-{lane}");
+    let user = Request::for_user(oauth_storage::User::new(&subject));
+    let (code, first) = (secret(), secret());
+    let new = NewAuthorizationCode::new(client_id, scope(), URI, code.clone());
+    let grant_id = storage.create_authorization_code(&user, new).await.unwrap().grant_id;
+    let redeem = Redeem {
+        refresh_token: Some(first.clone()),
+        ..Redeem::new(client_id, URI, code, secret())
+    };
+    let request = Request::default();
+    // In every second round the redemption is part of the race.
+    let race_redeem = round % 8 < 4 && !matches!(kill, Kill::Token);
+    if !race_redeem {
+        let redeemed = storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap();
+        assert!(matches!(redeemed, Redeemed::Issued(_)));
+    }
+    let rotating = {
+        let (storage, client_id, first) = (storage.clone(), client_id.to_owned(), first.clone());
+        tokio::spawn(async move {
+            let request = grace(Duration::from_secs((round % 2) as u64 * 10));
+            if race_redeem {
+                storage.redeem_authorization_code(&request, redeem).await.unwrap();
+            }
+            let mut refresh = first;
+            let mut rotations = 0;
+            loop {
+                let rotate = Rotate::new(&client_id, refresh, secret(), secret());
+                refresh = rotate.new_refresh_token.clone();
+                match storage.rotate_refresh_token(&request, rotate).await.unwrap() {
+                    Rotated::Issued(_) => rotations += 1,
+                    Rotated::Reused { .. } | Rotated::Invalid => return rotations,
+                }
+            }
+        })
+    };
+    tokio::time::sleep(Duration::from_micros((round as u64 * 131) % 4000)).await;
+    match kill {
+        Kill::Token => {
+            let token = TokenRef::Refresh(&first);
+            storage.revoke_token(&user, client_id, token).await.unwrap();
+        }
+        Kill::Grant => drop(storage.revoke_grant(grant_id).await.unwrap()),
+        Kill::Subject => drop(storage.revoke_subject(&subject).await.unwrap()),
+        Kill::Client => drop(storage.revoke_client(client_id).await.unwrap()),
+    }
+    let live: i64 = sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM oauth_storage.token WHERE grant_id = $1 AND NOT revoked)
+              + (SELECT count(*) FROM oauth_storage.authorization_code
+                 WHERE grant_id = $1 AND NOT revoked AND consumed_at IS NULL)",
+    )
+    .bind(grant_id)
+    .fetch_one(storage.pool())
+    .await
+    .unwrap();
+    assert_eq!(live, 0, "{kill:?}, round {round}");
+    rotating.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3_ten_thousand_hostile_replays_burn_no_code_and_revoke_no_grant() {
+    let test = TestStorage::new("s3_flood").await;
+    let storage = storage(test.database.url()).await;
+    let (client_id, _) = test.client().await;
+    let (other_id, _) = test.client().await;
+    let verifier = secret();
+    let mut good = Vec::new();
+    for _ in 0..TASKS {
+        let code = secret();
+        let new = NewAuthorizationCode {
+            code_challenge: Some(CodeChallenge::s256(&verifier)),
+            ..NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
+        };
+        storage.create_authorization_code(&alice(), new).await.unwrap();
+        good.push(Redeem {
+            code_verifier: Some(verifier.clone()),
+            ..Redeem::new(&client_id, URI, code, secret())
+        });
+    }
+    let expired = secret();
+    let settings = Settings {
+        authorization_code_expires_in: Duration::from_micros(1),
+        ..Settings::default()
+    };
+    let new = NewAuthorizationCode::new(&client_id, scope(), URI, expired.clone());
+    storage.create_authorization_code(&alice().with_settings(settings), new).await.unwrap();
+    // One half was redeemed before, the other is redeemed afterwards.
+    let (before, after) = good.split_at(TASKS / 2);
+    let redeem_good = async |redeem: &Redeem| {
+        let request = Request::default();
+        let redeemed = storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap();
+        assert!(matches!(redeemed, Redeemed::Issued(_)), "{redeemed:?}");
+    };
+    for redeem in before {
+        redeem_good(redeem).await;
+    }
+
+    let hostile = count(10_000, 1000);
+    let mut attackers = JoinSet::new();
+    for good in good.clone() {
+        let (storage, other_id, expired) = (storage.clone(), other_id.clone(), expired.clone());
+        attackers.spawn(async move {
+            for n in 0..hostile.div_ceil(TASKS) {
+                let good = Redeem { access_token: secret(), ..good.clone() };
+                let wrong = match n % 5 {
+                    0 => Redeem { code_verifier: Some(secret()), ..good },
+                    1 => Redeem { client_id: other_id.clone(), ..good },
+                    2 => Redeem { redirect_uri: format!("{URI}/{n}"), ..good },
+                    3 => Redeem { code: expired.clone(), code_verifier: None, ..good },
+                    _ => Redeem { code: secret(), ..good },
+                };
+                let request = Request::default();
+                let redeemed = storage.redeem_authorization_code(&request, wrong).await.unwrap();
+                assert_eq!(redeemed, Redeemed::Invalid);
+            }
+        });
+    }
+    attackers.join_all().await;
+    for redeem in after {
+        redeem_good(redeem).await;
+    }
+    for redeem in &good {
+        assert!(storage.introspect(&redeem.access_token).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_nodes_purge_at_once_while_tokens_are_used() {
+    let test = TestStorage::new("purge_race").await;
+    let (client_id, _) = test.client().await;
+    let rows = count(1_000_000, 40_000);
+    test.sql(&format!(
+        "INSERT INTO oauth_storage.token (granted_at, issued_at, expires_at, pair_id, grant_id,
+             kind, digest, client_id, subject, scope)
+         SELECT now(), now(), now() - interval '1 hour', n, gen_random_uuid(), 'a',
+             sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, {rows}) n"
+    ))
+    .await;
+    let mut purgers = JoinSet::new();
+    for _ in 0..4 {
+        let url = test.database.url().to_owned();
+        purgers.spawn(async move {
+            let node = storage(&url).await;
+            purge(&node, 1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
+        });
+    }
+    let (_, mut refresh) = pair(&test, &client_id).await;
+    for _ in 0..50 {
+        let rotate = Rotate::new(&client_id, refresh, secret(), secret());
+        refresh = rotate.new_refresh_token.clone();
+        let rotated = test.storage.rotate_refresh_token(&Request::default(), rotate).await;
+        assert!(matches!(rotated.unwrap(), Rotated::Issued(_)));
+    }
+    let purged = purgers.join_all().await;
+    assert_eq!(purged.iter().sum::<u64>(), u64::try_from(rows).unwrap(), "each row once");
+    assert!(purged.iter().filter(|&&rows| rows > 0).count() > 1, "shared work: {purged:?}");
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token").await, 102);
+    assert_no_deadlock(&test).await;
+}
