@@ -157,6 +157,19 @@ async fn s4_expiry_and_the_client_are_checked_by_the_act_itself() {
     assert_eq!(redeemed(&spent).await, Redeemed::Invalid, "no replay after the end");
     assert!(test.storage.introspect(&spent.access_token).await.unwrap().is_some());
 
+    // An expired refresh token is invalid, used before or not.
+    let strict = grace(Duration::ZERO);
+    let first = rotation(&client_id, spent.refresh_token.as_ref().unwrap());
+    assert!(matches!(rotate(&test.storage, &strict, &first).await, Rotated::Issued(_)));
+    test.sql("UPDATE oauth_storage.token SET expires_at = now() WHERE kind = 'r'").await;
+    for refresh in [spent.refresh_token.as_ref().unwrap(), &first.new_refresh_token] {
+        let late = rotation(&client_id, refresh);
+        assert_eq!(rotate(&test.storage, &strict, &late).await, Rotated::Invalid);
+    }
+    assert!(test.storage.introspect(&spent.access_token).await.unwrap().is_some());
+    test.sql("UPDATE oauth_storage.token SET expires_at = now() + interval '1 hour', rotated_at = NULL")
+        .await;
+
     let disabled = code(&test, &client_id, &alice()).await;
     test.storage.set_client_disabled(&client_id, true).await.unwrap();
     assert_eq!(redeemed(&disabled).await, Redeemed::Invalid);

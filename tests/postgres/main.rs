@@ -6,6 +6,8 @@ mod errors;
 mod grants;
 mod hygiene;
 mod migrations;
+mod plans;
 mod races;
 mod support;
+mod timing;
 mod users;
