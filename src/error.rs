@@ -188,6 +188,8 @@ pub enum Problem {
     TooShort(usize),
     /// A list has more than this many entries.
     TooMany(usize),
+    /// JSON that is nested deeper than this many levels.
+    TooDeep(usize),
     /// It holds a character that its syntax forbids: NUL, a control character, white space or
     /// non-ASCII where the RFC's grammar has none.
     Character,
@@ -220,6 +222,7 @@ impl fmt::Display for Problem {
             Self::TooLong(limit) => write!(f, "is longer than {limit} bytes"),
             Self::TooShort(limit) => write!(f, "is shorter than {limit} bytes"),
             Self::TooMany(limit) => write!(f, "has more than {limit} entries"),
+            Self::TooDeep(limit) => write!(f, "is nested deeper than {limit} levels"),
             Self::Character => f.write_str("holds a character that is not allowed"),
             Self::NotAbsolute => f.write_str("is not an absolute URI"),
             Self::Fragment => f.write_str("has a fragment"),

@@ -21,17 +21,20 @@ pub use memory::MemoryStorage;
 pub use model::{
     AuthorizationCode, Client, ClientDetails, ClientMetadata, ClientSecret, CodeChallenge,
     CodeChallengeMethod, Grant, GrantContext, GrantType, NewAuthorizationCode, NewClient, NewToken,
-    Purged, Redeem, Redeemed, RegisteredClient, ResponseType, Rotate, Rotated, Scope, Token, TokenEndpointAuthMethod, TokenKind, TokenRef,
-    TokenState, User,
+    Purged, Redeem, Redeemed, RegisteredClient, ResponseType, Rotate, Rotated, Scope, Token,
+    TokenEndpointAuthMethod, TokenKind, TokenRef, TokenState, User,
 };
 #[cfg(feature = "password")]
 #[cfg(feature = "postgres")]
 pub use postgres::{NewUser, PgUsers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PendingMigration, PgStorage, PgStorageBuilder, PgTransaction};
-pub use request::{Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE, Query, Request, Settings};
+pub use request::{
+    Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE, Query, Request,
+    Settings,
+};
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{
-    AuthorizationCodeStorage, ClientRegistry, ClientStorage, GrantStorage, IdTokenStorage, NewIdToken,
-    RotateClientSecret, Storage, TokenStorage, UserStorage, purge,
+    AuthorizationCodeStorage, ClientRegistry, ClientStorage, GrantStorage, IdTokenStorage,
+    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, purge,
 };

@@ -6,6 +6,7 @@
 
 mod authorization_code;
 mod client;
+mod grant;
 mod id_token;
 mod token;
 mod user;
@@ -21,7 +22,7 @@ use crate::error::{Error, Problem, Result};
 use crate::memory::authorization_code::CodeRow;
 use crate::memory::client::ClientRow;
 use crate::memory::token::TokenRow;
-use crate::model::GrantContext;
+use crate::model::micros;
 use crate::secret::Digest;
 use crate::storage::{IdTokenStorage, UserStorage};
 
@@ -180,20 +181,16 @@ impl State {
 }
 
 /// Now, in PostgreSQL's unit. Ask while the state is held, so that time goes the way of changes.
+#[expect(clippy::disallowed_methods, reason = "there is no PostgreSQL here, whose clock decides")]
 fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
 /// The end of a lifetime that was checked.
 fn after(start: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
-    let micros = i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX);
-    start.checked_add_signed(TimeDelta::microseconds(micros)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// The context as a row holds it.
-fn stored(mut context: GrantContext) -> GrantContext {
-    context.auth_time = context.auth_time.map(|time| time.trunc_subsecs(6));
-    context
+    start
+        .checked_add_signed(TimeDelta::microseconds(micros(lifetime)))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

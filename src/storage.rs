@@ -11,7 +11,8 @@
 //! | [`authenticate`](UserStorage::authenticate) | [`UserStorage`] |
 //! | [`get_id_token`](IdTokenStorage::get_id_token) | [`IdTokenStorage`] |
 //!
-//! [`ClientRegistry`] is beside them: how clients come into the storage.
+//! Beside them: [`ClientRegistry`], how clients come into the storage, and [`GrantStorage`], the
+//! operations that cannot be spent twice. Prefer these where both serve.
 
 /// Implements a trait for `Arc<T>`, `Box<T>` and `&T` by forwarding each method.
 macro_rules! forward {
@@ -54,6 +55,7 @@ pub trait Storage:
     + ClientRegistry
     + TokenStorage
     + AuthorizationCodeStorage
+    + GrantStorage
     + UserStorage
     + IdTokenStorage
 {
@@ -64,6 +66,7 @@ impl<T> Storage for T where
         + ClientRegistry
         + TokenStorage
         + AuthorizationCodeStorage
+        + GrantStorage
         + UserStorage
         + IdTokenStorage
         + ?Sized

@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,7 +45,8 @@ pub struct GrantContext {
 }
 
 impl GrantContext {
-    /// Fills in what is known of the user's authentication, where it was not given.
+    /// The context as it is stored: with what is known of the user's authentication where it was
+    /// not given, and times to the microsecond.
     #[must_use]
     pub fn or_from(mut self, user: Option<&User>) -> Self {
         if let Some(user) = user {
@@ -55,6 +56,7 @@ impl GrantContext {
                 self.amr.clone_from(&user.amr);
             }
         }
+        self.auth_time = self.auth_time.map(|time| time.trunc_subsecs(6));
         self
     }
 
@@ -91,32 +93,46 @@ impl GrantContext {
     }
 }
 
-/// A JSON object that `jsonb` can hold: bounded, and without the NUL that it refuses.
+/// The deepest nesting of a JSON object that is kept. A reader of JSON has a limit of its own, and
+/// what one cannot read again must not be stored.
+const MAX_JSON_DEPTH: usize = 64;
+
+/// A JSON object that `jsonb` can hold and a reader can read: bounded, not too deep, and without
+/// the NUL that `jsonb` refuses.
 pub(crate) fn check_json(
     field: &'static str,
     object: &Map<String, Value>,
     limit: usize,
 ) -> Result<()> {
+    // Depth first, for what follows descends without a limit.
+    object
+        .iter()
+        .try_for_each(|(key, value)| check_key(key).and_then(|()| check_value(value, 1)))
+        .map_err(|problem| Error::invalid(field, problem))?;
     let text =
         serde_json::to_string(object).map_err(|_| Error::invalid(field, Problem::Unsupported))?;
     if text.len() > limit {
         return Err(Error::invalid(field, Problem::TooLong(limit)));
     }
-    fn has_nul(value: &Value) -> bool {
-        match value {
-            Value::String(text) => text.contains('\0'),
-            Value::Array(values) => values.iter().any(has_nul),
-            Value::Object(object) => object_has_nul(object),
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
-        }
-    }
-    fn object_has_nul(object: &Map<String, Value>) -> bool {
-        object.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
-    }
-    if object_has_nul(object) {
-        return Err(Error::invalid(field, Problem::Character));
-    }
     Ok(())
+}
+
+fn check_key(key: &str) -> Result<(), Problem> {
+    if key.contains('\0') { Err(Problem::Character) } else { Ok(()) }
+}
+
+fn check_value(value: &Value, depth: usize) -> Result<(), Problem> {
+    if depth > MAX_JSON_DEPTH {
+        return Err(Problem::TooDeep(MAX_JSON_DEPTH));
+    }
+    match value {
+        Value::String(text) => check_key(text),
+        Value::Array(values) => values.iter().try_for_each(|value| check_value(value, depth + 1)),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            check_key(key).and_then(|()| check_value(value, depth + 1))
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
 }
 
 /// A point in time that PostgreSQL can hold and a client can have meant: 1970 to 9999.

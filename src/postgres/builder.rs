@@ -150,7 +150,12 @@ impl PgStorageBuilder {
             #[cfg(feature = "password")]
             Users::Password => Arc::new(crate::postgres::PgUsers::on(connections.clone())) as _,
         });
-        PgStorage { connections, users, id_tokens: self.id_tokens, create_schema: self.create_schema }
+        PgStorage {
+            connections,
+            users,
+            id_tokens: self.id_tokens,
+            create_schema: self.create_schema,
+        }
     }
 }
 

@@ -42,10 +42,7 @@ pub trait Connections: Send + Sync {
     fn begin(&self, effect: Effect) -> impl Future<Output = Result<Call<'_>>> + Send;
 
     /// Runs an operation for one caller.
-    fn run<O: Operation>(
-        &self,
-        operation: O,
-    ) -> impl Future<Output = Result<O::Outcome>> + Send {
+    fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
         async move {
             let mut call = self.begin(O::EFFECT).await?;
             let batch = std::slice::from_ref(&operation);
@@ -204,8 +201,8 @@ impl Call<'_> {
     {
         let running = statement(&mut self.connection);
         let Some((until, deadline)) = self.limit else { return Ok(running.await) };
-        timeout_at(until, running).await.map_err(|_| {
-            self.effect.interrupted(format!("no answer within {deadline:?}"), None)
-        })
+        timeout_at(until, running)
+            .await
+            .map_err(|_| self.effect.interrupted(format!("no answer within {deadline:?}"), None))
     }
 }

@@ -341,8 +341,7 @@ impl Operation for FindToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|f| &f.0.digest.as_bytes()[..]).collect();
-        let client_id: Vec<Option<&str>> =
-            batch.iter().map(|f| f.0.client_id.as_deref()).collect();
+        let client_id: Vec<Option<&str>> = batch.iter().map(|f| f.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|f| f.0.kind).collect();
         let rows = sqlx::query_as!(
             TokenRow,
@@ -388,8 +387,7 @@ impl Operation for RevokeToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|r| &r.0.digest.as_bytes()[..]).collect();
-        let client_id: Vec<Option<&str>> =
-            batch.iter().map(|r| r.0.client_id.as_deref()).collect();
+        let client_id: Vec<Option<&str>> = batch.iter().map(|r| r.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind).collect();
         // Rows are locked in one order in every statement, codes before tokens and each by digest,
         // so that no two of them wait for each other. `version` tells a row that another statement

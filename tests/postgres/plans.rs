@@ -31,7 +31,8 @@ async fn plans<T>(cluster: &Cluster, call: impl Future<Output = T>) -> (T, Vec<S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
-    let rows = if std::env::var_os("OAUTH_STORAGE_TEST_FULL").is_some() { 1_000_000 } else { 60_000 };
+    let rows =
+        if std::env::var_os("OAUTH_STORAGE_TEST_FULL").is_some() { 1_000_000 } else { 60_000 };
     let cluster = Cluster::start(&[
         ("shared_preload_libraries", "auto_explain"),
         ("auto_explain.log_min_duration", "0"),
@@ -98,8 +99,8 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("get_client", logged, 1);
 
         let (access, refresh) = (secret(), secret());
-        let new = NewToken::new(&client_id, scope(), access.clone())
-            .with_refresh_token(refresh.clone());
+        let new =
+            NewToken::new(&client_id, scope(), access.clone()).with_refresh_token(refresh.clone());
         let (token, logged) = plans(&cluster, storage.create_token(&alice, new)).await;
         let grant_id = token.unwrap().grant_id;
         check("create_token", logged, 1);
@@ -140,8 +141,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         let (_, logged) =
             plans(&cluster, storage.delete_authorization_code(&alice, &client_id, &code)).await;
         check("delete_authorization_code", logged, 1);
-        let rotate =
-            Rotate::new(&client_id, refresh_tokens.pop().unwrap(), secret(), secret());
+        let rotate = Rotate::new(&client_id, refresh_tokens.pop().unwrap(), secret(), secret());
         let (rotated, logged) =
             plans(&cluster, storage.rotate_refresh_token(&request, rotate)).await;
         assert!(matches!(rotated.unwrap(), Rotated::Issued(_)));

@@ -1,0 +1,100 @@
+//! That a storage behind a pointer is that storage.
+
+use std::sync::Arc;
+
+use super::context::{Context, REDIRECT_URI, metadata, new_code, request, scope, secret, unique};
+use crate::error::Error;
+use crate::model::{NewClient, NewToken, ResponseType, TokenRef, TokenState};
+use crate::request::Request;
+use crate::storage::{NewIdToken, RotateClientSecret, Storage};
+
+super::room!("forwarding" {
+    behind_an_arc: "contract 1: `Arc<dyn Storage>` is a storage",
+    behind_a_box: "contract 1: `Box<dyn Storage>` is a storage",
+    behind_a_reference: "contract 1: `&dyn Storage` is a storage",
+    shared_between_tasks: "contract 1: what one task stores every other task finds",
+});
+
+/// Every method once, as an application calls it that is generic over its storage, and the effect
+/// of each looked at through `direct`.
+async fn exercise(storage: impl Storage, direct: &Context) {
+    let new = NewClient::new(metadata()).with_client_id(unique());
+    let registered = storage.register_client(new).await.expect("register_client");
+    let id = registered.client.client_id.as_str();
+    assert_eq!(direct.read_client(id).await.as_ref(), Some(&registered.client));
+    assert_eq!(storage.read_client(id).await.expect("read").as_ref(), Some(&registered.client));
+    let request = request();
+    let secret_shown = registered.client_secret.expect("a secret");
+    let found = storage.get_client(&request, id, Some(&secret_shown)).await.expect("get_client");
+    assert_eq!(found.as_ref(), Some(&registered.client));
+    let page = storage.list_clients(Some(&id[..id.len() - 1]), 1).await.expect("list_clients");
+    assert_eq!(page.len(), 1);
+    let renamed = metadata().with_name("renamed");
+    storage.update_client(id, renamed.clone()).await.expect("update_client");
+    assert_eq!(direct.read_client(id).await.map(|client| client.metadata), Some(renamed));
+    let rotation = RotateClientSecret::default();
+    let rotated = storage.rotate_client_secret(id, rotation).await.expect("rotate_client_secret");
+    let second = rotated.and_then(|rotated| rotated.client_secret).expect("a secret");
+    assert!(direct.get_client(id, Some(&second)).await.is_some());
+    assert!(storage.set_client_disabled(id, true).await.expect("set_client_disabled"));
+    assert_eq!(direct.get_client(id, None).await, None);
+    assert!(storage.set_client_disabled(id, false).await.expect("set_client_disabled"));
+
+    let code = secret();
+    let new = new_code(id, &code);
+    let stored = storage.create_authorization_code(&request, new).await.expect("create a code");
+    assert_eq!(direct.get_code(id, &code).await.as_ref(), Some(&stored));
+    let found = storage.get_authorization_code(&request, id, &code).await.expect("get a code");
+    assert_eq!(found, Some(stored));
+    storage.delete_authorization_code(&request, id, &code).await.expect("delete a code");
+    assert_eq!(direct.get_code(id, &code).await, None);
+
+    let access = secret();
+    let new = NewToken::new(id, scope(), access.clone());
+    let token = storage.create_token(&request, new).await.expect("create_token");
+    let access = TokenRef::Access(&access);
+    assert_eq!(direct.get(id, access).await.as_ref(), Some(&token));
+    assert_eq!(storage.get_token(&request, id, access).await.expect("get_token"), Some(token));
+    storage.revoke_token(&request, id, access).await.expect("revoke_token");
+    let state = direct.get(id, access).await.map(|token| token.state);
+    assert_eq!(state, Some(TokenState::Revoked));
+
+    let nobody = storage.authenticate(&Request::default()).await;
+    assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
+    let new = NewIdToken {
+        client_id: id,
+        scope: &scope(),
+        response_type: ResponseType::CODE,
+        redirect_uri: REDIRECT_URI,
+        nonce: None,
+        auth_time: None,
+        access_token: None,
+        code: None,
+    };
+    let id_token = storage.get_id_token(&request, new).await;
+    assert!(matches!(id_token, Ok(_) | Err(Error::Configuration { .. })), "{id_token:?}");
+    assert!(storage.delete_client(id).await.expect("delete_client"));
+    assert_eq!(direct.read_client(id).await, None);
+}
+
+async fn behind_an_arc(cx: Context) {
+    exercise(Arc::clone(&cx.storage), &cx).await;
+}
+
+async fn behind_a_box(cx: Context) {
+    let boxed: Box<dyn Storage> = Box::new(Arc::clone(&cx.storage));
+    exercise(boxed, &cx).await;
+}
+
+async fn behind_a_reference(cx: Context) {
+    exercise(&*cx.storage, &cx).await;
+}
+
+async fn shared_between_tasks(cx: Context) {
+    let client = cx.client().await;
+    let (storing, id) = (cx.clone(), client.clone());
+    let pair = tokio::spawn(async move { storing.pair(&request(), &id).await });
+    let pair = pair.await.expect("a task that stores");
+    let looking = tokio::spawn(async move { cx.states(&client, &pair).await });
+    assert_eq!(looking.await.expect("a task that looks"), [Some(TokenState::Active); 2]);
+}

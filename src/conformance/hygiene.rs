@@ -1,0 +1,183 @@
+//! That nothing which is returned shows a secret.
+
+use std::error::Error as _;
+use std::fmt::Debug;
+
+use super::context::{
+    Context, metadata, new_code, outlast, request, scope, secret, short_lived, shown, unique,
+};
+use crate::error::{Error, Result};
+use crate::model::{
+    ClientSecret, CodeChallenge, NewAuthorizationCode, NewClient, NewToken, TokenRef,
+};
+use crate::request::{Form, Request, Settings};
+use crate::secret::Secret;
+use crate::storage::{NewIdToken, RotateClientSecret};
+
+super::room!("hygiene" {
+    clients_show_no_secret: "S17, contract 3: Debug and JSON of a client hold no secret of it",
+    tokens_show_no_secret: "S17, contract 3: Debug and JSON of a token hold neither credential",
+    codes_show_no_secret: "S17, contract 3: Debug and JSON of a code hold neither it nor its verifier",
+    errors_show_no_secret: "S17, contract 3: no error, nor any source of it, holds a secret",
+    users_show_no_password: "S17, contract 3: who was authenticated, and why not, without the password",
+});
+
+#[track_caller]
+fn hides(text: &str, secrets: &[&Secret], what: &str) {
+    for secret in secrets {
+        // What is cut off at a strange character still is most of the secret.
+        let visible = secret.expose().trim_end_matches(|c: char| !c.is_ascii_graphic());
+        assert!(!visible.is_empty() && !text.contains(visible), "{what} shows a secret: {text}");
+    }
+}
+
+/// The error's own words, and those of everything under it.
+fn words(error: &Error) -> String {
+    let mut text = format!("{error}\n{error:?}\n{error:#?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!("\n{error}\n{error:?}"));
+        source = error.source();
+    }
+    text
+}
+
+#[track_caller]
+fn fails_without<T: Debug>(result: Result<T>, secrets: &[&Secret], what: &str) {
+    match result {
+        Ok(value) => panic!("{what} must fail, but is {value:?}"),
+        Err(error) => hides(&words(&error), secrets, what),
+    }
+}
+
+async fn clients_show_no_secret(cx: Context) {
+    let registered = cx.register(NewClient::new(metadata()).with_client_id(unique())).await;
+    let first = registered.client_secret.clone().expect("a secret");
+    let id = &registered.client.client_id;
+    let rotated = cx.storage.rotate_client_secret(id, RotateClientSecret::default()).await;
+    let rotated = rotated.expect("a rotation").expect("a known client");
+    let second = rotated.client_secret.clone().expect("a secret");
+    let listed = cx.storage.list_clients(Some(&id[..id.len() - 1]), 1).await.expect("a page");
+    let updated = cx.storage.update_client(id, metadata()).await.expect("an update");
+    let found = cx.get_client(id, Some(&first)).await;
+    let read = cx.read_client(id).await;
+    let secrets = [&first, &second];
+    hides(&format!("{registered:?} {rotated:#?}"), &secrets, "RegisteredClient");
+    hides(&shown(&registered.client), &secrets, "Client");
+    for client in [found, read, updated].into_iter().flatten().chain(listed) {
+        hides(&shown(&client), &secrets, "Client");
+    }
+}
+
+async fn tokens_show_no_secret(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    let secrets = [&pair.access, &pair.refresh];
+    hides(&shown(&pair.token), &secrets, "the token of create_token");
+    for token in [TokenRef::Access(&pair.access), TokenRef::Refresh(&pair.refresh)] {
+        let found = cx.get(&client, token).await.expect("stored");
+        hides(&shown(&found), &secrets, "the token of get_token");
+    }
+    cx.revoke(&client, TokenRef::Access(&pair.access)).await;
+    let found = cx.get(&client, TokenRef::Access(&pair.access)).await.expect("stored");
+    hides(&shown(&found), &secrets, "a revoked token");
+}
+
+async fn codes_show_no_secret(cx: Context) {
+    let client = cx.client().await;
+    let plain = Settings { allow_plain_code_challenge: true, ..Settings::default() };
+    for method in ["S256", "plain"] {
+        let (code, verifier) = (secret(), secret());
+        let challenge = match method {
+            "S256" => Some(CodeChallenge::s256(&verifier)),
+            _ => CodeChallenge::from_parameters(Some(verifier.expose()), Some(method))
+                .expect("a challenge"),
+        };
+        let new = NewAuthorizationCode { code_challenge: challenge, ..new_code(&client, &code) };
+        let request = request().with_settings(plain.clone());
+        let stored = cx.storage.create_authorization_code(&request, new).await.expect("a code");
+        let found = cx.get_code(&client, &code).await.expect("stored");
+        for code_record in [stored, found] {
+            hides(&shown(&code_record), &[&code, &verifier], "an authorization code");
+        }
+    }
+}
+
+async fn errors_show_no_secret(cx: Context) {
+    let (client, client_secret) = cx.client_and_secret().await;
+    let pair = cx.pair(&request(), &client).await;
+    let (code, _) = cx.code(&short_lived(), &client).await;
+    outlast().await;
+    let bad = Secret::new(format!("{}\0", secret().expose()));
+    let long = Secret::new(format!("{}{}", secret().expose(), "x".repeat(16 * 1024)));
+    let other = secret();
+    let token = |access: &Secret, refresh: &Secret| {
+        NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone())
+    };
+    let create = async |new: NewToken, secrets: [&Secret; 2], what: &str| {
+        fails_without(cx.storage.create_token(&request(), new).await, &secrets, what);
+    };
+    let (access, refresh) = (&pair.access, &pair.refresh);
+    create(token(access, &other), [access, &other], "a duplicate access token").await;
+    create(token(&other, refresh), [refresh, &other], "a duplicate refresh token").await;
+    create(token(&bad, &other), [&bad, &other], "an ill-formed access token").await;
+    create(token(&other, &bad), [&bad, &other], "an ill-formed refresh token").await;
+    create(token(&long, &other), [&long, &other], "an oversized access token").await;
+    let unknown = NewToken { client_id: unique(), ..token(&other, &bad) };
+    create(unknown, [&other, &bad], "an unknown client").await;
+    for (bad_code, client) in [(&code, &client), (&bad, &client), (&other, &unique())] {
+        let new = new_code(client, bad_code);
+        let result = cx.storage.create_authorization_code(&request(), new).await;
+        fails_without(result, &[bad_code], "a code that is refused");
+    }
+    // A client's mistake: it puts its credentials into other parameters.
+    let mut context = token(&other, &secret());
+    context.context.nonce = Some(bad.expose().to_owned());
+    create(context, [&bad, &other], "a context that is refused").await;
+    for new in [
+        NewClient::new(metadata()).with_client_id(&client),
+        NewClient {
+            client_secret: ClientSecret::Chosen(client_secret.clone()),
+            ..NewClient::new(metadata().public()).with_client_id(unique())
+        },
+        NewClient {
+            client_secret: ClientSecret::Chosen(bad.clone()),
+            ..NewClient::new(metadata()).with_client_id(unique())
+        },
+    ] {
+        let result = cx.storage.register_client(new).await;
+        fails_without(result, &[&client_secret, &bad], "a client that is refused");
+    }
+    let chosen = ClientSecret::Chosen(bad.clone());
+    let rotation = RotateClientSecret { client_secret: chosen, ..RotateClientSecret::default() };
+    let result = cx.storage.rotate_client_secret(&client, rotation).await;
+    fails_without(result, &[&client_secret, &bad], "a rotation that is refused");
+    let new = NewIdToken {
+        client_id: &client,
+        scope: &scope(),
+        response_type: crate::model::ResponseType::CODE,
+        redirect_uri: super::context::REDIRECT_URI,
+        nonce: None,
+        auth_time: None,
+        access_token: Some(access),
+        code: Some(&code),
+    };
+    if let Err(error) = cx.storage.get_id_token(&Request::default(), new).await {
+        hides(&words(&error), &[access, &code], "get_id_token");
+    }
+}
+
+async fn users_show_no_password(cx: Context) {
+    let mut cases = vec![(unique(), secret()), (unique(), Secret::new("hunter2-\u{7f}"))];
+    cases.extend(cx.user.iter().map(|user| (user.username.clone(), user.password.clone())));
+    for (username, password) in cases {
+        let secret = password.clone();
+        let (username, password) = (Some(username), Some(password));
+        let form = Form { username, password, ..Form::default() };
+        match cx.storage.authenticate(&Request { form, ..Request::default() }).await {
+            Ok(Some(user)) => hides(&shown(&user), &[&secret], "a user"),
+            Ok(None) => {}
+            Err(error) => hides(&words(&error), &[&secret], "authenticate"),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Creating tokens and finding them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use uuid::Uuid;
+
+use super::cases::{full_context, full_user};
+use super::context::{
+    Context, SHORT, ill_formed, outlast, refused, request, scope, secret, short_lived,
+    strange_client_ids, unique,
+};
+use crate::error::Problem;
+use crate::model::{NewToken, Scope, Token, TokenKind, TokenRef, TokenState, User};
+use crate::request::{MAX_LIFETIME, Request, Settings};
+use crate::secret::{MAX_CREDENTIAL_BYTES, Secret};
+
+super::room!("token" {
+    stored_before_return: "contract 1, create_token: the credentials are stored before it returns",
+    found_by_either_credential: "contract 1, get_token: find by either credential",
+    record_comes_back: "contract 1, create_token: every field comes back equal, by both credentials",
+    lifetimes_are_the_settings: "contract 1, create_token: lifetimes come from the request's settings",
+    subject_is_the_requests: "contract 1, create_token: the subject comes from the request",
+    authentication_is_the_users: "OIDC Core 12.2: what the token lacks of the authentication is the user's",
+    auth_time_is_to_the_microsecond: "contract 1, create_token: what it gives is what is stored, to the microsecond",
+    refresh_token_is_optional: "contract 1, create_token: the refresh token is optional",
+    grant_is_the_callers: "contract 0, words: every credential carries the grant it comes from",
+    code_exchange_keeps_the_grant: "OIDC Core 12.2: a code's grant, scope and context go to its tokens",
+    unknown_is_none: "contract 1, get_token: an unknown token is not found",
+    foreign_is_none: "contract 1, get_token: for that client only",
+    kind_must_fit: "contract 1, get_token: token_type says which credential it is",
+    exact_secret_only: "contract 3, at rest: only the very secret finds the token",
+    ill_formed_is_none: "contract 3, bad input: a lookup of what cannot be a token finds nothing",
+    longest_and_strangest_are_kept: "RFC 6749 A.12, A.17: every visible character, up to the limit",
+    expired_is_told: "contract 1, get_token: an expired token is returned as such",
+    expiry_is_each_ones_own: "contract 1, create_token: each credential has its own lifetime",
+    look_changes_nothing: "contract 1, get_token: a look changes nothing",
+    unknown_client_gets_none: "contract 1, create_token: an unknown client is named, nothing is stored",
+    disabled_client_gets_none: "contract 2, disable a client: nothing is issued to it",
+});
+
+async fn stored_before_return(cx: Context) {
+    let client = cx.client().await;
+    for _ in 0..16 {
+        let pair = cx.pair(&request(), &client).await;
+        assert_eq!(
+            cx.states(&client, &pair).await,
+            [Some(TokenState::Active); 2],
+            "create_token stores both credentials, active, before it returns"
+        );
+    }
+}
+
+async fn found_by_either_credential(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    assert_eq!(pair.token.kind, TokenKind::AccessToken, "create_token gives the access token");
+    for (token, kind) in [
+        (TokenRef::Access(&pair.access), TokenKind::AccessToken),
+        (TokenRef::Any(&pair.access), TokenKind::AccessToken),
+        (TokenRef::Refresh(&pair.refresh), TokenKind::RefreshToken),
+        (TokenRef::Any(&pair.refresh), TokenKind::RefreshToken),
+    ] {
+        let found = cx.get(&client, token).await.expect("found by either credential");
+        assert_eq!(found.kind, kind, "the kind is that of the credential, not of the question");
+        assert_eq!(found.grant_id, pair.token.grant_id, "both are of one grant");
+    }
+}
+
+async fn record_comes_back(cx: Context) {
+    let client = cx.client().await;
+    let user = full_user();
+    let mut new = NewToken::new(&client, scope(), secret());
+    new.context = full_context();
+    let (expected, grant_id) = (full_context(), new.grant_id);
+    let pair = cx.pair_of(&Request::for_user(user.clone()), new).await;
+    let access = cx.get(&client, TokenRef::Access(&pair.access)).await.expect("stored");
+    assert_eq!(access, pair.token, "get_token gives what create_token gave");
+    let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+    for token in [&access, &refresh] {
+        assert_eq!(token.client_id, client);
+        assert_eq!(token.grant_id, grant_id);
+        assert_eq!(token.subject.as_deref(), Some(user.subject.as_str()));
+        assert_eq!(token.scope, scope());
+        assert_eq!(token.context, expected, "every field of the context comes back equal");
+    }
+    // One without anything.
+    let access = secret();
+    let new = NewToken::new(&client, Scope::default(), access.clone());
+    let stored = cx.storage.create_token(&Request::default(), new).await.expect("a bare token");
+    assert!(stored.scope.is_empty(), "the empty scope is a scope");
+    assert_eq!(stored.context, Default::default(), "what was not given is not there");
+    assert_eq!(cx.get(&client, TokenRef::Access(&access)).await, Some(stored));
+    // The widest scope.
+    let widest: Scope = "s".repeat(4096).parse().expect("a scope of 4096 bytes");
+    let new = NewToken::new(&client, widest.clone(), secret());
+    let stored = cx.storage.create_token(&Request::default(), new).await.expect("a wide scope");
+    assert_eq!(stored.scope, widest);
+}
+
+async fn lifetimes_are_the_settings(cx: Context) {
+    let client = cx.client().await;
+    for (access, refresh) in [
+        (Duration::from_hours(1), Duration::from_hours(24 * 30)),
+        (Duration::from_micros(1_234_567), Duration::from_secs(7)),
+        (SHORT, SHORT),
+        (MAX_LIFETIME, MAX_LIFETIME),
+    ] {
+        let request = request().with_settings(Settings {
+            access_token_expires_in: access,
+            refresh_token_expires_in: refresh,
+            ..Settings::default()
+        });
+        let pair = cx.pair(&request, &client).await;
+        let stored = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+        for (token, lifetime) in [(&pair.token, access), (&stored, refresh)] {
+            assert_eq!(
+                (token.expires_at - token.issued_at).to_std().ok(),
+                Some(lifetime),
+                "expires_at - issued_at of the {} is the setting",
+                token.kind
+            );
+        }
+        assert_eq!(pair.token.issued_at, stored.issued_at, "a pair is issued at one time");
+        assert_eq!(pair.token.expires_in(), access.as_secs());
+    }
+}
+
+async fn subject_is_the_requests(cx: Context) {
+    let client = cx.client().await;
+    let longest = format!("{}{}", unique(), "x".repeat(255 - 18));
+    for subject in [unique(), "Zoë Ünïcode 主体 🦀".into(), "a' OR 1=1 --\\".into(), longest]
+    {
+        let pair = cx.pair(&Request::for_user(User::new(&subject)), &client).await;
+        assert_eq!(pair.token.subject.as_deref(), Some(subject.as_str()));
+        let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+        assert_eq!(refresh.subject, Some(subject), "the refresh token has the subject, too");
+    }
+    let pair = cx.pair(&Request::default(), &client).await;
+    assert_eq!(pair.token.subject, None, "without a user there is no subject");
+}
+
+async fn authentication_is_the_users(cx: Context) {
+    let client = cx.client().await;
+    let user = full_user();
+    let request = Request::for_user(user.clone());
+    let token = cx.pair(&request, &client).await.token;
+    assert_eq!(token.context.auth_time, user.auth_time, "auth_time is the user's");
+    assert_eq!(token.context.acr, user.acr, "acr is the user's");
+    assert_eq!(token.context.amr, user.amr, "amr is the user's");
+    // What was given goes before: at a refresh the user of the request is not the one who
+    // authenticated for the grant.
+    let mut new = NewToken::new(&client, scope(), secret());
+    new.context = full_context();
+    let token = cx.pair_of(&request, new).await.token;
+    assert_eq!(token.context, full_context(), "what was given goes before the request's user");
+}
+
+async fn auth_time_is_to_the_microsecond(cx: Context) {
+    let client = cx.client().await;
+    let auth_time = DateTime::from_timestamp_nanos(1_700_000_000_123_456_789);
+    let request = Request::for_user(User::new(unique()).authenticated_at(auth_time));
+    let pair = cx.pair(&request, &client).await;
+    let (code, stored) = cx.code(&request, &client).await;
+    let token = cx.get(&client, TokenRef::Access(&pair.access)).await.expect("stored");
+    let found = cx.get_code(&client, &code).await.expect("stored");
+    for context in [&token.context, &found.context] {
+        let kept = context.auth_time.expect("an auth_time");
+        assert!((auth_time - kept).abs() < TimeDelta::microseconds(1), "{kept} for {auth_time}");
+        assert_eq!(kept.timestamp_subsec_nanos() % 1000, 0, "{kept} is not whole microseconds");
+    }
+    assert_eq!(token, pair.token, "create_token gives what is stored, not what was asked");
+    assert_eq!(found, stored, "create_authorization_code gives what is stored");
+}
+
+async fn refresh_token_is_optional(cx: Context) {
+    let client = cx.client().await;
+    let access = secret();
+    let new = NewToken::new(&client, scope(), access.clone());
+    let token = cx.storage.create_token(&Request::default(), new).await.expect("no refresh token");
+    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, Some(token));
+    assert_eq!(cx.get(&client, TokenRef::Refresh(&access)).await, None, "there is none");
+}
+
+async fn grant_is_the_callers(cx: Context) {
+    let client = cx.client().await;
+    let grant_id = Uuid::now_v7();
+    for _ in 0..2 {
+        let mut new = NewToken::new(&client, scope(), secret());
+        new.grant_id = grant_id;
+        let pair = cx.pair_of(&request(), new).await;
+        let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+        assert_eq!(pair.token.grant_id, grant_id, "a grant may have several pairs");
+        assert_eq!(refresh.grant_id, grant_id);
+    }
+}
+
+async fn code_exchange_keeps_the_grant(cx: Context) {
+    let client = cx.client().await;
+    let request = Request::for_user(full_user());
+    let (_, code) = cx.code(&request, &client).await;
+    let token = cx.pair_of(&request, NewToken::for_code(&code, secret())).await.token;
+    assert_eq!(token.grant_id, code.grant_id, "the tokens are of the code's grant");
+    assert_eq!(token.scope, code.scope);
+    assert_eq!(token.context, code.context, "nonce and auth_time are the code's");
+}
+
+async fn unknown_is_none(cx: Context) {
+    let client = cx.client().await;
+    cx.pair(&request(), &client).await;
+    let unknown = secret();
+    for token in [TokenRef::Access(&unknown), TokenRef::Refresh(&unknown), TokenRef::Any(&unknown)]
+    {
+        assert_eq!(cx.get(&client, token).await, None, "what was never issued is not found");
+    }
+}
+
+async fn foreign_is_none(cx: Context) {
+    let (owner, other) = (cx.client().await, cx.client().await);
+    let pair = cx.pair(&request(), &owner).await;
+    for client in [other, unique(), owner.to_uppercase(), format!("{owner} "), String::new()] {
+        for token in [
+            TokenRef::Access(&pair.access),
+            TokenRef::Refresh(&pair.refresh),
+            TokenRef::Any(&pair.access),
+            TokenRef::Any(&pair.refresh),
+        ] {
+            assert_eq!(cx.get(&client, token).await, None, "a token is its own client's only");
+        }
+    }
+}
+
+async fn kind_must_fit(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    let found = cx.get(&client, TokenRef::Refresh(&pair.access)).await;
+    assert_eq!(found, None, "an access token is not found as a refresh token");
+    let found = cx.get(&client, TokenRef::Access(&pair.refresh)).await;
+    assert_eq!(found, None, "a refresh token is not found as an access token");
+}
+
+async fn exact_secret_only(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    let text = pair.access.expose();
+    let swapped = text.chars().map(|c| match c.is_ascii_lowercase() {
+        true => c.to_ascii_uppercase(),
+        false => c.to_ascii_lowercase(),
+    });
+    let hex: String = pair.access.digest().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    for near in [
+        swapped.collect(),
+        text[..text.len() - 1].to_owned(),
+        format!("{text} "),
+        format!(" {text}"),
+        format!("{text}\0"),
+        format!("{text}="),
+        hex,
+    ] {
+        let found = cx.get(&client, TokenRef::Any(&Secret::new(near))).await;
+        assert_eq!(found, None, "only the very secret finds the token, not even its digest does");
+    }
+}
+
+async fn ill_formed_is_none(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    for secret in ill_formed() {
+        for token in [TokenRef::Access(&secret), TokenRef::Refresh(&secret), TokenRef::Any(&secret)]
+        {
+            assert_eq!(cx.get(&client, token).await, None, "what cannot be a token is not found");
+        }
+    }
+    for client in strange_client_ids() {
+        assert_eq!(cx.get(&client, TokenRef::Access(&pair.access)).await, None, "{client:.20?}");
+    }
+}
+
+async fn longest_and_strangest_are_kept(cx: Context) {
+    let client = cx.client().await;
+    let unique = unique();
+    let every: String = (' '..='~').collect();
+    let longest = "x".repeat(MAX_CREDENTIAL_BYTES - unique.len());
+    for (access, refresh) in [
+        (format!("{unique}{every}"), format!("{every}{unique}")),
+        (format!("{unique}{longest}"), format!("{longest}{unique}")),
+    ] {
+        let (access, refresh) = (Secret::new(access), Secret::new(refresh));
+        let new = NewToken::new(&client, scope(), access.clone());
+        let new = new.with_refresh_token(refresh.clone());
+        let token = cx.storage.create_token(&request(), new).await.expect("1*VSCHAR, to the limit");
+        assert_eq!(cx.get(&client, TokenRef::Access(&access)).await, Some(token));
+        assert!(cx.get(&client, TokenRef::Refresh(&refresh)).await.is_some());
+    }
+}
+
+async fn expired_is_told(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&short_lived(), &client).await;
+    assert_eq!(pair.token.state, TokenState::Active, "a new token is active");
+    outlast().await;
+    assert_eq!(
+        cx.states(&client, &pair).await,
+        [Some(TokenState::Expired); 2],
+        "an expired token is found, and is told to be expired"
+    );
+    let found = cx.get(&client, TokenRef::Any(&pair.access)).await.expect("found");
+    assert!(!found.is_active());
+    assert_eq!(found, Token { state: TokenState::Expired, ..pair.token }, "all else is the same");
+}
+
+async fn expiry_is_each_ones_own(cx: Context) {
+    let client = cx.client().await;
+    let mut request = short_lived();
+    request.settings.refresh_token_expires_in = Duration::from_hours(1);
+    let pair = cx.pair(&request, &client).await;
+    outlast().await;
+    assert_eq!(
+        cx.states(&client, &pair).await,
+        [Some(TokenState::Expired), Some(TokenState::Active)],
+        "a refresh token outlives its access token"
+    );
+}
+
+async fn look_changes_nothing(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair(&request(), &client).await;
+    let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+    for _ in 0..3 {
+        for (token, before) in [
+            (TokenRef::Access(&pair.access), &pair.token),
+            (TokenRef::Any(&pair.access), &pair.token),
+            (TokenRef::Refresh(&pair.refresh), &refresh),
+            (TokenRef::Any(&pair.refresh), &refresh),
+        ] {
+            let found = cx.get(&client, token).await;
+            assert_eq!(found.as_ref(), Some(before), "a look neither rotates nor spends a token");
+        }
+    }
+    assert_eq!(refresh.state, TokenState::Active);
+}
+
+async fn unknown_client_gets_none(cx: Context) {
+    let client = unique();
+    let (access, refresh) = (secret(), secret());
+    let new = NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone());
+    let result = cx.storage.create_token(&request(), new).await;
+    refused(result, "client_id", Problem::Unknown, "a token for an unknown client");
+    // Not even for a client that comes later.
+    let new = crate::model::NewClient::new(super::context::metadata()).with_client_id(&client);
+    cx.register(new).await;
+    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, None, "nothing is stored");
+    assert_eq!(cx.get(&client, TokenRef::Any(&refresh)).await, None, "nothing is stored");
+}
+
+async fn disabled_client_gets_none(cx: Context) {
+    let client = cx.client().await;
+    assert!(cx.storage.set_client_disabled(&client, true).await.expect("disable"));
+    let (access, refresh) = (secret(), secret());
+    let new =
+        || NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone());
+    let result = cx.storage.create_token(&request(), new()).await;
+    refused(result, "client_id", Problem::Unknown, "a token for a disabled client");
+    assert!(cx.storage.set_client_disabled(&client, false).await.expect("enable"));
+    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, None, "nothing is stored");
+    assert_eq!(cx.get(&client, TokenRef::Any(&refresh)).await, None, "nothing is stored");
+    cx.storage.create_token(&request(), new()).await.expect("an enabled client gets tokens");
+}

@@ -1,0 +1,100 @@
+//! Authenticating resource owners.
+
+use super::context::{Context, secret, unique};
+use crate::error::{Error, Result};
+use crate::model::User;
+use crate::request::{Form, Request};
+use crate::secret::Secret;
+
+super::room!("user" {
+    right_password_tells_whom: "contract 1, authenticate: whether, and as whom (RFC 6749 4.3.2)",
+    wrong_password_is_none: "contract 1, authenticate: None for a wrong password",
+    unknown_is_none: "contract 1, authenticate: None for an unknown user; or it is not configured",
+    missing_is_none: "contract 1, authenticate: None where username or password is missing",
+    ill_formed_is_none: "contract 3, bad input: what cannot be a user is not found, or named",
+});
+
+async fn authenticate(
+    cx: &Context,
+    username: Option<&str>,
+    password: Option<Secret>,
+) -> Result<Option<User>> {
+    let form = Form {
+        grant_type: Some("password".into()),
+        username: username.map(str::to_owned),
+        password,
+        ..Form::default()
+    };
+    cx.storage.authenticate(&Request { form, ..Request::default() }).await
+}
+
+/// Nobody was authenticated; where the suite was given no user, perhaps since nobody can be.
+#[track_caller]
+fn nobody(cx: &Context, result: Result<Option<User>>, what: &str) {
+    match result {
+        Ok(None) => {}
+        Err(Error::Configuration { message, .. }) if cx.user.is_none() => {
+            assert!(!message.is_empty(), "a configuration error says what to do");
+        }
+        other => panic!("{what}: must be nobody, but is {other:?}"),
+    }
+}
+
+async fn right_password_tells_whom(cx: Context) {
+    let Some(user) = cx.user.clone() else { return };
+    let authenticate = || authenticate(&cx, Some(&user.username), Some(user.password.clone()));
+    for _ in 0..2 {
+        let found = authenticate().await.expect("authenticate of a good user");
+        let subject = found.map(|user| user.subject);
+        assert_eq!(subject.as_deref(), Some(user.subject.as_str()), "it is this user");
+    }
+}
+
+async fn wrong_password_is_none(cx: Context) {
+    let Some(user) = cx.user.clone() else { return };
+    let right = user.password.expose();
+    let wrong = [
+        secret(),
+        Secret::new(format!("{right} ")),
+        Secret::new(format!("{right}\0")),
+        Secret::new(format!("{right}x")),
+        Secret::new(user.username.clone()),
+    ];
+    for wrong in wrong {
+        let result = authenticate(&cx, Some(&user.username), Some(wrong)).await;
+        nobody(&cx, result, "a wrong password");
+    }
+}
+
+async fn unknown_is_none(cx: Context) {
+    nobody(&cx, authenticate(&cx, Some(&unique()), Some(secret())).await, "an unknown user");
+    if let Some(user) = &cx.user {
+        let result = authenticate(&cx, Some(&unique()), Some(user.password.clone())).await;
+        nobody(&cx, result, "an unknown user with somebody's password");
+    }
+}
+
+async fn missing_is_none(cx: Context) {
+    let known = cx.user.clone();
+    let username = known.as_ref().map_or_else(unique, |user| user.username.clone());
+    let password = known.as_ref().map_or_else(secret, |user| user.password.clone());
+    nobody(&cx, authenticate(&cx, None, None).await, "neither username nor password");
+    nobody(&cx, authenticate(&cx, Some(&username), None).await, "no password");
+    nobody(&cx, authenticate(&cx, None, Some(password)).await, "no username");
+}
+
+async fn ill_formed_is_none(cx: Context) {
+    let long = "x".repeat(1024 * 1024);
+    let known = cx.user.clone();
+    let username = known.as_ref().map_or_else(unique, |user| user.username.clone());
+    let ill_formed = |result: Result<Option<User>>, what: &str| match result {
+        Err(Error::Invalid { field: "username" | "password", .. }) => {}
+        result => nobody(&cx, result, what),
+    };
+    for bad in ["", "\0", "a\0b", "a\nb", "\u{202e}", "' OR '1'='1", &long] {
+        let result = authenticate(&cx, Some(bad), Some(secret())).await;
+        ill_formed(result, "a username that cannot be one");
+        let result = authenticate(&cx, Some(&username), Some(Secret::new(bad))).await;
+        ill_formed(result, "a password that cannot be one");
+    }
+}

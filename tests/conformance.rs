@@ -1,0 +1,88 @@
+//! Every storage of this crate against the conformance suite.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use oauth_storage::conformance::{self, Conformance};
+use oauth_storage::{MemoryStorage, Request, Result, Secret, Storage, User, UserStorage};
+
+struct OnlyAlice;
+
+#[async_trait]
+impl UserStorage for OnlyAlice {
+    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+        let form = &request.form;
+        let right = form.username.as_deref() == Some("alice")
+            && form.password == Some(Secret::new("wonderland"));
+        Ok(right.then(|| User::new("248289761001")))
+    }
+}
+
+/// Twice on the same storage, for the suite must not trip over what it left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_conforms() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    conformance::run(Arc::clone(&storage)).await;
+    conformance::run(storage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_with_users_conforms() {
+    let storage = Arc::new(MemoryStorage::new().with_users(OnlyAlice));
+    Conformance::new(storage).user("alice", "wonderland", "248289761001").run().await;
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_with_id_tokens_conforms() {
+    use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+
+    let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate().unwrap());
+    let storage = Arc::new(MemoryStorage::new().with_id_tokens(signer.unwrap()));
+    Conformance::new(storage).id_tokens().run().await;
+}
+
+mod postgres {
+    use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+    use oauth_storage::{NewUser, PgStorage};
+
+    use super::*;
+
+    /// Users and ID tokens included, through a trait object, twice on the same database.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres_conforms() {
+        let testbed = oauth_storage_testbed::shared().await.unwrap();
+        let database = testbed.database("conformance").await.unwrap();
+        let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate().unwrap());
+        let builder = PgStorage::builder().password_users().id_tokens(signer.unwrap());
+        let storage = builder.connect(database.url()).await.unwrap();
+        storage.migrate().await.unwrap();
+        let user = NewUser {
+            username: "alice".into(),
+            subject: "248289761001".into(),
+            password: Secret::new("wonderland"),
+        };
+        storage.password_users().create(user).await.unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        for _ in 0..2 {
+            Conformance::new(Arc::clone(&storage))
+                .user("alice", "wonderland", "248289761001")
+                .id_tokens()
+                .run()
+                .await;
+        }
+    }
+
+    /// Unconfigured, and on a pool that the application has.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres_without_users_conforms() {
+        let testbed = oauth_storage_testbed::shared().await.unwrap();
+        let database = testbed.database("conformance_bare").await.unwrap();
+        let storage = PgStorage::from_pool(sqlx::PgPool::connect(database.url()).await.unwrap());
+        storage.migrate().await.unwrap();
+        let storage = Arc::new(storage);
+        for noun in ["user::", "id_token::", "token::"] {
+            Conformance::new(storage.clone()).only(noun).run().await;
+        }
+    }
+}
