@@ -2,8 +2,13 @@
 //!
 //! `cargo run --example quickstart` needs nothing but Rust and PostgreSQL's programs: it starts a
 //! server of its own, or uses the one that `DATABASE_URL` names.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an application's clock and statements, not the storage's"
+)]
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,9 +17,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeChallenge, Form, GrantType, IdTokenStorage as _, NewAuthorizationCode, NewClient,
-    NewIdToken, NewToken, NewUser, PgStorage, Request, RotateClientSecret, Scope, Secret, TokenRef,
-    TokenState, TokenStorage as _, User, UserStorage as _,
+    CodeChallenge, Form, GrantStorage as _, GrantType, IdTokenStorage as _, NewAuthorizationCode,
+    NewClient, NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed, Request, Rotate,
+    RotateClientSecret, Rotated, Scope, Secret, Settings, TokenRef, TokenState, TokenStorage as _,
+    User, UserStorage as _, purge,
 };
 use sqlx::Row as _;
 
@@ -166,6 +172,85 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
+    // ── The same in operations that nobody can win twice ─────────────────────────────────────
+    let verifier = Secret::generate()?;
+    let code = Secret::generate()?;
+    let new = NewAuthorizationCode {
+        code_challenge: Some(CodeChallenge::s256(&verifier)),
+        ..NewAuthorizationCode::new(&web.client_id, scope.clone(), WEB_CALLBACK, code.clone())
+    };
+    storage.create_authorization_code(&alice, new).await?;
+    let redeem = Redeem {
+        code_verifier: Some(verifier),
+        refresh_token: Some(Secret::generate()?),
+        ..Redeem::new(&web.client_id, WEB_CALLBACK, code, Secret::generate()?)
+    };
+    let strict = Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() };
+    let request = Request::default().with_settings(strict);
+    step("redeem a code, eight requests at once", async {
+        let mut racers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (storage, request) = (storage.clone(), request.clone());
+            let own = Redeem {
+                access_token: Secret::generate()?,
+                refresh_token: Some(Secret::generate()?),
+                ..redeem.clone()
+            };
+            racers.spawn(async move { storage.redeem_authorization_code(&request, own).await });
+        }
+        let mut issued = Vec::new();
+        for outcome in racers.join_all().await {
+            if let Redeemed::Issued(token) = outcome? {
+                issued.push(token.grant_id);
+            }
+        }
+        expect(issued.len() == 1, "one request is issued the tokens")?;
+        let live = storage.list_grants("248289761001", None, 10).await?;
+        let live = live.iter().any(|grant| issued.contains(&grant.grant_id));
+        expect(!live, "the replays revoked what it got")?;
+        Ok(((), "one was issued, seven were replays, so the grant is revoked".into()))
+    })
+    .await?;
+    let refresh = step("redeem a code: one statement", async {
+        let code = Secret::generate()?;
+        let new =
+            NewAuthorizationCode::new(&web.client_id, scope.clone(), WEB_CALLBACK, code.clone());
+        storage.create_authorization_code(&alice, new).await?;
+        let refresh = Secret::generate()?;
+        let redeem = Redeem {
+            refresh_token: Some(refresh.clone()),
+            ..Redeem::new(&web.client_id, WEB_CALLBACK, code, Secret::generate()?)
+        };
+        match storage.redeem_authorization_code(&request, redeem).await? {
+            Redeemed::Issued(token) => {
+                Ok((refresh, format!("issued, for subject {:?}", token.subject)))
+            }
+            other => Err(format!("{other:?}").into()),
+        }
+    })
+    .await?;
+    step("rotate a refresh token, list and introspect", async {
+        let rotate =
+            Rotate::new(&web.client_id, refresh.clone(), Secret::generate()?, Secret::generate()?);
+        let new_access_token = rotate.new_access_token.clone();
+        let rotated = storage.rotate_refresh_token(&request, rotate).await?;
+        expect(matches!(rotated, Rotated::Issued(_)), "a refresh token is exchanged")?;
+        let active = storage.introspect(&new_access_token).await?.is_some();
+        expect(active, "the new access token is active")?;
+        let grants = storage.list_grants("248289761001", None, 10).await?;
+        Ok(((), format!("issued; alice has {} connected applications", grants.len())))
+    })
+    .await?;
+    step("use the old refresh token again", async {
+        let rotate =
+            Rotate::new(&web.client_id, refresh.clone(), Secret::generate()?, Secret::generate()?);
+        let rotated = storage.rotate_refresh_token(&request, rotate).await?;
+        expect(matches!(rotated, Rotated::Reused { .. }), "a reuse is noticed")?;
+        let grants = storage.list_grants("248289761001", None, 10).await?;
+        Ok(((), format!("reused, so the grant is revoked; {} connected left", grants.len())))
+    })
+    .await?;
+
     // ── The confidential client acts for itself, and for alice by password ───────────────────
     step("client credentials: get_client, create_token", async {
         let request = Request::default();
@@ -233,6 +318,13 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
+    step("log alice out everywhere, purge", async {
+        let revoked = storage.revoke_subject("248289761001").await?;
+        let purged = purge(&storage, 5_000, |_| ControlFlow::Continue(())).await?;
+        Ok(((), format!("{revoked} tokens revoked, {} rows had expired", purged.tokens)))
+    })
+    .await?;
+
     show_database(&storage).await?;
     storage.pool().close().await;
     database.close().await?;
@@ -272,7 +364,7 @@ async fn show_database(storage: &PgStorage) -> Result<()> {
          FROM oauth_storage.client ORDER BY client_id_issued_at",
         "SELECT 'user_account', username || '  ' || subject || '  '
              || left(password_hash, 30) || '…' FROM oauth_storage.user_account",
-        "SELECT 'authorization_code', left(encode(digest, 'hex'), 16) || '…'
+        "SELECT 'authorization_code', left(encode(digest, 'hex'), 16) || '…  used'
          FROM oauth_storage.authorization_code",
         "SELECT 'token', left(encode(digest, 'hex'), 16) || '…  '
              || CASE kind WHEN 'a' THEN 'access ' ELSE 'refresh' END

@@ -65,6 +65,8 @@ type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + S
 ///     redirect_uri: "https://client.example/cb",
 ///     nonce: Some("n-0S6_WzA2Mj"),
 ///     auth_time: None,
+///     acr: None,
+///     amr: &[],
 ///     access_token: None,
 ///     code: None,
 /// };
@@ -192,6 +194,8 @@ impl IdTokenSigner {
         let context = GrantContext {
             nonce: id_token.nonce.map(str::to_owned),
             auth_time: id_token.auth_time,
+            acr: id_token.acr.map(str::to_owned),
+            amr: id_token.amr.to_vec(),
             ..GrantContext::default()
         }
         .or_from(request.user.as_ref());

@@ -1,4 +1,70 @@
 //! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
+//!
+//! You write the server, in whatever framework; this crate keeps its clients, tokens, authorization
+//! codes and users. `PgStorage` is the storage, [`Storage`] its contract.
+//!
+//! ```
+//! use oauth_storage::{
+//!     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, GrantStorage, MemoryStorage,
+//!     NewAuthorizationCode, NewClient, Redeem, Redeemed, Request, Secret, User,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> oauth_storage::Result<()> {
+//! let storage = MemoryStorage::new(); // or PgStorage::connect("postgres://…").await?
+//! let uri = "https://client.example/cb";
+//! let new = NewClient::new(ClientMetadata::authorization_code([uri]));
+//! let client_id = storage.register_client(new).await?.client.client_id;
+//!
+//! // At the authorization endpoint, when alice has said yes.
+//! let code = Secret::generate()?;
+//! let new = NewAuthorizationCode::new(&client_id, "openid".parse()?, uri, code.clone());
+//! storage.create_authorization_code(&Request::for_user(User::new("alice")), new).await?;
+//!
+//! // At the token endpoint: one atomic act, whose outcome says who won.
+//! let redeem = Redeem::new(&client_id, uri, code, Secret::generate()?);
+//! let redeemed = storage.redeem_authorization_code(&Request::default(), redeem).await?;
+//! assert!(matches!(redeemed, Redeemed::Issued(token) if token.expires_in() == 3600));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The contract
+//!
+//! | noun | nine methods | beside them |
+//! | --- | --- | --- |
+//! | client | [`ClientStorage`] | [`ClientRegistry`]: register, update, disable, rotate the secret |
+//! | token | [`TokenStorage`] | |
+//! | authorization code | [`AuthorizationCodeStorage`] | |
+//! | user | [`UserStorage`] | |
+//! | ID token | [`IdTokenStorage`] | |
+//! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, purge |
+//!
+//! [`GrantStorage`] is the way to exchange codes and refresh tokens; the nine methods are the
+//! compatible way, and leave it to the caller that nothing is spent twice.
+//!
+//! # Errors
+//!
+//! [`Error`] is sorted by what to do next, and [`Error::advice`] says it in a word. No error, no
+//! `Debug` output and no trace carries a secret.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! | --- | --- | --- |
+//! | `postgres` | yes | `PgStorage` |
+//! | `password` | no | `PgUsers`, and client secrets that people choose, as Argon2id |
+//! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
+//! | `conformance` | no | `conformance`, the suite that any storage can run |
+//! | `tls-rustls` | no | encrypted connections, through sqlx |
+//!
+//! [`MemoryStorage`] is always there, for the tests of applications.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The README's example has to compile, too.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod client_secret;
 #[cfg(feature = "conformance")]

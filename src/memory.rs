@@ -130,6 +130,8 @@ impl MemoryStorage {
     ///     redirect_uri: "https://client.example/cb",
     ///     nonce: None,
     ///     auth_time: None,
+    ///     acr: None,
+    ///     amr: &[],
     ///     access_token: None,
     ///     code: None,
     /// };

@@ -66,7 +66,7 @@ mod redirect_uri;
 mod response_type;
 mod scope;
 mod token;
-mod user;
+pub(crate) mod user;
 
 pub use authorization_code::{
     AuthorizationCode, CodeChallenge, CodeChallengeMethod, NewAuthorizationCode,
@@ -84,7 +84,6 @@ pub use scope::Scope;
 pub(crate) use token::micros;
 pub use token::{NewToken, Token, TokenKind, TokenRef, TokenState};
 pub use user::User;
-pub(crate) use user::check_subject;
 
 use crate::error::{Error, Problem, Result};
 

@@ -68,7 +68,6 @@ impl PgStorage {
     }
 
     /// Options: connections, deadlines, users, ID tokens, rights.
-    #[must_use]
     pub fn builder() -> PgStorageBuilder {
         PgStorageBuilder::default()
     }

@@ -1,4 +1,6 @@
 //! Every storage of this crate against the conformance suite.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
 use std::sync::Arc;
 

@@ -68,6 +68,8 @@ async fn exercise(storage: impl Storage, direct: &Context) {
         redirect_uri: REDIRECT_URI,
         nonce: None,
         auth_time: None,
+        acr: None,
+        amr: &[],
         access_token: None,
         code: None,
     };

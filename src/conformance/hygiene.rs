@@ -159,6 +159,8 @@ async fn errors_show_no_secret(cx: Context) {
         redirect_uri: super::context::REDIRECT_URI,
         nonce: None,
         auth_time: None,
+        acr: None,
+        amr: &[],
         access_token: Some(access),
         code: Some(&code),
     };

@@ -30,6 +30,8 @@ fn new<'a>(client_id: &'a str, scope: &'a Scope) -> NewIdToken<'a> {
         redirect_uri: REDIRECT_URI,
         nonce: None,
         auth_time: None,
+        acr: None,
+        amr: &[],
         access_token: None,
         code: None,
     }

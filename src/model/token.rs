@@ -178,7 +178,7 @@ impl NewToken {
     /// [`TokenStorage`](crate::TokenStorage).
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// [`Error::Invalid`](crate::Error::Invalid) with the field's name.
     pub fn check(&self, request: &Request) -> Result<()> {
         request.settings.check()?;
         check_client_id(&self.client_id)?;

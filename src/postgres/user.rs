@@ -5,7 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{MAX_IDENTIFIER_BYTES, User, check_subject, check_text};
+use crate::model::user::check_subject;
+use crate::model::{MAX_IDENTIFIER_BYTES, User, check_text};
 use crate::password;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections as _, Pooled};

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::error::Result;
-use crate::model::{AuthorizationCode, ResponseType, Scope};
+use crate::model::{AuthorizationCode, GrantContext, ResponseType, Scope, Token};
 use crate::request::Request;
 use crate::secret::Secret;
 
@@ -25,7 +25,20 @@ forward!(IdTokenStorage {
 
 /// What an ID token is asked for.
 ///
-/// The subject, and what is known of the authentication, come from the request's user.
+/// The subject comes from the request's user, and so does what is known of the authentication,
+/// where it is not given here.
+///
+/// ```
+/// use oauth_storage::NewIdToken;
+///
+/// let scope = "openid".parse()?;
+/// let new = NewIdToken {
+///     nonce: Some("n-0S6_WzA2Mj"),
+///     ..NewIdToken::new("s6BhdRkqt3", &scope, "https://client.example/cb")
+/// };
+/// assert_eq!(new.response_type.to_string(), "code");
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct NewIdToken<'a> {
     /// The client: the audience.
@@ -38,8 +51,12 @@ pub struct NewIdToken<'a> {
     pub redirect_uri: &'a str,
     /// The `nonce` of the authentication request.
     pub nonce: Option<&'a str>,
-    /// When the end user authenticated, where it is not the request's user's.
+    /// When the end user authenticated.
     pub auth_time: Option<DateTime<Utc>>,
+    /// The authentication context class reference.
+    pub acr: Option<&'a str>,
+    /// The authentication methods.
+    pub amr: &'a [String],
     /// The access token that is issued with it, for `at_hash`.
     pub access_token: Option<&'a Secret>,
     /// The authorization code that is issued with it, for `c_hash`.
@@ -47,18 +64,55 @@ pub struct NewIdToken<'a> {
 }
 
 impl<'a> NewIdToken<'a> {
-    /// The ID token of a code exchange: of the code's client, scope, nonce and authentication time.
+    /// An ID token of response type `code`, of which no more is known.
+    #[must_use]
+    pub const fn new(client_id: &'a str, scope: &'a Scope, redirect_uri: &'a str) -> Self {
+        Self {
+            client_id,
+            scope,
+            response_type: ResponseType::CODE,
+            redirect_uri,
+            nonce: None,
+            auth_time: None,
+            acr: None,
+            amr: &[],
+            access_token: None,
+            code: None,
+        }
+    }
+
+    /// The ID token of a code exchange by the plain methods: of the code's client, scope, nonce
+    /// and authentication.
     #[must_use]
     pub fn for_code(code: &'a AuthorizationCode, access_token: &'a Secret) -> Self {
         Self {
-            client_id: &code.client_id,
-            scope: &code.scope,
             response_type: code.response_type,
-            redirect_uri: &code.redirect_uri,
-            nonce: code.context.nonce.as_deref(),
-            auth_time: code.context.auth_time,
             access_token: Some(access_token),
-            code: None,
+            ..Self::new(&code.client_id, &code.scope, &code.redirect_uri)
+        }
+        .with_context(&code.context)
+    }
+
+    /// The ID token of a redemption or a rotation: of the token's client, scope, nonce and
+    /// authentication (OpenID Connect Core 12.2).
+    #[must_use]
+    pub fn for_token(token: &'a Token, redirect_uri: &'a str, access_token: &'a Secret) -> Self {
+        Self {
+            access_token: Some(access_token),
+            ..Self::new(&token.client_id, &token.scope, redirect_uri)
+        }
+        .with_context(&token.context)
+    }
+
+    /// The same with what was settled at the authorization.
+    #[must_use]
+    pub fn with_context(self, context: &'a GrantContext) -> Self {
+        Self {
+            nonce: context.nonce.as_deref(),
+            auth_time: context.auth_time,
+            acr: context.acr.as_deref(),
+            amr: &context.amr,
+            ..self
         }
     }
 }

@@ -106,6 +106,8 @@ async fn what_was_never_given_is_a_matter_of_configuration() {
         redirect_uri: "https://client.example/cb",
         nonce: None,
         auth_time: None,
+        acr: None,
+        amr: &[],
         access_token: None,
         code: None,
     };

@@ -1,4 +1,6 @@
 //! The storage on a real PostgreSQL: each test has a database of its own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
 mod catalog;
 mod clients;

@@ -2,7 +2,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::model::{Grant, check_subject};
+use crate::model::Grant;
+use crate::model::user::check_subject;
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Connections;

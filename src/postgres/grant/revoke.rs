@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::model::{check_client_id, check_subject};
+use crate::model::check_client_id;
+use crate::model::user::check_subject;
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
