@@ -223,7 +223,7 @@ async fn walk() -> Result<()> {
         };
         match storage.redeem_authorization_code(&request, redeem).await? {
             Redeemed::Issued(token) => {
-                Ok((refresh, format!("issued, for subject {:?}", token.subject)))
+                Ok((refresh, format!("issued, for subject {}", token.subject.unwrap_or_default())))
             }
             other => Err(format!("{other:?}").into()),
         }
@@ -321,7 +321,7 @@ async fn walk() -> Result<()> {
     step("log alice out everywhere, purge", async {
         let revoked = storage.revoke_subject("248289761001").await?;
         let purged = purge(&storage, 5_000, |_| ControlFlow::Continue(())).await?;
-        Ok(((), format!("{revoked} tokens revoked, {} rows had expired", purged.tokens)))
+        Ok(((), format!("tokens revoked: {revoked}; rows that had expired: {}", purged.tokens)))
     })
     .await?;
 

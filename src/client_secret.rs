@@ -55,10 +55,15 @@ pub(crate) async fn hash(secret: &ClientSecret) -> Result<HashedSecret> {
             Ok(HashedSecret { shown: None, hash: crate::password::hash(secret.clone()).await? })
         }
         #[cfg(not(feature = "password"))]
-        ClientSecret::Chosen(_) => Err(Error::configuration(
-            "a client secret that a person chose needs the feature `password` of oauth-storage",
-        )),
+        ClientSecret::Chosen(_) => Err(needs_feature()),
     }
+}
+
+#[cfg(not(feature = "password"))]
+fn needs_feature() -> Error {
+    Error::configuration(
+        "a client secret that a person chose needs the feature `password` of oauth-storage",
+    )
 }
 
 /// Whether the presented secret is one of the stored ones, of which there are at most two: none
@@ -77,6 +82,10 @@ pub(crate) async fn verify(presented: &Secret, stored: &[String]) -> Result<bool
     }
     if presented.expose().len() > *CHOSEN_BYTES.end() {
         return Ok(false);
+    }
+    #[cfg(not(feature = "password"))]
+    if stored.iter().any(|hash| !hash.starts_with(SHA256)) {
+        return Err(needs_feature());
     }
     #[cfg(feature = "password")]
     for index in 0..MAX_SECRETS {

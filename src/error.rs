@@ -140,9 +140,19 @@ impl Error {
         Self::Configuration { message: message.into(), source: None }
     }
 
+    /// The error of a step whose earlier steps are committed: "nothing was changed" would be wrong.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn after_commit(self) -> Self {
+        match self {
+            Self::Unavailable { message, source } => Self::OutcomeUnknown { message, source },
+            Self::Overloaded { message } => Self::OutcomeUnknown { message, source: None },
+            other => other,
+        }
+    }
+
     /// The OAuth 2.0 error code that an endpoint would answer with for this error
-    /// (RFC 6749 4.1.2.1 and 5.2): the caller's mistakes are `invalid_request` or
-    /// `invalid_scope`, what passes is `temporarily_unavailable`, the rest is `server_error`.
+    /// (RFC 6749 4.1.2.1 and 5.2): the client's mistakes are `invalid_request` or
+    /// `invalid_scope`, a client that is gone is `unauthorized_client`, what passes is `temporarily_unavailable`, the rest is `server_error`.
     ///
     /// ```
     /// use oauth_storage::{Error, Problem};
@@ -153,6 +163,13 @@ impl Error {
     pub fn oauth_error_code(&self) -> &'static str {
         match self {
             Self::Invalid { field: "scope", .. } => "invalid_scope",
+            Self::Invalid { field: "client_id", problem: Problem::Unknown } => {
+                "unauthorized_client"
+            }
+            // What the server makes itself: tokens, codes, settings.
+            Self::Invalid { problem: Problem::Duplicate | Problem::OutOfRange, .. } => {
+                "server_error"
+            }
             Self::Invalid { .. } => "invalid_request",
             Self::Unavailable { .. } | Self::Overloaded { .. } => "temporarily_unavailable",
             _ => "server_error",

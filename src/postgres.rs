@@ -85,7 +85,13 @@ impl PgStorage {
         PgUsers::on(self.connections.clone())
     }
 
-    /// The pool that it runs on.
+    /// Ends it, for its clones, too: what waits is still done, what comes later is refused. On a
+    /// pool of the application's nothing ends; that is the application's to close.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+
+    /// The pool for what does not run on lanes; the application's own, where it gave one.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         self.connections.pool()

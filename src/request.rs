@@ -69,18 +69,19 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.url.split(['?', '#']).next().unwrap_or_default();
+        let url = self.url.split(['?', '#']).next().unwrap_or_default();
         // `user:password@` in front of a host is a credential, too.
-        let path = match path.split_once("://").and_then(|(scheme, rest)| {
-            let (_, host) = rest.split_once('@')?;
-            Some(format!("{scheme}://{host}"))
-        }) {
-            Some(clean) => clean,
-            None => path.to_owned(),
+        let url = match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{host}{path}")
+            }
+            None => url.to_owned(),
         };
         f.debug_struct("Request")
             .field("method", &self.method)
-            .field("url", &path)
+            .field("url", &url)
             .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("query", &self.query)
             .field("form", &self.form)
@@ -92,7 +93,7 @@ impl fmt::Debug for Request {
 
 /// The parameters of an authorization request (RFC 6749 4.1.1, OpenID Connect Core 3.1.2.1),
 /// as they came.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the names are the RFC's own")]
 pub struct Query {
@@ -106,6 +107,21 @@ pub struct Query {
     pub prompt: Option<String>,
     pub code_challenge: Option<String>,
     pub code_challenge_method: Option<String>,
+}
+
+/// Without `state`, `nonce` and `code_challenge`, which for `plain` is the verifier.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("client_id", &self.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("response_type", &self.response_type)
+            .field("response_mode", &self.response_mode)
+            .field("scope", &self.scope)
+            .field("prompt", &self.prompt)
+            .field("code_challenge_method", &self.code_challenge_method)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC 7636,
@@ -209,7 +225,12 @@ mod tests {
         let some = || Some(Secret::new(secret));
         let request = Request {
             method: "POST".into(),
-            url: format!("https://u:{secret}@issuer.example/token?access_token={secret}"),
+            url: format!("https://u:{secret}@{secret}@issuer.example/@me/token?t={secret}"),
+            query: Query {
+                code_challenge: Some(secret.into()),
+                state: Some(secret.into()),
+                ..Query::default()
+            },
             headers: vec![("Authorization".into(), format!("Basic {secret}"))],
             form: Form {
                 client_secret: some(),
@@ -224,7 +245,7 @@ mod tests {
         };
         let text = format!("{request:?} {request:#?}");
         assert!(!text.contains(secret), "{text}");
-        assert!(text.contains("https://issuer.example/token"), "{text}");
+        assert!(text.contains("https://issuer.example/@me/token"), "{text}");
         assert_eq!(request.header("authorization"), Some("Basic s3cr3t-value"));
     }
 

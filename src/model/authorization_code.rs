@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ names!(CodeChallengeMethod, "code_challenge_method", {
 /// assert_eq!(challenge.as_s256(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
 /// assert!(challenge.matches(&verifier));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CodeChallenge {
     #[serde(rename = "code_challenge")]
     s256: String,
@@ -100,6 +100,15 @@ impl CodeChallenge {
         self.method
     }
 
+    /// The base64url form of 32 bytes: what [`from_stored`](Self::from_stored) takes on trust.
+    fn check(&self) -> Result<()> {
+        check_pkce("code_challenge", &self.s256)?;
+        match URL_SAFE_NO_PAD.decode(&self.s256) {
+            Ok(bytes) if bytes.len() == 32 => Ok(()),
+            _ => Err(Error::invalid("code_challenge", Problem::Unsupported)),
+        }
+    }
+
     /// Whether the verifier is the one that the challenge was made from, in constant time. A
     /// verifier that breaks the syntax of RFC 7636 4.1 never is.
     #[must_use]
@@ -132,8 +141,7 @@ fn check_pkce(field: &'static str, value: &str) -> Result<()> {
 }
 
 /// The record of an authorization code that was not yet used. The code itself is not in it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuthorizationCode {
     /// The grant that the tokens of this code will belong to.
     pub grant_id: Uuid,
@@ -264,6 +272,9 @@ impl NewAuthorizationCode {
         check_redirect_uri(&self.redirect_uri)?;
         if !self.response_type.has_code() {
             return Err(Error::invalid("response_type", Problem::NotAllowed));
+        }
+        if let Some(challenge) = &self.code_challenge {
+            challenge.check()?;
         }
         if self.code_challenge.as_ref().map(CodeChallenge::method)
             == Some(CodeChallengeMethod::Plain)

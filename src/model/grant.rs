@@ -10,7 +10,6 @@ use crate::secret::Secret;
 
 /// A grant that has an active token: a line of "your connected applications".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Grant {
     /// The act of authorization.
     pub grant_id: Uuid,
@@ -74,10 +73,10 @@ impl Redeem {
         check_pair(&self.access_token, self.refresh_token.as_ref())
     }
 
-    /// The challenge that the code must have: none without a verifier. `None` for what cannot be
-    /// valid: a verifier, a client, a URI or a code that breaks its syntax.
+    /// For storages: the challenge that the code must have, none without a verifier. `None` for
+    /// what cannot be valid: a verifier, a client, a URI or a code that breaks its syntax.
     #[must_use]
-    pub(crate) fn expected_challenge(&self) -> Option<Option<CodeChallenge>> {
+    pub fn expected_challenge(&self) -> Option<Option<CodeChallenge>> {
         let well_formed = self.code.is_well_formed()
             && check_client_id(&self.client_id).is_ok()
             && check_redirect_uri(&self.redirect_uri).is_ok();

@@ -131,7 +131,12 @@ fn check_value(value: &Value, depth: usize) -> Result<(), Problem> {
         Value::Object(object) => object.iter().try_for_each(|(key, value)| {
             check_key(key).and_then(|()| check_value(value, depth + 1))
         }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        // `jsonb` writes numbers out: 1e308 comes back as 309 digits.
+        Value::Number(number) => match number.as_f64().map(f64::abs) {
+            Some(size) if size == 0.0 || (1e-30..1e30).contains(&size) => Ok(()),
+            _ => Err(Problem::OutOfRange),
+        },
+        Value::Null | Value::Bool(_) => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, Problem, Result};
 use crate::model::grant::check_pair;
 use crate::model::user::check_subject;
 use crate::model::{AuthorizationCode, GrantContext, Scope, check_client_id};
@@ -42,7 +42,6 @@ pub enum TokenState {
 
 /// The record of one credential. The credential itself is not in it: the storage keeps a digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Token {
     /// Access or refresh token.
     pub kind: TokenKind,
@@ -183,6 +182,9 @@ impl NewToken {
         request.settings.check()?;
         check_client_id(&self.client_id)?;
         check_pair(&self.access_token, self.refresh_token.as_ref())?;
+        if self.grant_id.is_nil() {
+            return Err(Error::invalid("grant_id", Problem::Empty));
+        }
         if let Some(subject) = request.subject() {
             check_subject(subject)?;
         }

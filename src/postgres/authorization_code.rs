@@ -46,7 +46,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
         stored.ok_or(Error::invalid("client_id", Problem::Unknown))?.into_code(digest)
     }
 
-    #[tracing::instrument(name = "db.authorization_code.get", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.authorization_code.get", skip_all, fields(client_id = client_id))]
     async fn get_authorization_code(
         &self,
         _request: &Request,
@@ -61,7 +61,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
         }
     }
 
-    #[tracing::instrument(name = "db.authorization_code.delete", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.authorization_code.delete", skip_all, fields(client_id = client_id))]
     async fn delete_authorization_code(
         &self,
         _request: &Request,

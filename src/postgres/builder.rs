@@ -19,7 +19,7 @@ use crate::storage::{IdTokenStorage, UserStorage};
 ///
 /// # async fn run() -> oauth_storage::Result<()> {
 /// let storage = PgStorage::builder()
-///     .max_connections(8)
+///     .lanes(4)
 ///     .deadline(Duration::from_secs(2))
 ///     .connect("postgres://app@localhost/app")
 ///     .await?;
@@ -28,6 +28,8 @@ use crate::storage::{IdTokenStorage, UserStorage};
 /// ```
 #[must_use]
 pub struct PgStorageBuilder {
+    lanes: usize,
+    queue: usize,
     max_connections: u32,
     deadline: Duration,
     create_schema: bool,
@@ -44,7 +46,9 @@ enum Users {
 impl Default for PgStorageBuilder {
     fn default() -> Self {
         Self {
-            max_connections: 10,
+            lanes: 2,
+            queue: 4096,
+            max_connections: 4,
             deadline: Duration::from_secs(5),
             create_schema: true,
             users: None,
@@ -54,17 +58,36 @@ impl Default for PgStorageBuilder {
 }
 
 impl PgStorageBuilder {
-    /// The most connections to open; 10. Not used with a pool of the application's.
+    /// How many connections are kept for reads, and how many for writes; 2 each. Callers that
+    /// arrive at the same time share a statement on them, so two serve hundreds of callers; more
+    /// help where the server has more cores, or is far away. Not used with a pool of the
+    /// application's.
+    pub fn lanes(mut self, each: usize) -> Self {
+        self.lanes = each.max(1);
+        self
+    }
+
+    /// How many calls may wait for a read lane, and how many for a write lane; 4096 each. Past it
+    /// a call fails at once with [`Error::Overloaded`].
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = calls.max(1);
+        self
+    }
+
+    /// The most connections to open beside the lanes, for what is rare: the client registry, the
+    /// purge, lists; 4, opened when needed. Not used with a pool of the application's.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
     }
 
-    /// How long a call may take altogether, waiting for a connection included; 5 seconds. Past
+    /// How long a call may take altogether, waiting for a connection included; 5 seconds, one
+    /// hour at most. The server itself gives up a little earlier (`statement_timeout`), so that
+    /// nothing takes effect after the answer. Past
     /// it a read fails with [`Error::Unavailable`], a write with [`Error::OutcomeUnknown`], and one
     /// that got no connection with [`Error::Overloaded`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.clamp(Duration::from_millis(1), Duration::from_hours(1));
         self
     }
 
@@ -124,6 +147,7 @@ impl PgStorageBuilder {
         } else {
             options.application_name("oauth-storage")
         };
+        let options = options.options([("statement_timeout", self.statement_timeout())]);
         // A pool would try again until its own time-out, and then only say that it timed out.
         let probe = tokio::time::timeout(self.deadline, options.connect()).await;
         let probe = probe.map_err(|_| Error::Unavailable {
@@ -137,14 +161,26 @@ impl PgStorageBuilder {
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.deadline)
-            .connect_lazy_with(options);
-        Ok(self.pool(pool))
+            .connect_lazy_with(options.clone());
+        let connections = Pooled::new(pool, self.deadline);
+        let connections = connections.with_lanes(&options, self.lanes, self.queue);
+        Ok(self.on(connections))
     }
 
     /// Runs on a pool that the application already has.
     #[must_use]
     pub fn pool(self, pool: PgPool) -> PgStorage {
         let connections = Pooled::new(pool, self.deadline);
+        self.on(connections)
+    }
+
+    /// In milliseconds: enough before the deadline for the answer to get here.
+    fn statement_timeout(&self) -> String {
+        let millis = self.deadline.as_millis();
+        (millis - (millis / 10).clamp(0, 500)).max(1).to_string()
+    }
+
+    fn on(self, connections: Pooled) -> PgStorage {
         let users = self.users.map(|users| match users {
             Users::Given(users) => users,
             #[cfg(feature = "password")]
@@ -162,6 +198,8 @@ impl PgStorageBuilder {
 impl fmt::Debug for PgStorageBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgStorageBuilder")
+            .field("lanes", &self.lanes)
+            .field("queue", &self.queue)
             .field("max_connections", &self.max_connections)
             .field("deadline", &self.deadline)
             .field("create_schema", &self.create_schema)

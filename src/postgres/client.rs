@@ -24,7 +24,7 @@ const DELETE_BATCH: i64 = 10_000;
 
 #[async_trait]
 impl<C: Connections> ClientStorage for PgStorage<C> {
-    #[tracing::instrument(name = "db.client.get", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.client.get", skip_all, fields(client_id = client_id))]
     async fn get_client(
         &self,
         _request: &Request,
@@ -235,7 +235,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         Ok(RegisteredClient { client: row.into_client()?, client_secret: shown })
     }
 
-    #[tracing::instrument(name = "db.client.read", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.client.read", skip_all, fields(client_id = client_id))]
     async fn read_client(&self, client_id: &str) -> Result<Option<Client>> {
         if check_client_id(client_id).is_err() {
             return Ok(None);
@@ -294,7 +294,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         rows.into_iter().map(ClientRow::into_client).collect()
     }
 
-    #[tracing::instrument(name = "db.client.update", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.client.update", skip_all, fields(client_id = client_id))]
     async fn update_client(
         &self,
         client_id: &str,
@@ -349,7 +349,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         row.map(ClientRow::into_client).transpose()
     }
 
-    #[tracing::instrument(name = "db.client.rotate_secret", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.client.rotate_secret", skip_all, fields(client_id = client_id))]
     async fn rotate_client_secret(
         &self,
         client_id: &str,
@@ -395,11 +395,18 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
                 .fetch_optional(connection)
             })
             .await?;
-        let row = row.ok_or(not_allowed)?;
+        let Some(row) = row else {
+            // It is gone meanwhile, or has no secret any more.
+            return if self.read_client(client_id).await?.is_some() {
+                Err(not_allowed)
+            } else {
+                Ok(None)
+            };
+        };
         Ok(Some(RegisteredClient { client: row.into_client()?, client_secret: shown }))
     }
 
-    #[tracing::instrument(name = "db.client.set_disabled", skip_all, fields(client_id, disabled))]
+    #[tracing::instrument(name = "db.client.set_disabled", skip_all, fields(client_id = client_id, disabled = disabled))]
     async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
@@ -411,7 +418,10 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
                     r#"
                     UPDATE oauth_storage.client
                     SET
-                        updated_at = statement_timestamp(),
+                        updated_at = CASE
+                            WHEN (disabled_at IS NULL) = $2 THEN statement_timestamp()
+                            ELSE updated_at
+                        END,
                         disabled_at =
                             CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END
                     WHERE client_id = $1
@@ -425,7 +435,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         Ok(done.rows_affected() > 0)
     }
 
-    #[tracing::instrument(name = "db.client.delete", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.client.delete", skip_all, fields(client_id = client_id))]
     async fn delete_client(&self, client_id: &str) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
@@ -441,32 +451,42 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
             })
             .await?;
         drop(call);
-        while self.delete_credentials(client_id).await? > 0 {}
+        // From here on something is done, whatever becomes of the rest.
+        while self.delete_credentials(client_id).await.map_err(Error::after_commit)? {}
         Ok(done.rows_affected() > 0)
     }
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Deletes some codes and tokens of a client, and says how many.
-    async fn delete_credentials(&self, client_id: &str) -> Result<u64> {
+    /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
+    async fn delete_credentials(&self, client_id: &str) -> Result<bool> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection: &mut PgConnection| {
             sqlx::query_scalar!(
                 r#"
-                WITH code AS MATERIALIZED (
+                WITH seen_code AS MATERIALIZED (
                     SELECT digest
                     FROM oauth_storage.authorization_code
                     WHERE client_id = $1
-                    ORDER BY digest
                     LIMIT $2
-                    FOR UPDATE
-                ), token AS MATERIALIZED (
+                ), code AS MATERIALIZED (
+                    SELECT digest
+                    FROM seen_code
+                    JOIN oauth_storage.authorization_code AS code USING (digest)
+                    ORDER BY digest
+                    FOR UPDATE OF code
+                ), seen_token AS MATERIALIZED (
                     SELECT digest
                     FROM oauth_storage.token
-                    WHERE client_id = $1 AND (SELECT count(*) FROM code) >= 0
-                    ORDER BY digest
+                    WHERE client_id = $1
                     LIMIT $2
-                    FOR UPDATE
+                ), token AS MATERIALIZED (
+                    SELECT digest
+                    FROM seen_token
+                    JOIN oauth_storage.token USING (digest)
+                    WHERE (SELECT count(*) FROM code) >= 0
+                    ORDER BY digest
+                    FOR UPDATE OF token
                 ), deleted_code AS (
                     DELETE FROM oauth_storage.authorization_code AS row
                     USING code
@@ -476,7 +496,7 @@ impl<C: Connections> PgStorage<C> {
                     USING token
                     WHERE row.digest = token.digest
                 )
-                SELECT (SELECT count(*) FROM code) + (SELECT count(*) FROM token) AS "count!"
+                SELECT EXISTS (SELECT FROM seen_code) OR EXISTS (SELECT FROM seen_token) AS "seen!"
                 "#,
                 client_id,
                 DELETE_BATCH,
@@ -484,6 +504,5 @@ impl<C: Connections> PgStorage<C> {
             .fetch_one(connection)
         })
         .await
-        .map(|count: i64| u64::try_from(count).unwrap_or_default())
     }
 }

@@ -14,11 +14,10 @@ pub enum Effect {
 
 impl Effect {
     /// The statement was cut off in the middle.
-    pub(super) fn interrupted(self, message: String, source: Option<sqlx::Error>) -> Error {
-        let source = source.map(|source| Box::new(source) as _);
+    pub(super) fn interrupted(self, message: String) -> Error {
         match self {
-            Self::Read => Error::Unavailable { message, source },
-            Self::Write => Error::OutcomeUnknown { message, source },
+            Self::Read => Error::Unavailable { message, source: None },
+            Self::Write => Error::OutcomeUnknown { message, source: None },
         }
     }
 }
@@ -36,7 +35,7 @@ pub(super) fn connect_error(error: sqlx::Error) -> Error {
                 .into(),
             source: Some(source),
         },
-        sqlx::Error::Database(_) => statement_error(error, Effect::Read),
+        sqlx::Error::Database(_) => statement_error(&error, Effect::Read),
         error => Error::Unavailable {
             message: "the server cannot be reached; check its address, and that it runs".into(),
             source: Some(Box::new(error)),
@@ -44,25 +43,45 @@ pub(super) fn connect_error(error: sqlx::Error) -> Error {
     }
 }
 
-/// An error of a statement.
-pub(super) fn statement_error(error: sqlx::Error, effect: Effect) -> Error {
+/// An error of a statement, which several callers may share.
+pub(super) fn statement_error(error: &sqlx::Error, effect: Effect) -> Error {
     match error {
-        sqlx::Error::Database(error) => match error.try_downcast::<PgDatabaseError>() {
-            Ok(error) => server_error(&error, effect),
-            Err(error) => backend(None, error.message().to_owned()),
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => server_error(error, effect),
+            None => backend(None, error.message().to_owned()),
         },
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::WorkerCrashed => {
-            effect.interrupted("the connection broke".into(), Some(error))
+        // Their texts are the system's, about sockets.
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+            effect.interrupted(format!("the connection broke: {error}"))
         }
+        sqlx::Error::WorkerCrashed => effect.interrupted("the connection broke".into()),
         sqlx::Error::PoolTimedOut => {
             Error::Overloaded { message: "every connection is busy".into() }
         }
-        sqlx::Error::PoolClosed => connect_error(error),
+        sqlx::Error::PoolClosed => Error::configuration("the connection pool was closed"),
         other => backend(None, other.to_string()),
     }
+}
+
+/// Whether the connection is of no more use: it broke, the server ends the session, or it has
+/// become a standby, which another connection might not reach.
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "57P05" | "25006"))
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// Whether one row's values are at fault: SQLSTATE classes 22 (data) and 23 (constraints).
+pub(super) fn is_data_error(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// What a SQLSTATE asks for. Only the message is kept: DETAIL and CONTEXT show values.
@@ -75,8 +94,13 @@ fn server_error(error: &PgDatabaseError, effect: Effect) -> Error {
         "42501" => Error::PermissionDenied { message },
         // Wrong password, no such role, no entry in pg_hba.conf; no such database.
         "28000" | "28P01" | "3D000" => Error::configuration(message),
+        // Something failed before in the application's own transaction.
+        "25P02" => Error::Unavailable {
+            message: format!("{message}; roll the transaction back, then try again"),
+            source: None,
+        },
         // The session was ended while the statement ran.
-        "57P01" | "57P02" | "57P05" => effect.interrupted(message, None),
+        "57P01" | "57P02" | "57P05" => effect.interrupted(message),
         // Starting up or shutting down, too many connections, cancelled, a standby, a disk or a
         // memory that is full, a lock that was not had, a transaction that was chosen to give way:
         // the statement was rolled back.
@@ -94,7 +118,7 @@ pub(super) fn migrate_error(error: MigrateError) -> Error {
             Error::Schema(SchemaProblem::Damaged { version })
         }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            statement_error(error, Effect::Write)
+            statement_error(&error, Effect::Write)
         }
         other => backend(None, other.to_string()),
     }

@@ -1,23 +1,30 @@
 //! Runs statements: on which connection, for how long, and what an error means.
 
+mod job;
+mod lanes;
+
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
-use crate::postgres::error::{Effect, connect_error, statement_error};
+use crate::postgres::error::{Effect, connect_error, is_broken, statement_error};
+use crate::secret::Digest;
+use lanes::Lanes;
 
 /// An operation of the hot path: its input is the type itself, its statement takes a batch.
 ///
 /// One SQL text serves a caller alone, which is a batch of one, and callers that share a statement.
-pub trait Operation: Sized + Send + Sync {
+pub trait Operation: Sized + Send + Sync + 'static {
     /// What a member of the batch gets back.
     type Outcome: Send;
 
@@ -29,6 +36,11 @@ pub trait Operation: Sized + Send + Sync {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
+
+    /// What two members of one batch must not have in common: what they spend.
+    fn key(&self) -> Option<Digest> {
+        None
+    }
 
     /// What the server's refusal means for this member, where it is the caller's mistake.
     fn refused(&self, _error: &PgDatabaseError) -> Option<Error> {
@@ -43,36 +55,60 @@ pub trait Connections: Send + Sync {
 
     /// Runs an operation for one caller.
     fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
-        async move {
-            let mut call = self.begin(O::EFFECT).await?;
-            let batch = std::slice::from_ref(&operation);
-            let ran = call.within_deadline(|connection| O::run(connection, batch)).await?;
-            let mut outcomes = ran.map_err(|error| {
-                error
-                    .as_database_error()
-                    .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-                    .and_then(|error| operation.refused(error))
-                    .unwrap_or_else(|| statement_error(error, O::EFFECT))
-            })?;
-            outcomes.pop().ok_or_else(|| Error::Backend {
-                code: None,
-                message: "a statement gave no outcome".into(),
-                source: None,
-            })
-        }
+        run_alone(self, operation)
     }
 }
 
-/// On the connections of a pool, each call with a deadline.
+/// Runs an operation as a batch of one.
+async fn run_alone<C: Connections + ?Sized, O: Operation>(
+    connections: &C,
+    operation: O,
+) -> Result<O::Outcome> {
+    let mut call = connections.begin(O::EFFECT).await?;
+    let batch = std::slice::from_ref(&operation);
+    let ran = call.within_deadline(|connection| O::run(connection, batch)).await?;
+    let mut outcomes = ran.map_err(|error| refused_or(&operation, &error))?;
+    outcomes.pop().ok_or_else(no_outcome)
+}
+
+/// What an error of a statement means for one member of its batch.
+fn refused_or<O: Operation>(operation: &O, error: &sqlx::Error) -> Error {
+    error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+        .and_then(|error| operation.refused(error))
+        .unwrap_or_else(|| statement_error(error, O::EFFECT))
+}
+
+fn no_outcome() -> Error {
+    Error::Backend { code: None, message: "a statement gave no outcome".into(), source: None }
+}
+
+/// On lanes, where the storage has its own, and on the connections of a pool otherwise: what the
+/// application gave, or for what is too rare for a lane. Each call has a deadline.
 #[derive(Clone)]
 pub struct Pooled {
     pool: PgPool,
+    lanes: Option<Lanes>,
     deadline: Duration,
 }
 
 impl Pooled {
     pub(super) fn new(pool: PgPool, deadline: Duration) -> Self {
-        Self { pool, deadline }
+        Self { pool, lanes: None, deadline }
+    }
+
+    /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
+    pub(super) fn with_lanes(self, options: &PgConnectOptions, lanes: usize, queue: usize) -> Self {
+        let lanes = Lanes::start(options, lanes, queue, self.deadline);
+        Self { lanes: Some(lanes), ..self }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.close();
+            self.pool.close().await;
+        }
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -110,7 +146,14 @@ impl Connections for Pooled {
     async fn begin(&self, effect: Effect) -> Result<Call<'_>> {
         let until = Instant::now() + self.deadline;
         let connection = Connection::Pooled(self.acquire(until).await?);
-        Ok(Call { connection, limit: Some((until, self.deadline)), effect })
+        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+    }
+
+    async fn run<O: Operation>(&self, operation: O) -> Result<O::Outcome> {
+        match &self.lanes {
+            Some(lanes) => lanes.run(operation).await,
+            None => run_alone(self, operation).await,
+        }
     }
 }
 
@@ -119,6 +162,7 @@ impl fmt::Debug for Pooled {
         // Not the pool: its options hold the password.
         f.debug_struct("Pooled")
             .field("connections", &self.pool.size())
+            .field("lanes", &self.lanes)
             .field("deadline", &self.deadline)
             .finish()
     }
@@ -137,7 +181,7 @@ impl<'c> Held<'c> {
 impl Connections for Held<'_> {
     async fn begin(&self, effect: Effect) -> Result<Call<'_>> {
         let connection = MutexGuard::map(self.0.lock().await, |connection| &mut **connection);
-        Ok(Call { connection: Connection::Held(connection), limit: None, effect })
+        Ok(Call::new(Connection::Held(connection), None, effect))
     }
 }
 
@@ -152,6 +196,25 @@ pub struct Call<'a> {
     connection: Connection<'a>,
     limit: Option<(Instant, Duration)>,
     effect: Effect,
+    /// Set when the connection must not be used again.
+    is_broken: Arc<AtomicBool>,
+}
+
+impl<'a> Call<'a> {
+    fn new(connection: Connection<'a>, limit: Option<(Instant, Duration)>, effect: Effect) -> Self {
+        Self { connection, limit, effect, is_broken: Arc::default() }
+    }
+}
+
+/// What was cut off in the middle, or has become a standby, must not go back to the pool.
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if self.is_broken.load(Ordering::Relaxed)
+            && let Connection::Pooled(connection) = &mut self.connection
+        {
+            connection.close_on_drop();
+        }
+    }
 }
 
 enum Connection<'a> {
@@ -189,20 +252,27 @@ impl Call<'_> {
         F: Future<Output = sqlx::Result<T>> + 'c,
     {
         let effect = self.effect;
-        self.within_deadline(statement).await?.map_err(|error| statement_error(error, effect))
+        self.within_deadline(statement).await?.map_err(|error| statement_error(&error, effect))
     }
 
     async fn within_deadline<'c, T, F>(
         &'c mut self,
         statement: impl FnOnce(&'c mut PgConnection) -> F,
-    ) -> Result<T>
+    ) -> Result<sqlx::Result<T>>
     where
-        F: Future<Output = T> + 'c,
+        F: Future<Output = sqlx::Result<T>> + 'c,
     {
+        let (limit, effect, broken) = (self.limit, self.effect, Arc::clone(&self.is_broken));
+        // Until it is answered: the caller may go away in the middle.
+        broken.store(true, Ordering::Relaxed);
         let running = statement(&mut self.connection);
-        let Some((until, deadline)) = self.limit else { return Ok(running.await) };
-        timeout_at(until, running)
-            .await
-            .map_err(|_| self.effect.interrupted(format!("no answer within {deadline:?}"), None))
+        let ran = match limit {
+            None => running.await,
+            Some((until, deadline)) => timeout_at(until, running)
+                .await
+                .map_err(|_| effect.interrupted(format!("no answer within {deadline:?}")))?,
+        };
+        broken.store(ran.as_ref().is_err_and(is_broken), Ordering::Relaxed);
+        Ok(ran)
     }
 }

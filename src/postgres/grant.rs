@@ -18,6 +18,11 @@ use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::GrantStorage;
 
+/// A word that no statement here says: never taken for a yes.
+fn unexpected(state: &str) -> Error {
+    Error::Backend { code: None, message: format!("a statement said {state:?}"), source: None }
+}
+
 #[async_trait]
 impl<C: Connections> GrantStorage for PgStorage<C> {
     #[tracing::instrument(name = "db.grant.redeem", skip_all, fields(client_id = redeem.client_id))]
@@ -32,12 +37,15 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         };
         let access_token = redeem.access_token.digest();
         let Some(row) = self.connections.run(spend).await? else { return Ok(Redeemed::Invalid) };
-        if row.state == "replayed" {
-            let grant_id = row.grant_id;
-            self.revoke_whole_grant(grant_id).await?;
-            return Ok(Redeemed::Replayed { grant_id });
+        match row.state.as_str() {
+            "active" => Ok(Redeemed::Issued(Box::new(row.into_token(access_token)?))),
+            "replayed" => {
+                let grant_id = row.grant_id;
+                self.revoke_whole_grant(grant_id).await?;
+                Ok(Redeemed::Replayed { grant_id })
+            }
+            other => Err(unexpected(other)),
         }
-        Ok(Redeemed::Issued(Box::new(row.into_token(access_token)?)))
     }
 
     #[tracing::instrument(name = "db.grant.rotate", skip_all, fields(client_id = rotate.client_id))]
@@ -55,7 +63,8 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 Ok(Rotated::Reused { grant_id })
             }
             "wider" => Err(Error::invalid("scope", Problem::NotAllowed)),
-            _ => Ok(Rotated::Issued(Box::new(row.into_token(access_token)?))),
+            "active" => Ok(Rotated::Issued(Box::new(row.into_token(access_token)?))),
+            other => Err(unexpected(other)),
         }
     }
 
@@ -69,22 +78,22 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         }
     }
 
-    #[tracing::instrument(name = "db.grant.revoke", skip_all, fields(%grant_id))]
+    #[tracing::instrument(name = "db.grant.revoke", skip_all, fields(grant_id = %grant_id))]
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64> {
         self.revoke_whole_grant(grant_id).await
     }
 
-    #[tracing::instrument(name = "db.grant.revoke_subject", skip_all, fields(subject))]
+    #[tracing::instrument(name = "db.grant.revoke_subject", skip_all, fields(subject = subject))]
     async fn revoke_subject(&self, subject: &str) -> Result<u64> {
         self.revoke_all_of_subject(subject).await
     }
 
-    #[tracing::instrument(name = "db.grant.revoke_client", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.grant.revoke_client", skip_all, fields(client_id = client_id))]
     async fn revoke_client(&self, client_id: &str) -> Result<u64> {
         self.revoke_all_of_client(client_id).await
     }
 
-    #[tracing::instrument(name = "db.grant.list", skip_all, fields(subject))]
+    #[tracing::instrument(name = "db.grant.list", skip_all, fields(subject = subject))]
     async fn list_grants(
         &self,
         subject: &str,
@@ -94,7 +103,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         self.list_live_grants(subject, after, limit).await
     }
 
-    #[tracing::instrument(name = "db.grant.purge", skip_all, fields(limit))]
+    #[tracing::instrument(name = "db.grant.purge", skip_all, fields(limit = limit))]
     async fn purge_expired(&self, limit: usize) -> Result<Purged> {
         self.purge_batch(limit).await
     }

@@ -74,7 +74,7 @@ async fn schema_exists(connection: &mut PgConnection) -> Result<bool> {
     sqlx::query_scalar!("SELECT to_regnamespace('oauth_storage') IS NOT NULL AS \"exists!\"")
         .fetch_one(connection)
         .await
-        .map_err(|error| statement_error(error, Effect::Read))
+        .map_err(|error| statement_error(&error, Effect::Read))
 }
 
 async fn pending(connection: &mut PgConnection) -> Result<Vec<PendingMigration>> {
@@ -87,7 +87,7 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<PendingMigration>>
         Ok(rows) => {
             rows.into_iter().map(|row| (row.version, (row.success, row.checksum))).collect()
         }
-        Err(error) => match statement_error(error, Effect::Read) {
+        Err(error) => match statement_error(&error, Effect::Read) {
             Error::Schema(SchemaProblem::Missing) => BTreeMap::new(),
             error => return Err(error),
         },

@@ -53,7 +53,7 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         Ok(issued)
     }
 
-    #[tracing::instrument(name = "db.token.get", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.token.get", skip_all, fields(client_id = client_id))]
     async fn get_token(
         &self,
         _request: &Request,
@@ -68,7 +68,7 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         }
     }
 
-    #[tracing::instrument(name = "db.token.revoke", skip_all, fields(client_id))]
+    #[tracing::instrument(name = "db.token.revoke", skip_all, fields(client_id = client_id))]
     async fn revoke_token(
         &self,
         _request: &Request,
@@ -325,7 +325,8 @@ impl TokenRow {
                 "active" => TokenState::Active,
                 "rotated" => TokenState::Rotated,
                 "expired" => TokenState::Expired,
-                _ => TokenState::Revoked,
+                "revoked" => TokenState::Revoked,
+                other => return Err(corrupt("revoked", format!("{other:?} is no state"))),
             },
             context: context!(row),
         })
@@ -390,8 +391,8 @@ impl Operation for RevokeToken {
         let client_id: Vec<Option<&str>> = batch.iter().map(|r| r.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind).collect();
         // Rows are locked in one order in every statement, codes before tokens and each by digest,
-        // so that no two of them wait for each other. `version` tells a row that another statement
-        // changed after this one took its snapshot.
+        // so that no two of them wait for each other. A row that has another `version` when it is
+        // locked, or is gone, was changed by another statement after this one took its snapshot.
         let again = sqlx::query_scalar!(
             r#"
             WITH named AS MATERIALIZED (
@@ -442,9 +443,11 @@ impl Operation for RevokeToken {
                 FROM token
                 WHERE row.digest = token.digest
             )
-            SELECT coalesce(
-                (SELECT bool_or(moved) FROM token) OR (SELECT bool_or(moved) FROM code), false
-            ) AS "again!"
+            SELECT
+                EXISTS (SELECT FROM token WHERE moved)
+                OR EXISTS (SELECT FROM code WHERE moved)
+                OR (SELECT count(*) FROM token) <> (SELECT count(*) FROM seen_token)
+                OR (SELECT count(*) FROM code) <> (SELECT count(*) FROM seen_code) AS "again!"
             "#,
             &digest as _,
             &client_id as _,

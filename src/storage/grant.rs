@@ -88,7 +88,8 @@ pub trait GrantStorage: Send + Sync {
     /// None that depend on the grant; one that is unknown has no tokens.
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64>;
 
-    /// Revokes every grant of a subject, as [`revoke_grant`](Self::revoke_grant) does.
+    /// Revokes every grant of a subject, as [`revoke_grant`](Self::revoke_grant) does. An
+    /// authorization that is being stored at the same time counts as a later one.
     ///
     /// # Errors
     /// None that depend on the subject.

@@ -166,7 +166,7 @@ async fn s12_s17_no_secret_at_rest_in_logs_in_traces_or_in_errors() {
     let storage = PgStorage::builder().password_users().connect(database.url()).await.unwrap();
     storage.migrate().await.unwrap();
     let (generated, seen) = use_secrets(&storage).await;
-    storage.pool().close().await;
+    storage.close().await;
     run_sql(database.url(), "CHECKPOINT").await;
 
     // In the clear, or as the hexadecimal digits in which the server logs a bytea.

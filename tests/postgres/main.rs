@@ -7,6 +7,7 @@ mod clients;
 mod errors;
 mod grants;
 mod hygiene;
+mod lanes;
 mod migrations;
 mod plans;
 mod races;

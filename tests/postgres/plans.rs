@@ -31,8 +31,11 @@ async fn plans<T>(cluster: &Cluster, call: impl Future<Output = T>) -> (T, Vec<S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
-    let rows =
-        if std::env::var_os("OAUTH_STORAGE_TEST_FULL").is_some() { 1_000_000 } else { 60_000 };
+    let rows = if std::env::var("OAUTH_STORAGE_TEST_FULL").is_ok_and(|full| full == "1") {
+        1_000_000
+    } else {
+        60_000
+    };
     let cluster = Cluster::start(&[
         ("shared_preload_libraries", "auto_explain"),
         ("auto_explain.log_min_duration", "0"),
@@ -169,7 +172,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
             sqlx::query_scalar(sqlx::AssertSqlSafe(grant)).fetch_one(storage.pool()).await.unwrap();
         storage.revoke_grant(grant_id).await.unwrap();
     }
-    storage.pool().close().await;
+    storage.close().await;
     let mut connection =
         <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
     let (updated, hot): (i64, i64) = sqlx::query_as(

@@ -148,6 +148,10 @@ impl Operation for RedeemCode {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
+    fn key(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
         duplicate_token(error, self.refresh_digest)
     }

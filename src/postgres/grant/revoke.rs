@@ -2,7 +2,7 @@
 //!
 //! A rotation or a redemption that is in flight can store a successor which the revoking statement
 //! does not see. But what it spends, it has locked, and the statement sees that as it was: so it
-//! waits, and then knows that the row changed under it. It looks again, with a fresh snapshot, until
+//! waits, and then knows that the row changed under it, or went. It looks again, with a fresh snapshot, until
 //! nothing changed, or nothing was left. What comes later finds its token revoked.
 
 use sqlx::PgConnection;
@@ -204,21 +204,21 @@ impl Operation for RevokeGrant {
         let rows = sqlx::query!(
             r#"
             WITH seen_code AS MATERIALIZED (
-                SELECT digest, ctid AS version
+                SELECT digest, grant_id, ctid AS version
                 FROM oauth_storage.authorization_code
                 WHERE grant_id = ANY ($1) AND NOT revoked AND consumed_at IS NULL
             ), code AS MATERIALIZED (
-                SELECT code.digest, code.grant_id, code.ctid <> seen.version AS moved
+                SELECT code.digest, code.ctid <> seen.version AS moved
                 FROM seen_code AS seen
                 JOIN oauth_storage.authorization_code AS code ON code.digest = seen.digest
                 ORDER BY code.digest
                 FOR UPDATE OF code
             ), seen_token AS MATERIALIZED (
-                SELECT digest, ctid AS version
+                SELECT digest, grant_id, ctid AS version
                 FROM oauth_storage.token
                 WHERE grant_id = ANY ($1) AND NOT revoked
             ), token AS MATERIALIZED (
-                SELECT token.digest, token.grant_id, token.ctid <> seen.version AS moved
+                SELECT token.digest, token.ctid <> seen.version AS moved
                 FROM seen_token AS seen
                 JOIN oauth_storage.token ON token.digest = seen.digest
                 WHERE (SELECT count(*) FROM code) >= 0
@@ -241,9 +241,17 @@ impl Operation for RevokeGrant {
                 (
                     SELECT count(*) FROM revoked_token AS row WHERE row.grant_id = input.grant_id
                 ) AS "revoked!",
-                EXISTS (SELECT FROM code WHERE moved AND code.grant_id = input.grant_id)
-                    OR EXISTS (SELECT FROM token WHERE moved AND token.grant_id = input.grant_id)
-                    AS "again!"
+                EXISTS (
+                    SELECT
+                    FROM seen_code AS seen
+                    LEFT JOIN code USING (digest)
+                    WHERE seen.grant_id = input.grant_id AND code.moved IS NOT FALSE
+                ) OR EXISTS (
+                    SELECT
+                    FROM seen_token AS seen
+                    LEFT JOIN token USING (digest)
+                    WHERE seen.grant_id = input.grant_id AND token.moved IS NOT FALSE
+                ) AS "again!"
             FROM UNNEST($1::uuid[]) WITH ORDINALITY AS input (grant_id, position)
             ORDER BY input.position
             "#,

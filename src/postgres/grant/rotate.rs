@@ -160,6 +160,10 @@ impl Operation for RotateToken {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
+    fn key(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
         duplicate_token(error, Some(self.refresh_digest))
     }

@@ -1,0 +1,288 @@
+//! The executor's traps: what callers that share a statement must not do to each other.
+
+use std::time::{Duration, Instant};
+
+use oauth_storage::{
+    Advice, AuthorizationCodeStorage as _, Error, GrantStorage as _, NewAuthorizationCode,
+    NewToken, PgStorage, Problem, Redeem, Redeemed, Request, Secret, TokenRef, TokenStorage as _,
+};
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+
+use crate::support::{TestStorage, alice, eventually, scope, secret};
+
+const URI: &str = "https://client.example/cb";
+
+/// One lane for writes, and a statement that holds it until the lock is let go: whatever is called
+/// meanwhile waits, and goes as one batch.
+struct Held {
+    test: TestStorage,
+    client_id: String,
+    locker: PgConnection,
+    first: JoinHandle<()>,
+}
+
+impl Held {
+    async fn new(label: &str, queue: usize) -> Self {
+        let builder = PgStorage::builder().lanes(1).queue(queue);
+        let test = TestStorage::with(label, builder.deadline(Duration::from_secs(20))).await;
+        let (client_id, _) = test.client().await;
+        let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+        sqlx::raw_sql("BEGIN; LOCK TABLE oauth_storage.token IN SHARE MODE")
+            .execute(&mut locker)
+            .await
+            .unwrap();
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        let first = tokio::spawn(async move {
+            let new = NewToken::new(&id, scope(), secret());
+            storage.create_token(&alice(), new).await.unwrap();
+        });
+        let held = Self { test, client_id, locker, first };
+        eventually("the lane waits for the lock", async || held.lanes_that_wait().await == 1).await;
+        held
+    }
+
+    async fn lanes_that_wait(&self) -> i64 {
+        let mut connection = PgConnection::connect(self.test.database.url()).await.unwrap();
+        sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+    }
+
+    fn create(&self, access: &Secret) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
+        let (storage, id, access) =
+            (self.test.storage.clone(), self.client_id.clone(), access.clone());
+        tokio::spawn(async move {
+            let new = NewToken::new(&id, scope(), access).with_refresh_token(secret());
+            storage.create_token(&alice(), new).await
+        })
+    }
+
+    /// Lets what was called meanwhile into the queue, and then the lane go.
+    async fn release(self) -> (TestStorage, String) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.locker.close().await.unwrap();
+        self.first.await.unwrap();
+        (self.test, self.client_id)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_neighbour_harms_nobody() {
+    let held = Held::new("lanes_neighbour", 100).await;
+    let taken = secret();
+    let calls: Vec<_> = (0..20)
+        .map(|n| held.create(if n % 10 == 3 { &taken } else { Box::leak(Box::new(secret())) }))
+        .collect();
+    held.release().await;
+    let mut stored = 0;
+    let mut duplicates = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => stored += 1,
+            Err(Error::Invalid { field: "access_token", problem: Problem::Duplicate }) => {
+                duplicates += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!((stored, duplicates), (19, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
+    let held = Held::new("lanes_keys", 100).await;
+    // Made by hand, for the lane is busy.
+    let code = secret();
+    let digest: String = code.digest().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    let sql = format!(
+        "INSERT INTO oauth_storage.authorization_code (issued_at, expires_at, grant_id, digest,
+             client_id, subject, scope, response_type, redirect_uri)
+         VALUES (now(), now() + interval '1 minute', gen_random_uuid(), '\\x{digest}', '{}',
+             'alice', 'openid', 'code', '{URI}')",
+        held.client_id
+    );
+    held.test.sql(&sql).await;
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let storage = held.test.storage.clone();
+            let redeem = Redeem::new(&held.client_id, URI, code.clone(), secret());
+            tokio::spawn(async move {
+                storage.redeem_authorization_code(&Request::default(), redeem).await.unwrap()
+            })
+        })
+        .collect();
+    held.release().await;
+    let mut issued = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Redeemed::Issued(_) => issued += 1,
+            Redeemed::Replayed { .. } => {}
+            Redeemed::Invalid => panic!("a valid request was invalid"),
+        }
+    }
+    assert_eq!(issued, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_goes_away_stops_nobody_and_stores_nothing() {
+    let held = Held::new("lanes_dropped", 100).await;
+    let (gone, here) = (secret(), secret());
+    let dropped = held.create(&gone);
+    let kept = held.create(&here);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    dropped.abort();
+    // The one that holds the lane goes away, too: its statement runs on.
+    held.first.abort();
+    let Held { test, client_id, locker, .. } = held;
+    locker.close().await.unwrap();
+    kept.await.unwrap().unwrap();
+    let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&here)).await;
+    assert!(found.unwrap().is_some());
+    let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&gone)).await;
+    assert_eq!(found.unwrap(), None, "what nobody waits for is not begun");
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 3, "what was begun is whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_do_not_wait_behind_writes() {
+    let held = Held::new("lanes_reads", 100).await;
+    let started = Instant::now();
+    let find = secret();
+    for _ in 0..10 {
+        let find = TokenRef::Access(&find);
+        held.test.storage.get_token(&alice(), &held.client_id, find).await.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    held.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_at_once() {
+    let held = Held::new("lanes_full", 4).await;
+    let waiting: Vec<_> = (0..4).map(|_| held.create(&secret())).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let started = Instant::now();
+    let error = held.create(&secret()).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    assert_eq!(error.advice(), Advice::BackOff);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    held.release().await;
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_lane_took_before_the_deadline_is_never_done() {
+    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(2));
+    let test = TestStorage::with("lanes_late", builder).await;
+    let (client_id, _) = test.client().await;
+    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE oauth_storage.token IN SHARE MODE";
+    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let create = |access: &Secret| {
+        let (storage, new) =
+            (test.storage.clone(), NewToken::new(&client_id, scope(), access.clone()));
+        tokio::spawn(async move { storage.create_token(&alice(), new).await })
+    };
+    let (begun, late) = (secret(), secret());
+    let first = create(&begun);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // The lane is free again only after this one's statement has been given up, and again waits.
+    let second = create(&secret());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let code = NewAuthorizationCode::new(&client_id, scope(), URI, late.clone());
+    let storage = test.storage.clone();
+    let third =
+        tokio::spawn(
+            async move { storage.create_authorization_code(&alice(), code).await.map(drop) },
+        );
+    assert!(first.await.unwrap().is_err());
+    let error = second.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. } | Error::OutcomeUnknown { .. }), "{error:?}");
+    let third = third.await.unwrap();
+    locker.close().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored, 0, "the server gave them up");
+    // Overloaded: nothing was sent. Only an unknown outcome may be either.
+    let found = test.storage.get_authorization_code(&alice(), &client_id, &late).await.unwrap();
+    if !matches!(third, Err(Error::OutcomeUnknown { .. })) {
+        assert_eq!(found.is_some(), third.is_ok(), "{third:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_that_die_are_replaced() {
+    let test = TestStorage::new("lanes_die").await;
+    let (client_id, _) = test.client().await;
+    let (storage, find) = (&test.storage, secret());
+    let kill = async || {
+        test.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    };
+    // A read is tried again by itself; a write on a lane that died in the quiet is noticed
+    // before it is sent.
+    for quiet in [Duration::ZERO, Duration::from_millis(1200)] {
+        storage.create_token(&alice(), NewToken::new(&client_id, scope(), secret())).await.unwrap();
+        tokio::time::sleep(quiet).await;
+        kill().await;
+        let find = TokenRef::Access(&find);
+        storage.get_token(&alice(), &client_id, find).await.unwrap();
+        let new = || NewToken::new(&client_id, scope(), secret());
+        match storage.create_token(&alice(), new()).await {
+            Ok(_) => {}
+            Err(Error::OutcomeUnknown { .. }) if quiet.is_zero() => {
+                eventually("writes work again", async || {
+                    storage.create_token(&alice(), new()).await.is_ok()
+                })
+                .await;
+            }
+            Err(other) => panic!("after {quiet:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_open_no_more_connections_and_close_ends_them() {
+    let test = TestStorage::new("lanes_storm").await;
+    let (client_id, _) = test.client().await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        callers.spawn(async move {
+            let access = secret();
+            let new = NewToken::new(&id, scope(), access.clone());
+            storage.create_token(&alice(), new).await.unwrap();
+            assert!(storage.introspect(&access).await.unwrap().is_some());
+        });
+    }
+    callers.join_all().await;
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    let open = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let opened: i64 = sqlx::query_scalar(open).fetch_one(&mut connection).await.unwrap();
+    assert!(opened <= 8, "{opened} connections: four lanes and the side pool");
+    test.storage.close().await;
+    eventually("every connection is closed", async || {
+        sqlx::query_scalar::<_, i64>(open).fetch_one(&mut connection).await.unwrap() == 0
+    })
+    .await;
+    let error = test.storage.introspect(&secret()).await.unwrap_err();
+    assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+}
