@@ -163,6 +163,8 @@ impl PgStorageBuilder {
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
         let connections = Pooled::new(pool, self.deadline);
+        // The statements of a lane are few and always the same: planned once, for any parameters.
+        let options = options.options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
         let connections = connections.with_lanes(&options, self.lanes, self.queue);
         Ok(self.on(connections))
     }

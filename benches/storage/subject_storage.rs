@@ -1,0 +1,76 @@
+//! The crate, by its public API, with the options it has by default.
+
+use oauth_storage::{
+    ClientStorage as _, GrantStorage as _, NewToken, PgStorage, Redeem, Redeemed, Request, Rotate,
+    Rotated, Secret, TokenRef, TokenStorage as _, User,
+};
+
+use crate::data::{self, World};
+use crate::server::PATIENCE;
+
+pub(crate) struct Storage(pub(crate) PgStorage);
+
+impl Storage {
+    pub(crate) async fn connect(url: &str) -> Self {
+        Self(PgStorage::builder().deadline(PATIENCE).connect(url).await.unwrap())
+    }
+
+    pub(crate) async fn get_token(&self, world: &World, n: u64) {
+        let (client, token) = (world.client(n / 2), data::token(n));
+        let request = Request::default();
+        let found = self.0.get_token(&request, &client.id, TokenRef::Any(&token)).await.unwrap();
+        data::check_found(world, n, found.as_ref());
+    }
+
+    pub(crate) async fn introspect(&self, world: &World, n: u64) {
+        let found = self.0.introspect(&data::token(n)).await.unwrap();
+        data::check_found(world, n, found.as_ref());
+    }
+
+    pub(crate) async fn create_token(&self, world: &World, n: u64) {
+        let client = world.client(n);
+        let request = Request::for_user(User::new(data::subject(n)));
+        let scope = data::SCOPE.parse().unwrap();
+        let new = NewToken::new(&client.id, scope, Secret::generate().unwrap())
+            .with_refresh_token(Secret::generate().unwrap());
+        let grant_id = new.grant_id;
+        let token = self.0.create_token(&request, new).await.unwrap();
+        assert!(token.is_active() && token.expires_in() == 3600, "{token:?}");
+        assert_eq!((token.grant_id, &token.client_id), (grant_id, &client.id));
+    }
+
+    pub(crate) async fn redeem(&self, world: &World, k: u64) {
+        let client = world.client(k);
+        let access_token = Secret::generate().unwrap();
+        let mut redeem = Redeem::new(&client.id, data::REDIRECT_URI, data::code(k), access_token);
+        redeem.code_verifier = Some(world.verifier.clone());
+        redeem.refresh_token = Some(Secret::generate().unwrap());
+        let redeemed = self.0.redeem_authorization_code(&Request::default(), redeem).await;
+        let Redeemed::Issued(token) = redeemed.unwrap() else { panic!("code {k} was not issued") };
+        assert_eq!((token.grant_id, &token.client_id), (data::grant_of_code(k), &client.id));
+        assert_eq!(token.subject.as_deref(), Some(data::subject(k).as_str()));
+    }
+
+    pub(crate) async fn rotate(&self, world: &World, pair: u64) {
+        let client = world.client(pair);
+        let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
+        let rotate = Rotate::new(&client.id, data::refresh_token(pair), access, refresh);
+        let rotated = self.0.rotate_refresh_token(&Request::default(), rotate).await.unwrap();
+        let Rotated::Issued(token) = rotated else { panic!("pair {pair} was not rotated") };
+        assert_eq!((token.grant_id, &token.client_id), (data::grant_of_pair(pair), &client.id));
+    }
+
+    /// That it is revoked, the counts after the measurement say.
+    pub(crate) async fn revoke_token(&self, world: &World, pair: u64) {
+        let (client, token) = (world.client(pair), data::refresh_token(pair));
+        let request = Request::default();
+        self.0.revoke_token(&request, &client.id, TokenRef::Any(&token)).await.unwrap();
+    }
+
+    pub(crate) async fn get_client(&self, world: &World, n: u64) {
+        let client = world.client(n);
+        let request = Request::default();
+        let found = self.0.get_client(&request, &client.id, Some(&client.secret)).await.unwrap();
+        assert_eq!(found.as_ref().map(|found| &found.client_id), Some(&client.id));
+    }
+}
