@@ -314,6 +314,8 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
             return true;
         }
         used = Instant::now();
+        // The callers that were just answered come back first, and join the next batch.
+        tokio::task::yield_now().await;
     }
     false
 }
