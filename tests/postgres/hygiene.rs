@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, Form, NewAuthorizationCode, NewClient, NewToken, NewUser,
-    PgStorage, Request, RotateClientSecret, Secret, Settings, TokenRef, TokenStorage as _, User,
-    UserStorage as _,
+    ClientStorage as _, CodeChallenge, Form, GrantStorage as _, NewAuthorizationCode, NewClient,
+    NewToken, NewUser, PgStorage, Redeem, Request, Rotate, RotateClientSecret, Secret, Settings,
+    TokenRef, TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use tracing_subscriber::fmt::MakeWriter;
@@ -121,6 +121,32 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
         see(&storage.get_token(&request, &client_id, token).await.unwrap().unwrap());
     }
     storage.delete_authorization_code(&request, &client_id, &code).await.unwrap();
+
+    let (code, verifier) = (needle("code-to-redeem"), needle("verifier-to-redeem"));
+    let new = NewAuthorizationCode {
+        code_challenge: Some(CodeChallenge::s256(&verifier)),
+        ..NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
+    };
+    storage.create_authorization_code(&request, new).await.unwrap();
+    let redeem = Redeem {
+        code_verifier: Some(verifier),
+        refresh_token: Some(needle("redeemed-refresh")),
+        ..Redeem::new(&client_id, "https://client.example/cb", code, needle("redeemed-access"))
+    };
+    see(&redeem);
+    see(&storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap());
+    let rotate = Rotate::new(
+        &client_id,
+        needle("redeemed-refresh"),
+        needle("rotated-access"),
+        needle("rotated-refresh"),
+    );
+    see(&rotate);
+    see(&storage.rotate_refresh_token(&request, rotate.clone()).await.unwrap());
+    see(&storage.rotate_refresh_token(&request, rotate).await.unwrap_err());
+    see(&storage.introspect(&needle("rotated-access")).await.unwrap().unwrap());
+    see(&storage.list_grants("alice", None, 10).await.unwrap());
+    see(&storage.redeem_authorization_code(&request, redeem).await);
     storage.revoke_token(&request, &client_id, TokenRef::Any(&refresh)).await.unwrap();
     storage.revoke_token(&request, &client_id, TokenRef::Any(&needle("unknown"))).await.unwrap();
     see(&storage);
