@@ -26,7 +26,8 @@ pub struct PendingMigration {
 
 impl PgStorage {
     /// Brings the schema up to date: applies what is pending. It may be called again, and by
-    /// several processes at once; it leaves the application's own migrations alone.
+    /// several processes at once; it leaves the application's own migrations alone. Where nothing is
+    /// pending it only reads, so a role without the right to create anything may call it, too.
     ///
     /// # Errors
     /// [`Error::PermissionDenied`] where the role may not create tables, or the schema (it needs
@@ -52,6 +53,9 @@ impl PgStorage {
                 return Err(Error::Schema(SchemaProblem::Missing));
             }
             migrator.create_schema("oauth_storage");
+        } else if matches!(pending(connection).await, Ok(pending) if pending.is_empty()) {
+            // The migrator would ask for CREATE on the schema, even with nothing to do.
+            return Ok(());
         }
         migrator.run_direct(None, connection, false).await.map_err(migrate_error)
     }

@@ -11,6 +11,7 @@ mod lanes;
 mod migrations;
 mod plans;
 mod races;
+mod roles;
 mod support;
 mod timing;
 mod users;
