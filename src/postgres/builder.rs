@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,16 @@ impl PgStorageBuilder {
             message: format!("the server did not answer within {:?}", self.deadline),
             source: None,
         })?;
-        let probe = probe.map_err(connect_error)?;
+        let probe = probe.map_err(|error| match error {
+            // Over TCP only a file can be missing.
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(&options) => {
+                Error::Configuration {
+                    message: "a certificate or key that the options name is not there".into(),
+                    source: Some(Box::new(error)),
+                }
+            }
+            error => connect_error(error),
+        })?;
         // Not worth failing over: the connection did its job.
         let _ = probe.close().await;
 
@@ -195,6 +205,10 @@ impl PgStorageBuilder {
             create_schema: self.create_schema,
         }
     }
+}
+
+fn uses_tcp(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_none() && !options.get_host().starts_with('/')
 }
 
 impl fmt::Debug for PgStorageBuilder {

@@ -29,17 +29,30 @@ pub(super) fn connect_error(error: sqlx::Error) -> Error {
             Error::configuration("the connection options are not usable")
         }
         sqlx::Error::PoolClosed => Error::configuration("the connection pool was closed"),
-        sqlx::Error::Tls(source) => Error::Configuration {
-            message: "no encrypted connection: turn on a TLS feature of sqlx (such as \
-                      `tls-rustls`), and check the server's certificate"
-                .into(),
-            source: Some(source),
-        },
+        sqlx::Error::Tls(source) => not_encrypted(source),
+        // So rustls calls what it refuses: the server's certificate, for one.
+        sqlx::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            not_encrypted(Box::new(source))
+        }
         sqlx::Error::Database(_) => statement_error(&error, Effect::Read),
         error => Error::Unavailable {
-            message: "the server cannot be reached; check its address, and that it runs".into(),
+            message: format!(
+                "the server cannot be reached ({error}); check its address, and that it runs"
+            ),
             source: Some(Box::new(error)),
         },
+    }
+}
+
+/// Trying again does not help, and nothing was sent in plaintext meanwhile.
+fn not_encrypted(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Configuration {
+        message: format!(
+            "no encrypted connection: {source}; check that a TLS feature of sqlx is on (such as \
+             `tls-rustls`), that the server has TLS, and that its certificate is for the host of \
+             the URL and from an authority in `sslrootcert`"
+        ),
+        source: Some(source),
     }
 }
 

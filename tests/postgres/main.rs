@@ -14,4 +14,6 @@ mod races;
 mod roles;
 mod support;
 mod timing;
+#[cfg(unix)]
+mod tls;
 mod users;
