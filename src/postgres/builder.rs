@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlSafeStr as _};
 
 use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
@@ -150,12 +150,12 @@ impl PgStorageBuilder {
         };
         let options = options.options([("statement_timeout", self.statement_timeout())]);
         // A pool would try again until its own time-out, and then only say that it timed out.
-        let probe = tokio::time::timeout(self.deadline, options.connect()).await;
+        let probe = tokio::time::timeout(self.deadline, probe(&options)).await;
         let probe = probe.map_err(|_| Error::Unavailable {
             message: format!("the server did not answer within {:?}", self.deadline),
             source: None,
         })?;
-        let probe = probe.map_err(|error| match error {
+        probe.map_err(|error| match error {
             // Over TCP only a file can be missing.
             sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(&options) => {
                 Error::Configuration {
@@ -165,8 +165,6 @@ impl PgStorageBuilder {
             }
             error => connect_error(error),
         })?;
-        // Not worth failing over: the connection did its job.
-        let _ = probe.close().await;
 
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
@@ -205,6 +203,29 @@ impl PgStorageBuilder {
             create_schema: self.create_schema,
         }
     }
+}
+
+/// How often two sessions are compared; each time costs two round trips.
+const ROUNDS: u8 = 8;
+
+/// Connects, and finds a pooler out that mixes up the statements of its clients. sqlx numbers them,
+/// so two sessions use the same names; where one finds a name taken that it has not used yet, it
+/// would sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
+/// so long; then a later statement tells.)
+async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
+    // Each time another name, not what was prepared before.
+    let options = options.clone().statement_cache_capacity(0);
+    let mut sessions = [options.connect().await?, options.connect().await?];
+    for _ in 0..ROUNDS {
+        for session in &mut sessions {
+            session.prepare("SELECT 1".into_sql_str()).await?;
+        }
+    }
+    for session in sessions {
+        // Not worth failing over: the session did its job.
+        let _ = session.close().await;
+    }
+    Ok(())
 }
 
 fn uses_tcp(options: &PgConnectOptions) -> bool {

@@ -34,6 +34,14 @@ pub(super) fn connect_error(error: sqlx::Error) -> Error {
         sqlx::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
             not_encrypted(Box::new(source))
         }
+        sqlx::Error::Database(refusal)
+            if refusal.message().starts_with("unsupported startup parameter") =>
+        {
+            Error::configuration(format!(
+                "{}; PgBouncer has to have `ignore_startup_parameters` as the README says",
+                refusal.message()
+            ))
+        }
         sqlx::Error::Database(_) => statement_error(&error, Effect::Read),
         error => Error::Unavailable {
             message: format!(
@@ -81,7 +89,9 @@ pub(super) fn statement_error(error: &sqlx::Error, effect: Effect) -> Error {
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
-            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "57P05" | "25006"))
+            let code = error.code().unwrap_or_default();
+            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+                || code.starts_with("08")
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -107,13 +117,19 @@ fn server_error(error: &PgDatabaseError, effect: Effect) -> Error {
         "42501" => Error::PermissionDenied { message },
         // Wrong password, no such role, no entry in pg_hba.conf; no such database.
         "28000" | "28P01" | "3D000" => Error::configuration(message),
+        // A statement of that name is there, though we did not prepare it, or is not, though we did.
+        "42P05" | "26000" => Error::configuration(format!(
+            "a pooler mixes up the statements of its clients ({message}): PgBouncer in transaction \
+             mode has to be 1.21 or newer, with `max_prepared_statements` as the README says"
+        )),
         // Something failed before in the application's own transaction.
         "25P02" => Error::Unavailable {
             message: format!("{message}; roll the transaction back, then try again"),
             source: None,
         },
-        // The session was ended while the statement ran.
+        // The session was ended while the statement ran, or a pooler had none to give.
         "57P01" | "57P02" | "57P05" => effect.interrupted(message),
+        code if code.starts_with("08") => effect.interrupted(message),
         // Starting up or shutting down, too many connections, cancelled, a standby, a disk or a
         // memory that is full, a lock that was not had, a transaction that was chosen to give way:
         // the statement was rolled back.

@@ -9,6 +9,8 @@ mod grants;
 mod hygiene;
 mod lanes;
 mod migrations;
+#[cfg(unix)]
+mod pgbouncer;
 mod plans;
 mod races;
 mod roles;
