@@ -218,9 +218,10 @@ impl ClientMetadata {
         if details.jwks.is_some() && details.jwks_uri.is_some() {
             return Err(Error::invalid("jwks", Problem::NotAllowed));
         }
-        // These are the registration's own, two of them secrets (RFC 7591 3.2.1, RFC 7592 3), and
-        // a client that sends them must not have them kept.
-        if RESERVED.iter().any(|name| details.other.contains_key(*name)) {
+        // Those are the registration's own, two of them secrets (RFC 7591 3.2.1, RFC 7592 3), and
+        // a client that sends them must not have them kept. These have a field, and a second one
+        // of the name could not be read again.
+        if RESERVED.iter().chain(&FIELDS).any(|name| details.other.contains_key(*name)) {
             return Err(Error::invalid("metadata", Problem::NotAllowed));
         }
         if details.jwks.as_ref().is_some_and(has_private_key) {
@@ -276,6 +277,25 @@ const RESERVED: [&str; 8] = [
     "disabled_at",
     "registration_access_token",
     "registration_client_uri",
+];
+
+/// What has a field of its own, and so no place among the rest.
+const FIELDS: [&str; 15] = [
+    "redirect_uris",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "response_types",
+    "scope",
+    "client_name",
+    "client_uri",
+    "logo_uri",
+    "tos_uri",
+    "policy_uri",
+    "contacts",
+    "jwks_uri",
+    "jwks",
+    "software_id",
+    "software_version",
 ];
 
 /// Whether a JWK set has a private or symmetric key in it (RFC 7518 6).
@@ -463,6 +483,34 @@ mod tests {
         let mut metadata = base();
         metadata.details.other.insert("x".into(), Value::String("x".repeat(MAX_DETAILS_BYTES)));
         assert_eq!(refused(&metadata), ("metadata", Problem::TooLong(MAX_DETAILS_BYTES)));
+    }
+
+    /// It would be stored, and no reader could take the row apart again: not this client's, nor
+    /// those of whoever shares its statement.
+    #[test]
+    fn what_has_a_field_has_no_place_among_the_rest() {
+        let written = serde_json::to_value(ClientMetadata {
+            details: ClientDetails {
+                client_name: Some("x".into()),
+                client_uri: Some("x".into()),
+                logo_uri: Some("x".into()),
+                tos_uri: Some("x".into()),
+                policy_uri: Some("x".into()),
+                contacts: vec!["x".into()],
+                jwks_uri: Some("x".into()),
+                jwks: Some(Map::new()),
+                software_id: Some("x".into()),
+                software_version: Some("x".into()),
+                other: Map::new(),
+            },
+            ..ClientMetadata::default()
+        })
+        .unwrap();
+        for name in written.as_object().unwrap().keys() {
+            let mut metadata = ClientMetadata::client_credentials();
+            metadata.details.other.insert(name.clone(), 5.into());
+            assert_eq!(refused(&metadata), ("metadata", Problem::NotAllowed), "{name}");
+        }
     }
 
     #[test]

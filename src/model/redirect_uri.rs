@@ -40,7 +40,14 @@ pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
     if HOSTILE_SCHEMES.contains(&url.scheme()) {
         return invalid(Problem::Hostile);
     }
-    if !url.username().is_empty() || url.password().is_some() {
+    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    // A browser reads `https:///host` as `https://host/`.
+    if is_web && authority.is_empty() {
+        return invalid(Problem::NotAbsolute);
+    }
+    // User information, and an empty one, which a parser drops: `https://@host/`.
+    if authority.contains('@') {
         return invalid(Problem::Hostile);
     }
     Ok(())
@@ -57,6 +64,7 @@ mod tests {
             "https://app.example:8443/cb?tenant=1",
             "http://127.0.0.1:49152/cb",
             "http://[::1]/cb",
+            "https://app.example/@me?to=a@b.example",
             "com.example.app:/oauth2redirect",
             "https://xn--bcher-kva.example/%C3%A4",
         ] {
@@ -76,10 +84,15 @@ mod tests {
             ("app.example/callback", Problem::NotAbsolute),
             ("https:app.example", Problem::NotAbsolute),
             ("https://", Problem::NotAbsolute),
+            ("https:///evil.example/", Problem::NotAbsolute),
             ("javascript:alert(1)", Problem::Hostile),
             ("JavaScript:alert(1)", Problem::Hostile),
             ("data:text/html,hi", Problem::Hostile),
             ("https://app.example@evil.example/", Problem::Hostile),
+            ("https://app.example:pw@evil.example/", Problem::Hostile),
+            ("https://@evil.example/", Problem::Hostile),
+            ("https://:@evil.example?@", Problem::Hostile),
+            ("com.example.app://user@host/cb", Problem::Hostile),
             ("https://app.example/\0", Problem::Character),
             ("https://app.example/\r\nLocation:x", Problem::Character),
             ("https://app.example\\@evil.example", Problem::Character),

@@ -1,0 +1,483 @@
+//! The storage on a real PostgreSQL: whatever it is given, each call ends well or is the caller's
+//! mistake, what it stores it gives back, and the call beside it is not harmed.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+use oauth_storage::{
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
+    ClientStorage as _, CodeChallenge, CodeChallengeMethod, Error, Form, GrantContext,
+    GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient, NewIdToken, NewToken,
+    NewUser, PgStorage, Redeem, Redeemed, Request, Rotate, RotateClientSecret, Rotated, Scope,
+    Secret, Settings, TokenRef, TokenStorage as _, User, UserStorage as _,
+};
+use oauth_storage_testbed::Database;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::inputs::{context, credential, metadata, text};
+
+const URI: &str = "https://client.example/cb";
+
+/// A storage on a database of its own, and the runtime that it lives on.
+struct Bed {
+    storage: PgStorage,
+    client_id: String,
+    _database: Database,
+    runtime: Runtime,
+}
+
+impl Bed {
+    /// One lane each way: what is called at the same time goes as one batch.
+    fn new(label: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (storage, database, client_id) = runtime.block_on(async {
+            let testbed = oauth_storage_testbed::shared().await.unwrap();
+            let database = testbed.database(label).await.unwrap();
+            let signer = IdTokenSigner::new("https://op.example", SigningKey::generate().unwrap());
+            let builder = PgStorage::builder().password_users().id_tokens(signer.unwrap());
+            let builder = builder.lanes(1).deadline(Duration::from_secs(60));
+            let storage = builder.connect(database.url()).await.unwrap();
+            storage.migrate().await.unwrap();
+            let client_id = register(&storage).await;
+            (storage, database, client_id)
+        });
+        Self { storage, client_id, _database: database, runtime }
+    }
+
+    /// A quarter as many cases as the other properties have: each is many calls.
+    fn check<S: Strategy>(
+        &self,
+        strategy: &S,
+        mut case: impl AsyncFnMut(&Self, S::Value) -> TestCaseResult,
+    ) {
+        let mut config = Config::default();
+        config.cases = config.cases.div_ceil(4);
+        // A seed is no use to others: the failing input is printed, and belongs into a test.
+        config.failure_persistence = None;
+        let case = std::cell::RefCell::new(&mut case);
+        let mut runner = TestRunner::new(config);
+        let run =
+            runner.run(strategy, |input| self.runtime.block_on((case.borrow_mut())(self, input)));
+        if let Err(error) = run {
+            panic!("{error}");
+        }
+    }
+}
+
+async fn register(storage: &PgStorage) -> String {
+    let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
+    storage.register_client(NewClient::new(metadata)).await.unwrap().client.client_id
+}
+
+fn scope() -> Scope {
+    "openid profile".parse().unwrap()
+}
+
+fn secret() -> Secret {
+    Secret::generate().unwrap()
+}
+
+/// Of one case: strings to be used anywhere, and what cannot be made of a string.
+#[derive(Debug, Clone)]
+struct Hostile {
+    texts: Vec<String>,
+    credentials: Vec<String>,
+    context: GrantContext,
+    metadata: ClientMetadata,
+    settings: Settings,
+    id: u128,
+    limit: usize,
+}
+
+fn hostile() -> impl Strategy<Value = Hostile> {
+    let seconds = || {
+        prop_oneof![
+            3 => (1_u64..600).prop_map(Duration::from_secs),
+            1 => any::<Duration>(),
+            1 => Just(Duration::ZERO),
+        ]
+    };
+    let settings = (seconds(), seconds(), seconds(), any::<bool>()).prop_map(
+        |(access, refresh, code, plain)| Settings {
+            access_token_expires_in: access,
+            refresh_token_expires_in: refresh,
+            authorization_code_expires_in: code,
+            allow_plain_code_challenge: plain,
+            ..Settings::default()
+        },
+    );
+    let limit = prop_oneof![Just(0), Just(usize::MAX), 1_usize..1100, any::<usize>()];
+    let strings = (vec(text(), 6), vec(credential(), 6));
+    let settings = prop_oneof![2 => Just(Settings::default()), 1 => settings];
+    (strings, context(), metadata(), settings, any::<u128>(), limit).prop_map(
+        |((texts, credentials), context, metadata, settings, id, limit)| Hostile {
+            texts,
+            credentials,
+            context,
+            metadata,
+            settings,
+            id,
+            limit,
+        },
+    )
+}
+
+impl Hostile {
+    fn text(&self, n: usize) -> String {
+        self.texts[n % self.texts.len()].clone()
+    }
+
+    fn secret(&self, n: usize) -> Secret {
+        Secret::new(self.credentials[n % self.credentials.len()].clone())
+    }
+
+    /// The good client, or any string.
+    fn client(&self, n: usize, good: &str) -> String {
+        if n.is_multiple_of(2) { good.to_owned() } else { self.text(n) }
+    }
+
+    fn request(&self) -> Request {
+        let user = User {
+            subject: self.text(0),
+            auth_time: self.context.auth_time,
+            acr: self.context.acr.clone(),
+            amr: self.context.amr.clone(),
+        };
+        let form = Form {
+            username: Some(self.text(1)),
+            password: Some(self.secret(1)),
+            ..Form::default()
+        };
+        Request { url: self.text(2), form, user: Some(user), ..Request::default() }
+            .with_settings(self.settings.clone())
+    }
+
+    fn scope(&self) -> Scope {
+        self.text(3).parse().unwrap_or_default()
+    }
+
+    /// A challenge as parameters make it, or as no parameter could.
+    fn challenge(&self, n: usize) -> Option<CodeChallenge> {
+        let (text, method) = (self.text(n), self.text(n + 1));
+        match CodeChallenge::from_parameters(Some(&text), Some(&method)) {
+            Ok(challenge) => challenge,
+            Err(_) if n.is_multiple_of(3) => {
+                Some(CodeChallenge::from_stored(text, CodeChallengeMethod::S256))
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn token(&self, n: usize, client_id: &str) -> NewToken {
+        let mut new = NewToken::new(self.client(n, client_id), self.scope(), self.secret(n));
+        new.refresh_token = (n > 1).then(|| self.secret(n + 1));
+        new.grant_id = if n == 4 { Uuid::nil() } else { Uuid::from_u128(self.id) };
+        new.context = self.context.clone();
+        new
+    }
+
+    fn code(&self, n: usize, client_id: &str) -> NewAuthorizationCode {
+        NewAuthorizationCode {
+            code_challenge: self.challenge(n),
+            nonce: Some(self.text(n)),
+            context: self.context.clone(),
+            ..NewAuthorizationCode::new(
+                self.client(n, client_id),
+                self.scope(),
+                if n < 2 { URI.to_owned() } else { self.text(n) },
+                self.secret(n),
+            )
+        }
+    }
+}
+
+/// Everything that may go on at the same time, and the call that it came from.
+#[derive(Default)]
+struct Calls(JoinSet<(&'static str, Option<String>)>);
+
+impl Calls {
+    fn add<T: Send + 'static>(
+        &mut self,
+        name: &'static str,
+        call: impl Future<Output = oauth_storage::Result<T>> + Send + 'static,
+    ) {
+        self.0.spawn(async move {
+            match call.await {
+                // The caller's mistake, and told before anything was sent.
+                Ok(_) | Err(Error::Invalid { .. }) => (name, None),
+                Err(error) => (name, Some(format!("{error:?}"))),
+            }
+        });
+    }
+
+    /// A call that nothing beside it may harm.
+    fn good(&mut self, name: &'static str, call: impl Future<Output = bool> + Send + 'static) {
+        self.0.spawn(async move { (name, (!call.await).then(|| "harmed".to_owned())) });
+    }
+}
+
+fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc<Hostile>) {
+    macro_rules! call {
+        ($name:literal, |$storage:ident, $h:ident, $id:ident| $call:expr) => {{
+            let ($storage, $h, $id) = (storage.clone(), Arc::clone(hostile), id.to_owned());
+            calls.add($name, async move { $call.await });
+        }};
+    }
+    for n in 0..6 {
+        call!("create_token", |s, h, id| s.create_token(&h.request(), h.token(n, &id)));
+        call!("create_authorization_code", |s, h, id| async {
+            s.create_authorization_code(&h.request(), h.code(n, &id)).await
+        });
+        call!("get_token", |s, h, id| async {
+            s.get_token(&h.request(), &h.client(n, &id), TokenRef::Any(&h.secret(n))).await
+        });
+        call!("revoke_token", |s, h, id| async {
+            s.revoke_token(&h.request(), &h.client(n, &id), TokenRef::Any(&h.secret(n))).await
+        });
+        call!("get_authorization_code", |s, h, id| async {
+            s.get_authorization_code(&h.request(), &h.client(n, &id), &h.secret(n)).await
+        });
+        call!("delete_authorization_code", |s, h, id| async {
+            s.delete_authorization_code(&h.request(), &h.client(n, &id), &h.secret(n)).await
+        });
+        call!("redeem", |s, h, id| {
+            let uri = if n < 2 { URI.to_owned() } else { h.text(n) };
+            let redeem = Redeem {
+                code_verifier: (n > 2).then(|| Secret::new(h.text(n))),
+                refresh_token: (n > 3).then(|| h.secret(n + 2)),
+                ..Redeem::new(h.client(n, &id), uri, h.secret(n), h.secret(n + 1))
+            };
+            let request = h.request();
+            async move { s.redeem_authorization_code(&request, redeem).await }
+        });
+        call!("rotate", |s, h, id| {
+            let (old, access, refresh) = (h.secret(n), h.secret(n + 1), h.secret(n + 2));
+            let mut rotate = Rotate::new(h.client(n, &id), old, access, refresh);
+            rotate.scope = Some(h.scope());
+            let request = h.request();
+            async move { s.rotate_refresh_token(&request, rotate).await }
+        });
+        call!("introspect", |s, h, _id| async { s.introspect(&h.secret(n)).await });
+        call!("get_client", |s, h, id| async {
+            s.get_client(&h.request(), &h.client(n, &id), None).await
+        });
+    }
+    call!("get_client with a secret", |s, h, id| async {
+        s.get_client(&h.request(), &id, Some(&h.secret(0))).await
+    });
+    call!("authenticate", |s, h, _id| async { s.authenticate(&h.request()).await });
+    call!("revoke_grant", |s, h, _id| async { s.revoke_grant(Uuid::from_u128(h.id)).await });
+    call!("revoke_subject", |s, h, _id| async { s.revoke_subject(&h.text(0)).await });
+    call!("revoke_client", |s, h, _id| async { s.revoke_client(&h.text(0)).await });
+    call!("list_grants", |s, h, _id| async {
+        s.list_grants(&h.text(0), Some(Uuid::from_u128(h.id)), h.limit).await
+    });
+    call!("purge_expired", |s, h, _id| async { s.purge_expired(h.limit).await });
+    call!("list_clients", |s, h, _id| async { s.list_clients(Some(&h.text(0)), h.limit).await });
+    call!("register_client", |s, h, _id| {
+        let mut new = NewClient::new(h.metadata.clone()).with_client_id(h.text(0));
+        new.client_secret_expires_in = Some(h.settings.access_token_expires_in);
+        async move { s.register_client(new).await }
+    });
+    call!("register_client with a chosen secret", |s, h, _id| {
+        let client_secret = ClientSecret::Chosen(h.secret(3));
+        let new = NewClient { client_secret, ..NewClient::new(h.metadata.clone()) };
+        async move { s.register_client(new).await }
+    });
+    call!("read_client", |s, h, _id| async { s.read_client(&h.text(0)).await });
+    call!("update_client", |s, h, _id| async {
+        s.update_client(&h.text(0), h.metadata.clone()).await
+    });
+    call!("rotate_client_secret", |s, h, _id| async {
+        let overlap = h.settings.refresh_token_expires_in;
+        s.rotate_client_secret(&h.text(0), RotateClientSecret::with_overlap(overlap)).await
+    });
+    call!("set_client_disabled", |s, h, _id| async {
+        s.set_client_disabled(&h.text(1), true).await
+    });
+    call!("delete_client", |s, h, _id| async { s.delete_client(&h.text(2)).await });
+    call!("get_id_token", |s, h, id| async {
+        let (scope, text, token) = (h.scope(), h.text(4), h.secret(4));
+        let new = NewIdToken {
+            nonce: Some(&text),
+            access_token: Some(&token),
+            code: Some(&token),
+            ..NewIdToken::new(&id, &scope, &text)
+        };
+        s.get_id_token(&h.request(), new.with_context(&h.context)).await
+    });
+    call!("create user", |s, h, _id| async {
+        let (username, subject, password) = (h.text(1), h.text(0), h.secret(1));
+        s.password_users().create(NewUser { username, subject, password }).await
+    });
+    call!("set_password", |s, h, _id| async {
+        s.password_users().set_password(&h.text(1), h.secret(2)).await
+    });
+    call!("set_disabled", |s, h, _id| async {
+        s.password_users().set_disabled(&h.text(1), false).await
+    });
+}
+
+/// What honest clients do meanwhile.
+fn good_calls(calls: &mut Calls, storage: &PgStorage, id: &str) {
+    for _ in 0..4 {
+        let (s, id) = (storage.clone(), id.to_owned());
+        calls.good("an honest flow", async move {
+            let (request, code) = (Request::for_user(User::new("alice")), secret());
+            let (access, refresh, renewed) = (secret(), secret(), secret());
+            let new = NewAuthorizationCode::new(&id, scope(), URI, code.clone());
+            s.create_authorization_code(&request, new).await.unwrap();
+            let redeem = Redeem {
+                refresh_token: Some(refresh.clone()),
+                ..Redeem::new(&id, URI, code, access.clone())
+            };
+            let redeemed = s.redeem_authorization_code(&request, redeem).await.unwrap();
+            let rotate = Rotate::new(&id, refresh, renewed.clone(), secret());
+            let rotated = s.rotate_refresh_token(&request, rotate).await.unwrap();
+            matches!(redeemed, Redeemed::Issued(_))
+                && matches!(rotated, Rotated::Issued(_))
+                && s.introspect(&access).await.unwrap().is_some()
+                && s.introspect(&renewed).await.unwrap().is_some()
+                && s.get_client(&request, &id, None).await.unwrap().is_some()
+        });
+    }
+}
+
+#[test]
+fn whatever_comes_ends_well_or_is_the_callers_mistake_and_harms_no_neighbour() {
+    let bed = Bed::new("properties_hostile");
+    bed.check(&hostile(), async |bed, input| {
+        let (mut calls, input) = (Calls::default(), Arc::new(input));
+        hostile_calls(&mut calls, &bed.storage, &bed.client_id, &input);
+        good_calls(&mut calls, &bed.storage, &bed.client_id);
+        for (name, wrong) in calls.0.join_all().await {
+            prop_assert!(wrong.is_none(), "{name}: {}", wrong.unwrap());
+        }
+        Ok(())
+    });
+}
+
+/// As `jsonb` keeps it: 1e16 comes back as the whole number that it is, -0 as 0.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let a: HashMap<_, _> = a.iter().collect();
+            a.len() == b.len() && b.iter().all(|(key, b)| a.get(key).is_some_and(|a| same(a, b)))
+        }
+        _ => left == right,
+    }
+}
+
+fn alike<T: serde::Serialize>(left: &T, right: &T) -> bool {
+    same(&serde_json::to_value(left).unwrap(), &serde_json::to_value(right).unwrap())
+}
+
+#[test]
+fn what_a_client_registers_is_what_it_gets() {
+    let bed = Bed::new("properties_clients");
+    bed.check(&metadata(), async |bed, metadata| {
+        let accepted = metadata.check().is_ok();
+        let registered = bed.storage.register_client(NewClient::new(metadata.clone())).await;
+        prop_assert_eq!(registered.is_ok(), accepted, "{:?}", registered);
+        if let Ok(registered) = registered {
+            prop_assert!(alike(&registered.client.metadata, &metadata));
+            let id = &registered.client.client_id;
+            let read = bed.storage.read_client(id).await.unwrap().unwrap();
+            prop_assert!(alike(&read.metadata, &metadata), "{:?} became {:?}", metadata, read);
+            let found = bed.storage.get_client(&Request::default(), id, None).await.unwrap();
+            prop_assert_eq!(found.unwrap(), read);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_was_granted_is_what_a_token_carries() {
+    let bed = Bed::new("properties_tokens");
+    let strategy = (context(), credential(), text(), text());
+    bed.check(&strategy, async |bed, (context, token, subject, scope)| {
+        let request = Request::for_user(User::new(subject.clone()));
+        let scope: Scope = scope.parse().unwrap_or_default();
+        // The database has it from an earlier case, perhaps.
+        let token = Secret::new(format!("{token}{}", secret().expose()));
+        let mut new = NewToken::new(&bed.client_id, scope.clone(), token.clone());
+        new.context = context.clone();
+        let accepted = new.check(&request).is_ok();
+        let created = bed.storage.create_token(&request, new).await;
+        prop_assert_eq!(created.is_ok(), accepted, "{:?}", created);
+        if let Ok(created) = created {
+            let expected = context.clone().or_from(request.user.as_ref());
+            let found = bed.storage.introspect(&token).await.unwrap().unwrap();
+            prop_assert!(alike(&found.context, &expected), "{:?} became {:?}", expected, found);
+            prop_assert_eq!(found.subject.as_ref(), Some(&subject));
+            prop_assert_eq!(&found.scope, &scope);
+            prop_assert!(alike(&found, &created));
+        }
+        let code = secret();
+        let mut new = NewAuthorizationCode::new(&bed.client_id, scope, URI, code.clone());
+        new.context = context;
+        let (expected, accepted) = (new.full_context(&request), new.check(&request).is_ok());
+        let created = bed.storage.create_authorization_code(&request, new).await;
+        prop_assert_eq!(created.is_ok(), accepted, "{:?}", created);
+        if accepted {
+            let found = bed.storage.get_authorization_code(&request, &bed.client_id, &code).await;
+            prop_assert!(alike(&found.unwrap().unwrap().context, &expected));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_user_is_known_by_exactly_their_name_and_password() {
+    let bed = Bed::new("properties_users");
+    let strategy = (text(), credential(), text());
+    bed.check(&strategy, async |bed, (username, password, other)| {
+        let subject = secret().expose().to_owned();
+        let password = Secret::new(password);
+        let user = NewUser {
+            username: username.clone(),
+            subject: subject.clone(),
+            password: password.clone(),
+        };
+        match bed.storage.password_users().create(user).await {
+            Ok(_) => {
+                let login = async |username: &str, password: Secret| {
+                    let form = Form {
+                        username: Some(username.to_owned()),
+                        password: Some(password),
+                        ..Form::default()
+                    };
+                    let request = Request { form, ..Request::default() };
+                    bed.storage.authenticate(&request).await.unwrap().map(|user| user.subject)
+                };
+                prop_assert_eq!(login(&username, password.clone()).await, Some(subject.clone()));
+                if Secret::new(other.clone()) != password {
+                    prop_assert_ne!(
+                        login(&username, Secret::new(other.clone())).await,
+                        Some(subject.clone())
+                    );
+                }
+                if other != username {
+                    prop_assert_ne!(login(&other, password).await, Some(subject));
+                }
+            }
+            Err(error) => prop_assert!(matches!(error, Error::Invalid { .. }), "{error:?}"),
+        }
+        Ok(())
+    });
+}

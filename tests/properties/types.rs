@@ -1,0 +1,210 @@
+//! The types by themselves: parsing never panics, and what is accepted is stable.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use oauth_storage::{
+    ClientMetadata, CodeChallenge, CodeChallengeMethod, Error, Form, GrantType,
+    MAX_CREDENTIAL_BYTES, NewAuthorizationCode, Query, Request, ResponseType, Scope, Secret,
+    TokenEndpointAuthMethod, TokenKind,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::inputs::{context, credential, metadata, registration, text, value};
+
+/// The caller's mistake, with the field's name, and without what the caller sent.
+fn is_invalid(error: &Error) -> bool {
+    matches!(error, Error::Invalid { .. })
+}
+
+/// What parses prints as something that parses to the same, as text and as JSON.
+fn stable<T>(input: &str) -> Result<(), TestCaseError>
+where
+    T: FromStr<Err = Error> + Display + Debug + PartialEq,
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let from_json = serde_json::from_value::<T>(json!(input));
+    match input.parse::<T>() {
+        Ok(parsed) => {
+            let again: T = parsed.to_string().parse().unwrap();
+            prop_assert_eq!(&again, &parsed);
+            prop_assert_eq!(from_json.unwrap(), again);
+            prop_assert_eq!(json!(&parsed), json!(parsed.to_string()));
+        }
+        Err(error) => {
+            prop_assert!(is_invalid(&error), "{error}");
+            prop_assert!(from_json.is_err());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn names_are_stable(input in text()) {
+        stable::<GrantType>(&input)?;
+        stable::<CodeChallengeMethod>(&input)?;
+        stable::<TokenEndpointAuthMethod>(&input)?;
+        stable::<TokenKind>(&input)?;
+    }
+
+    #[test]
+    fn response_types_are_stable(
+        input in prop_oneof![text(), "(code|token|id_token|none| ){0,7}"],
+    ) {
+        stable::<ResponseType>(&input)?;
+    }
+
+    #[test]
+    fn scopes_are_stable_sets(input in text(), other in "[a-c ]{0,12}") {
+        stable::<Scope>(&input)?;
+        stable::<Scope>(&other)?;
+        if let Ok(scope) = input.parse::<Scope>() {
+            let tokens: Vec<&str> = scope.iter().collect();
+            let distinct: std::collections::HashSet<_> = tokens.iter().collect();
+            prop_assert_eq!(distinct.len(), tokens.len());
+            prop_assert_eq!(tokens.join(" "), scope.as_str());
+            prop_assert!(input.split(' ').filter(|t| !t.is_empty()).all(|t| scope.contains(t)));
+            prop_assert!(scope.is_subset_of(&scope));
+            let other: Scope = other.parse().unwrap();
+            prop_assert_eq!(other.is_subset_of(&scope), other.iter().all(|t| scope.contains(t)));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_what_it_holds_and_shows_nothing(left in credential(), right in credential()) {
+        let (a, b) = (Secret::new(left.clone()), Secret::new(right.clone()));
+        prop_assert_eq!(a == b, left == right);
+        prop_assert_eq!(a.digest() == b.digest(), left == right);
+        prop_assert_eq!(a.expose(), &left);
+        prop_assert_eq!(format!("{a:?}"), "Secret(..)");
+        prop_assert_eq!(serde_json::from_value::<Secret>(json!(left)).unwrap(), Secret::new(left.clone()));
+        // 1*VSCHAR (RFC 6749 appendix A), bounded.
+        let grammar = !left.is_empty()
+            && left.len() <= MAX_CREDENTIAL_BYTES
+            && left.chars().all(|c| matches!(c, ' '..='~'));
+        prop_assert_eq!(a.is_well_formed(), grammar);
+        prop_assert_eq!(a.check("code").is_ok(), grammar);
+        let error = Secret::new("\0").check("code").unwrap_err().to_string();
+        prop_assert!(!error.contains('\0'));
+    }
+
+    #[test]
+    fn a_verifier_fits_its_own_challenge_and_no_other(
+        verifier in prop_oneof![1 => text(), 3 => "[A-Za-z0-9._~-]{40,130}"],
+        other in prop_oneof![1 => text(), 1 => "[A-Za-z0-9._~-]{43,128}"],
+        method in prop::option::of(prop_oneof![text(), Just("S256".into()), Just("plain".into())]),
+    ) {
+        // RFC 7636 4.1.
+        let well_formed = (43..=128).contains(&verifier.len())
+            && verifier.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+        let secret = Secret::new(verifier.clone());
+        let s256 = CodeChallenge::s256(&secret);
+        prop_assert_eq!(s256.matches(&secret), well_formed);
+        prop_assert!(other == verifier || !s256.matches(&Secret::new(other.clone())));
+        match CodeChallenge::from_parameters(Some(&verifier), method.as_deref()) {
+            Ok(challenge) => {
+                let challenge = challenge.unwrap();
+                let plain = challenge.method() == CodeChallengeMethod::Plain;
+                prop_assert_eq!(challenge.matches(&secret), plain);
+                prop_assert!(!plain || other == verifier || !challenge.matches(&Secret::new(other)));
+            }
+            Err(error) => prop_assert!(is_invalid(&error), "{error}"),
+        }
+        let sent = CodeChallenge::from_parameters(Some(s256.as_s256()), Some("S256"));
+        prop_assert_eq!(sent.unwrap().unwrap(), s256);
+    }
+
+    /// A redirect URI that is accepted is read alike by everybody: absolute, no fragment, no user,
+    /// nothing that a parser would mend.
+    #[test]
+    fn an_accepted_redirect_uri_is_harmless(
+        uri in prop_oneof![
+            text(),
+            "(https?|HTTP|com\\.example|javascript|data|blob|file|view-source)?:/{0,3}[ -~]{0,30}",
+            "https://[a-z.@:\\[\\]0-9]{0,12}[/?#\\\\][ -~]{0,10}",
+        ],
+    ) {
+        let accepted = match ClientMetadata::authorization_code([uri.clone()]).check() {
+            Ok(()) => true,
+            Err(error) => {
+                prop_assert!(matches!(error, Error::Invalid { field: "redirect_uri", .. }), "{error}");
+                false
+            }
+        };
+        // The same at registration, at the authorization endpoint, and in a URL parser.
+        let code = Secret::new("code");
+        let new = NewAuthorizationCode::new("c", Scope::default(), uri.clone(), code);
+        prop_assert_eq!(new.check(&Request::default()).is_ok(), accepted);
+        if accepted {
+            let url = url::Url::parse(&uri).unwrap();
+            let scheme = uri.split(':').next().unwrap().to_ascii_lowercase();
+            prop_assert_eq!(url.scheme(), &scheme);
+            prop_assert!(!["javascript", "data", "vbscript", "file", "blob"].contains(&scheme.as_str()));
+            prop_assert!(url.fragment().is_none() && url.username().is_empty() && url.password().is_none());
+            if scheme == "https" || scheme == "http" {
+                let authority = uri[scheme.len() + 3..].split(['/', '?']).next().unwrap();
+                prop_assert!(!authority.is_empty() && !authority.contains(['@', '\\']));
+                prop_assert!(url.host_str().is_some_and(|host| !host.is_empty()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_registration_is_refused_or_stable(body in registration()) {
+        if let Ok(metadata) = serde_json::from_str::<ClientMetadata>(&body) {
+            match metadata.check() {
+                Ok(()) => {
+                    let json = serde_json::to_string(&metadata).unwrap();
+                    let again: ClientMetadata = serde_json::from_str(&json).unwrap();
+                    prop_assert_eq!(again, metadata);
+                }
+                Err(error) => prop_assert!(is_invalid(&error), "{error}"),
+            }
+        }
+    }
+
+    /// Whatever an application puts into it: JSON with each name once, that reads as the same.
+    #[test]
+    fn accepted_metadata_has_each_name_once(metadata in metadata()) {
+        if metadata.check().is_ok() {
+            let json = serde_json::to_string(&metadata).unwrap();
+            let again = serde_json::from_str::<ClientMetadata>(&json);
+            prop_assert!(again.is_ok(), "{json}: {again:?}");
+            prop_assert_eq!(again.unwrap(), metadata);
+        }
+    }
+
+    #[test]
+    fn a_context_is_checked_without_a_panic(context in context()) {
+        if let Err(error) = context.check() {
+            prop_assert!(is_invalid(&error), "{error}");
+        }
+    }
+
+    /// Parameters of requests, as a server's form parser hands them over.
+    #[test]
+    fn requests_are_read_and_printed_without_a_panic(
+        input in value(), url in text(), name in text(), password in "[!-~]{20,30}",
+    ) {
+        let _: Result<Query, _> = serde_json::from_value(input.clone());
+        let _: Result<Form, _> = serde_json::from_value(input);
+        let form = Form { password: Some(Secret::new(password.clone())), ..Form::default() };
+        let headers = vec![(name, password.clone())];
+        let url = format!("{url}?{password}");
+        let request = Request { url, headers, form, ..Request::default() };
+        let printed = format!("{request:?}");
+        prop_assert!(!printed.contains(&password), "{printed}");
+        prop_assert!(request.header("").is_none() || request.headers[0].0.is_empty());
+    }
+
+    #[test]
+    fn no_json_makes_a_type_panic(input in value()) {
+        let _: Result<ClientMetadata, _> = serde_json::from_value(input.clone());
+        let _: Result<oauth_storage::GrantContext, _> = serde_json::from_value(input.clone());
+        let _: Result<oauth_storage::User, _> = serde_json::from_value(input.clone());
+        let _: Result<oauth_storage::Client, _> = serde_json::from_value(input.clone());
+        let _: Result<Scope, _> = serde_json::from_value::<Scope>(Value::clone(&input));
+    }
+}
