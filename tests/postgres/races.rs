@@ -116,6 +116,9 @@ async fn redeem_all(
     (issued, lost)
 }
 
+/// By how much one process begins before the other: more than a statement takes on a busy machine.
+const HEAD_START: Duration = Duration::from_millis(20);
+
 /// This test binary once more, as another process that runs one of the `child_…` tests.
 struct OtherProcess {
     child: Child,
@@ -183,8 +186,15 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
     input.extend(codes.iter().map(|code| code.expose().to_owned()));
     let mut other = OtherProcess::start("child_redeems", &input).await;
     let storage = storage(test.database.url()).await;
-    // In step: both begin on the same code.
-    let step = async || other.go().await;
+    // In step: both begin on the same code; in turn, each of them first.
+    let mut steps = 0_u32;
+    let step = async || {
+        other.go().await;
+        steps += 1;
+        if !steps.is_multiple_of(2) {
+            tokio::time::sleep(HEAD_START).await;
+        }
+    };
     let (mut issued, lost) = redeem_all(&storage, &client_id, &codes, TASKS / 2, step).await;
     let theirs = other.answer().await;
     let (theirs, their_lost) = theirs.split_once(' ').unwrap();
@@ -217,13 +227,13 @@ async fn child_redeems() {
     let codes: Vec<Secret> = codes.iter().map(Secret::new).collect();
     let storage = storage(url).await;
     println!("answer: ready");
-    // One begins first; in turn, each does, by more than a statement takes on a busy machine.
+    // The other one's turn to begin first.
     let mut steps = 0_u32;
     let step = async || {
         tokio::task::block_in_place(child_step);
         steps += 1;
         if steps.is_multiple_of(2) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(HEAD_START).await;
         }
     };
     let (issued, lost) = redeem_all(&storage, client_id, &codes, TASKS / 2, step).await;
