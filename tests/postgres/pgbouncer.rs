@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +79,12 @@ struct PgBouncer {
 }
 
 impl PgBouncer {
-    async fn start(program: &std::path::Path, settings: &str) -> Self {
+    async fn start(program: &Path, settings: &str) -> Self {
+        // Fewer sessions than a storage has connections, so that they have to be shared.
+        Self::with_sessions(3, program, settings).await
+    }
+
+    async fn with_sessions(sessions: usize, program: &Path, settings: &str) -> Self {
         let cluster = Cluster::start(&[]).await.unwrap();
         let database = cluster.database("pgbouncer").await.unwrap();
         PgStorage::connect(database.url()).await.unwrap().migrate().await.unwrap();
@@ -93,11 +98,10 @@ impl PgBouncer {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = port_of(cluster.url());
         let mut config = settings.to_owned();
-        // Fewer sessions than a storage has connections, so that they have to be shared.
         write!(
             config,
             "listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             default_pool_size = 3\nauth_type = scram-sha-256\nauth_file = {users}\n\
+             default_pool_size = {sessions}\nauth_type = scram-sha-256\nauth_file = {users}\n\
              logfile = {log}\n[databases]\n* = host=127.0.0.1 port={server}\n",
             users = dir.join("users").display(),
             log = dir.join("log").display(),
@@ -246,6 +250,23 @@ async fn a_pooler_that_mixes_statements_up_is_refused_at_once() {
         let error = PgStorage::connect(&url).await.unwrap_err();
         assert_eq!(error.advice(), Advice::CallOperator, "{error:?}");
         assert!(error.to_string().contains("max_prepared_statements"), "{error}");
+    }
+}
+
+/// There a session is one client's, so any version will do.
+#[tokio::test(flavor = "multi_thread")]
+async fn session_mode_needs_the_startup_parameters_alone() {
+    let Some((program, _)) = program("session_mode_needs_the_startup_parameters_alone") else {
+        return;
+    };
+    let line = readme("pool_mode = transaction").lines().find(|line| line.starts_with("ignore"));
+    let settings = format!("[pgbouncer]\npool_mode = session\n{}\n", line.unwrap());
+    let bouncer = PgBouncer::with_sessions(20, &program, &settings).await;
+    // The second has the sessions that the first gave back.
+    for _ in 0..2 {
+        let storage = bouncer.storage().await;
+        Conformance::new(Arc::new(storage.clone())).only("grant::").run().await;
+        storage.close().await;
     }
 }
 
