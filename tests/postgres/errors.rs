@@ -69,7 +69,7 @@ async fn a_missing_and_an_older_schema_say_how_to_migrate() {
     assert!(error.to_string().contains("storage.migrate()"), "{error}");
 
     storage.migrate().await.unwrap();
-    run_sql(database.url(), "ALTER TABLE oauth_storage.token DROP COLUMN jkt").await;
+    run_sql(database.url(), "ALTER TABLE oauth_storage.token DROP COLUMN context").await;
     let error = lookup().await;
     assert!(matches!(error, Error::Schema(SchemaProblem::Older { .. })), "{error:?}");
     assert!(error.to_string().contains("storage.migrate()"), "{error}");
