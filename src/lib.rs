@@ -96,8 +96,8 @@ pub use postgres::{NewUser, PgUsers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PendingMigration, PgStorage, PgStorageBuilder, PgTransaction};
 pub use request::{
-    Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE, Query, Request,
-    Settings,
+    FormParameters, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE,
+    QueryParameters, Request, Settings,
 };
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{

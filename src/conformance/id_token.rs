@@ -25,9 +25,10 @@ super::room!("id_token" {
 fn new<'a>(client_id: &'a str, scope: &'a Scope) -> NewIdToken<'a> {
     NewIdToken {
         client_id,
+        subject: None,
         scope,
         response_type: ResponseType::CODE,
-        redirect_uri: REDIRECT_URI,
+        redirect_uri: Some(REDIRECT_URI),
         nonce: None,
         auth_time: None,
         acr: None,

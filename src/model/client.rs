@@ -288,8 +288,8 @@ fn has_private_key(jwks: &Map<String, Value>) -> bool {
 
 /// A registered client.
 ///
-/// Its JSON is for the application's own use. It is no registration response, in which times are
-/// seconds and the secret is (RFC 7591 3.2.1).
+/// Its JSON is for the application's own use. What answers a registration is
+/// [`RegisteredClient::registration_response`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Client {
     /// The client identifier.
@@ -312,6 +312,19 @@ impl Client {
     #[must_use]
     pub fn allows_redirect_uri(&self, redirect_uri: &str) -> bool {
         self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
+    }
+
+    /// The redirect URI of a request: the given one if it is the client's own; where none is given,
+    /// the only one that it has (RFC 6749 3.1.2.3). `None` is for a page that tells the user, for
+    /// there is nowhere to redirect to (RFC 6749 4.1.2.1).
+    #[must_use]
+    pub fn redirect_uri<'a>(&'a self, given: Option<&str>) -> Option<&'a str> {
+        let own = self.metadata.redirect_uris.as_slice();
+        match (given, own) {
+            (Some(given), _) => own.iter().find(|own| *own == given).map(String::as_str),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
     }
 
     /// Whether it may use the grant type.
@@ -419,6 +432,43 @@ pub struct RegisteredClient {
     pub client: Client,
     /// The secret, where the storage generated one.
     pub client_secret: Option<Secret>,
+}
+
+impl RegisteredClient {
+    /// The body of a registration response (RFC 7591 3.2.1), **with the secret**: times in seconds,
+    /// zero for a secret without end. It is sent with status 201 and `Cache-Control: no-store`.
+    ///
+    /// ```
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oauth_storage::Result<()> {
+    /// let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
+    /// let registered = MemoryStorage::new().register_client(new).await?;
+    /// let body = registered.registration_response();
+    /// assert_eq!(body["client_id"], registered.client.client_id);
+    /// assert_eq!(body["client_secret_expires_at"], 0);
+    /// assert_eq!(body["redirect_uris"][0], "https://client.example/cb");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn registration_response(&self) -> Map<String, Value> {
+        let client = &self.client;
+        let mut body = match serde_json::to_value(&client.metadata) {
+            Ok(Value::Object(metadata)) => metadata,
+            // Metadata is an object of strings and JSON; it has no way to fail.
+            _ => Map::new(),
+        };
+        body.insert("client_id".into(), client.client_id.as_str().into());
+        body.insert("client_id_issued_at".into(), client.client_id_issued_at.timestamp().into());
+        if let Some(secret) = &self.client_secret {
+            let expires_at = client.client_secret_expires_at.map_or(0, |time| time.timestamp());
+            body.insert("client_secret".into(), secret.expose().into());
+            body.insert("client_secret_expires_at".into(), expires_at.into());
+        }
+        body
+    }
 }
 
 #[cfg(test)]

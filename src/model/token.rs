@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::error::{Error, Problem, Result};
 use crate::model::grant::check_pair;
 use crate::model::user::check_subject;
-use crate::model::{AuthorizationCode, GrantContext, Scope, check_client_id};
+use crate::model::{AuthorizationCode, GrantContext, Scope, User, check_client_id};
 use crate::request::Request;
 use crate::secret::Secret;
 
@@ -133,6 +133,8 @@ pub struct NewToken {
     pub access_token: Secret,
     /// The refresh token; none for client credentials and the implicit flow.
     pub refresh_token: Option<Secret>,
+    /// The resource owner; none for the request's user, if it has one.
+    pub subject: Option<String>,
     /// The grant they belong to: that of an authorization code, or a new one.
     pub grant_id: Uuid,
     /// What the resource owner's authorization settled. What it lacks of the authentication is
@@ -148,12 +150,13 @@ impl NewToken {
             scope,
             access_token,
             refresh_token: None,
+            subject: None,
             grant_id: Uuid::now_v7(),
             context: GrantContext::default(),
         }
     }
 
-    /// An access token for an authorization code: of its client, scope, grant and context.
+    /// An access token for an authorization code: of its client, subject, scope, grant and context.
     #[must_use]
     pub fn for_code(code: &AuthorizationCode, access_token: Secret) -> Self {
         Self {
@@ -161,6 +164,7 @@ impl NewToken {
             scope: code.scope.clone(),
             access_token,
             refresh_token: None,
+            subject: code.subject.clone(),
             grant_id: code.grant_id,
             context: code.context.clone(),
         }
@@ -171,6 +175,20 @@ impl NewToken {
     pub fn with_refresh_token(mut self, refresh_token: Secret) -> Self {
         self.refresh_token = Some(refresh_token);
         self
+    }
+
+    /// The resource owner to store: the one that is named here, or else the request's user.
+    #[must_use]
+    pub fn full_subject<'a>(&'a self, request: &'a Request) -> Option<&'a str> {
+        self.subject.as_deref().or_else(|| request.subject())
+    }
+
+    /// The context to store: with the authentication of the request's user, if the token is theirs.
+    #[must_use]
+    pub fn full_context(&self, request: &Request) -> GrantContext {
+        let user = request.user.as_ref();
+        let theirs = |user: &&User| self.subject.as_ref().is_none_or(|own| *own == user.subject);
+        self.context.clone().or_from(user.filter(theirs))
     }
 
     /// Checks everything that came from outside, for any implementation of
@@ -185,10 +203,10 @@ impl NewToken {
         if self.grant_id.is_nil() {
             return Err(Error::invalid("grant_id", Problem::Empty));
         }
-        if let Some(subject) = request.subject() {
+        if let Some(subject) = self.full_subject(request) {
             check_subject(subject)?;
         }
-        self.context.clone().or_from(request.user.as_ref()).check()
+        self.full_context(request).check()
     }
 }
 

@@ -83,16 +83,18 @@ impl Unissued {
 impl CreateToken {
     fn new(request: &Request, new: NewToken) -> Result<(Self, Unissued)> {
         new.check(request)?;
+        let context = new.full_context(request);
+        let subject = new.full_subject(request).map(str::to_owned);
         let create = Self {
             access_digest: new.access_token.digest(),
             refresh_digest: new.refresh_token.as_ref().map(Secret::digest),
             client_id: new.client_id,
-            subject: request.subject().map(str::to_owned),
+            subject,
             scope: new.scope,
             grant_id: new.grant_id,
             access_lifetime: micros(request.settings.access_token_expires_in),
             refresh_lifetime: micros(request.settings.refresh_token_expires_in),
-            context: new.context.or_from(request.user.as_ref()),
+            context,
         };
         let token = Token {
             kind: TokenKind::AccessToken,

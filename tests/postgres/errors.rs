@@ -101,9 +101,10 @@ async fn what_was_never_given_is_a_matter_of_configuration() {
     let scope = scope();
     let new = NewIdToken {
         client_id: "c",
+        subject: None,
         scope: &scope,
         response_type: ResponseType::CODE,
-        redirect_uri: "https://client.example/cb",
+        redirect_uri: Some("https://client.example/cb"),
         nonce: None,
         auth_time: None,
         acr: None,
