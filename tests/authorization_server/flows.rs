@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{
     ALICE, Browser, CALLBACK, OpenIdClient, Options, Site, discover_and_register, log_in,
-    parameters, tokens,
+    parameters, revoke, tokens,
 };
 
 type Refused<E> = RequestTokenError<E, StandardErrorResponse<CoreErrorResponseType>>;
@@ -75,7 +75,7 @@ async fn the_whole_life_of_a_login(site: &Site) {
     assert!(is_active(site, &client, second.access_token().secret()).await);
 
     let last = second.refresh_token().unwrap().clone();
-    client.revoke_token(last.into()).unwrap().request_async(&site.http).await.unwrap();
+    revoke(site, &client, last.into()).await;
     assert!(!is_active(site, &client, second.access_token().secret()).await);
     let after = client.exchange_refresh_token(second.refresh_token().unwrap()).unwrap();
     assert!(is_invalid_grant(after.request_async(&site.http).await.unwrap_err()));
@@ -142,7 +142,7 @@ async fn sixty_four_logins_at_once() {
             let second: CoreTokenResponse = second.request_async(&site.http).await.unwrap();
             assert!(is_active(&site, &client, second.access_token().secret()).await);
             let token = second.refresh_token().unwrap().clone();
-            client.revoke_token(token.into()).unwrap().request_async(&site.http).await.unwrap();
+            revoke(&site, &client, token.into()).await;
             assert!(!is_active(&site, &client, second.access_token().secret()).await);
         });
     }
@@ -192,7 +192,9 @@ async fn client_credentials_by_basic_and_by_post() {
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_where_they_are_switched_on() {
     let site = Site::start_with(Options { password: true, ..Options::default() }).await;
-    let registered = site.register(json!({ "grant_types": ["password", "refresh_token"] })).await;
+    let registered = site
+        .register(json!({ "grant_types": ["password", "refresh_token"], "response_types": [] }))
+        .await;
     let client = BasicClient::new(ClientId::new(registered["client_id"].as_str().unwrap().into()))
         .set_client_secret(ClientSecret::new(registered["client_secret"].as_str().unwrap().into()))
         .set_token_uri(TokenUrl::new(site.url("token")).unwrap());

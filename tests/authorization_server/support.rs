@@ -10,13 +10,13 @@ use oauth_storage::{
 };
 use openidconnect::core::{
     CoreClient, CoreClientRegistrationRequest, CoreGrantType, CoreIdTokenClaims,
-    CoreProviderMetadata, CoreTokenResponse,
+    CoreProviderMetadata, CoreRevocableToken, CoreTokenResponse,
 };
 use openidconnect::registration::EmptyAdditionalClientMetadata;
 use openidconnect::{
-    AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, IntrospectionUrl, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RevocationUrl, TokenResponse as _,
+    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, HttpRequest, IntrospectionUrl, IssuerUrl, Nonce,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RevocationUrl, TokenResponse as _,
 };
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::redirect::Policy;
@@ -172,7 +172,8 @@ impl UserStorage for OnlyAlice {
         let form = &request.form;
         let right = form.username.as_deref() == Some("alice")
             && form.password == Some(Secret::new("wonderland"));
-        Ok(right.then(|| User::new(ALICE)))
+        let now = std::time::SystemTime::now().into();
+        Ok(right.then(|| User::new(ALICE).authenticated_at(now)))
     }
 }
 
@@ -275,22 +276,22 @@ impl Browser {
         }
     }
 
+    /// A form of this browser's, with its cookie.
+    pub(crate) fn post(&self, url: Url, form: &[(String, String)]) -> reqwest::RequestBuilder {
+        self.http.post(url).form(form)
+    }
+
     /// Signs in, without a client.
     pub(crate) async fn sign_in(&self, site: &Site, username: &str) -> Page {
         let page = self.open(&site.url("sign-in")).await.page();
         self.submit(&page, &[("username", username), ("password", "wonderland")]).await.page()
-    }
-
-    /// The value of the session's cookie, as the server sees it.
-    pub(crate) async fn raw(&self, url: &str) -> HeaderMap {
-        self.http.get(url).send().await.unwrap().headers().clone()
     }
 }
 
 impl Page {
     /// Where the page's first form goes, and what is hidden in it.
     pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
-        let form = self.body.split("<form ").nth(1).expect(&self.body);
+        let form = self.body.split("<form ").nth(1).unwrap();
         let form = form.split("</form>").next().unwrap();
         let action = self.url.join(&attribute(form, "action")).unwrap();
         let hidden = form.split("<input type=\"hidden\" ").skip(1);
@@ -348,7 +349,29 @@ pub(crate) fn client_of(
     CoreClient::from_provider_metadata(metadata, client_id.clone(), secret)
         .set_redirect_uri(RedirectUrl::new(CALLBACK.into()).unwrap())
         .set_introspection_url(IntrospectionUrl::new(site.url("introspect")).unwrap())
-        .set_revocation_url(RevocationUrl::new(site.url("revoke")).unwrap())
+        .set_revocation_url(
+            RevocationUrl::new(site.url("revoke").replacen("http", "https", 1)).unwrap(),
+        )
+}
+
+pub(crate) async fn revoke(site: &Site, client: &OpenIdClient, token: CoreRevocableToken) {
+    let http = WithoutTls(site.http.clone());
+    client.revoke_token(token).unwrap().request_async(&http).await.unwrap();
+}
+
+/// `openidconnect` revokes over https only. What stands in front of a server to end TLS is here a
+/// client that does not begin it.
+struct WithoutTls(reqwest::Client);
+
+impl<'c> AsyncHttpClient<'c> for WithoutTls {
+    type Error = <reqwest::Client as AsyncHttpClient<'c>>::Error;
+    type Future = <reqwest::Client as AsyncHttpClient<'c>>::Future;
+
+    fn call(&'c self, mut request: HttpRequest) -> Self::Future {
+        let uri = request.uri().to_string().replacen("https", "http", 1);
+        *request.uri_mut() = uri.parse().unwrap();
+        self.0.call(request)
+    }
 }
 
 /// A code flow up to the code.
@@ -386,7 +409,7 @@ pub(crate) async fn tokens(
     let login = log_in(site, client, browser).await;
     let response = client.exchange_code(login.code).unwrap().set_pkce_verifier(login.verifier);
     let response: CoreTokenResponse = response.request_async(&site.http).await.unwrap();
-    let id_token = response.id_token().expect("an ID token");
+    let id_token = response.id_token().unwrap();
     let claims = id_token.claims(&client.id_token_verifier(), &login.nonce).unwrap().clone();
     (response, claims)
 }
