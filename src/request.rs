@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Problem, Result};
-use crate::model::User;
+use crate::model::{CodeChallenge, User};
 use crate::secret::Secret;
 
 /// The HTTP request that a storage call serves, free of any framework's types.
@@ -128,6 +128,37 @@ pub struct QueryParameters {
     pub request: Option<String>,
     #[serde(deserialize_with = "given")]
     pub request_uri: Option<String>,
+}
+
+impl QueryParameters {
+    /// The PKCE challenge, where there is one (RFC 7636 4.3). Ask for it before the user is asked:
+    /// what is wrong with it would else come to light when the code is stored.
+    ///
+    /// ```
+    /// use oauth_storage::{QueryParameters, Settings};
+    ///
+    /// let mut query = QueryParameters {
+    ///     code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()),
+    ///     ..QueryParameters::default()
+    /// };
+    /// // Without a method it is `plain`.
+    /// assert!(query.parse_code_challenge(&Settings::default()).is_err());
+    /// query.code_challenge_method = Some("S256".into());
+    /// assert!(query.parse_code_challenge(&Settings::default())?.is_some());
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`CodeChallenge::from_parameters`]; and [`Error::Invalid`] with `code_challenge_method`
+    /// and [`Problem::NotAllowed`] for `plain`, unless the settings allow it.
+    pub fn parse_code_challenge(&self, settings: &Settings) -> Result<Option<CodeChallenge>> {
+        let challenge = CodeChallenge::from_parameters(
+            self.code_challenge.as_deref(),
+            self.code_challenge_method.as_deref(),
+        )?;
+        challenge.as_ref().map_or(Ok(()), |challenge| challenge.check_method(settings))?;
+        Ok(challenge)
+    }
 }
 
 /// Without `state`, `nonce`, `login_hint`, the request object, and `code_challenge`, which for `plain`

@@ -1,4 +1,4 @@
-//! An authorization server on `oauth-storage`: small, whole, to be read and copied from.
+//! An authorization server on `oauth-storage`: small and whole, to be read and copied from.
 //!
 //! `cargo run --example authorization_server` needs nothing but Rust and PostgreSQL's programs: it
 //! starts a database server of its own, or makes a database on the one that `DATABASE_URL` names.
@@ -6,7 +6,7 @@
 
 mod server;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
@@ -15,8 +15,6 @@ use oauth_storage::{
 };
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
-
-use crate::server::{Config, Server};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -30,14 +28,7 @@ cargo run --example authorization_server -- [OPTIONS]
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).init();
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprintln!("{problem}\n\n{USAGE}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match run(options).await {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("authorization_server: {error}");
@@ -46,45 +37,32 @@ async fn main() -> ExitCode {
     }
 }
 
-struct Options {
-    port: u16,
-    issuer: Option<String>,
-    implicit: bool,
-    password: bool,
-}
-
-impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { port: 8080, issuer: None, implicit: false, password: false };
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-            match argument.as_str() {
-                "--port" => {
-                    options.port =
-                        value()?.parse().map_err(|_| "--port is a number up to 65535")?;
-                }
-                "--issuer" => options.issuer = Some(value()?.trim_end_matches('/').to_owned()),
-                "--implicit" => options.implicit = true,
-                "--password" => options.password = true,
-                _ => return Err(format!("{argument} is no option")),
+async fn run() -> Result<()> {
+    let (mut port, mut issuer, mut implicit, mut password) = (8080, None, false, false);
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            lexopt::Arg::Long("port") => port = lexopt::ValueExt::parse(&arguments.value()?)?,
+            lexopt::Arg::Long("issuer") => {
+                issuer = Some(lexopt::ValueExt::string(arguments.value()?)?)
             }
+            lexopt::Arg::Long("implicit") => implicit = true,
+            lexopt::Arg::Long("password") => password = true,
+            _ => return Err(format!("{}\n\n{USAGE}", argument.unexpected()).into()),
         }
-        Ok(options)
     }
-}
-
-async fn run(options: Options) -> Result<()> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
-    let issuer = options.issuer.unwrap_or_else(|| format!("http://{address}"));
+    let issuer = issuer.unwrap_or_else(|| format!("http://{address}"));
 
+    // ── A database, its schema, a storage ────────────────────────────────────────────────────
     let testbed = oauth_storage_testbed::Testbed::start().await?;
     println!("{testbed}");
     let database = testbed.database("authorization_server").await?;
     let signer = IdTokenSigner::new(&issuer, SigningKey::generate()?)?.with_claims(id_token_claims);
     let jwk_set = signer.jwk_set();
-    let storage =
-        PgStorage::builder().password_users().id_tokens(signer).connect(database.url()).await?;
+    let storage = PgStorage::builder().password_users().id_tokens(signer);
+    let storage = storage.connect(database.url()).await?;
     storage.migrate().await?;
     let alice = NewUser {
         username: "alice".into(),
@@ -93,28 +71,25 @@ async fn run(options: Options) -> Result<()> {
     };
     storage.password_users().create(alice).await?;
 
-    let config = Config {
+    // ── The server on it ─────────────────────────────────────────────────────────────────────
+    let config = server::Config {
         issuer: issuer.clone(),
         scope: "openid profile email api:read".parse()?,
-        implicit: options.implicit,
-        password: options.password,
+        implicit,
+        password,
         settings: Settings::default(),
         claims,
     };
-    let router = Server::new(storage.clone(), jwk_set, config).router();
+    let router = server::router(storage.clone(), jwk_set, config);
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async {
-            // Without a handler for Ctrl-C the process ends anyway.
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
+    axum::serve(listener, router).with_graceful_shutdown(end).await?;
 
-    println!("\nended");
     storage.pool().close().await;
     database.close().await?;
+    println!("ended");
     Ok(())
 }
 
@@ -126,7 +101,7 @@ fn id_token_claims(request: &Request, new: &NewIdToken<'_>) -> Map<String, Value
     }
 }
 
-/// What is known of alice (OpenID Connect Core 5.1 and 5.4).
+/// What is known of alice, the only user (OpenID Connect Core 5.1 and 5.4).
 fn claims(_subject: &str, scope: &Scope) -> Map<String, Value> {
     let known = [("profile", "name", "Alice Liddell"), ("email", "email", "alice@example.com")];
     let granted = known.into_iter().filter(|(token, ..)| scope.contains(token));

@@ -245,8 +245,7 @@ impl ClientMetadata {
         }
         for response_type in &self.response_types {
             let allowed = (!response_type.has_code() || has(GrantType::AuthorizationCode))
-                && (!(response_type.has_token() || response_type.has_id_token())
-                    || has(GrantType::Implicit));
+                && (!response_type.is_front_channel() || has(GrantType::Implicit));
             if !allowed {
                 return Err(Error::invalid("response_types", Problem::NotAllowed));
             }
@@ -343,6 +342,22 @@ impl Client {
     #[must_use]
     pub fn allows_scope(&self, scope: &Scope) -> bool {
         scope.is_subset_of(&self.metadata.scope)
+    }
+
+    /// The scope of a request: the given one, or where none is given all that the client has
+    /// (RFC 6749 3.3).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a `scope` that breaks the syntax, or with [`Problem::NotAllowed`] one
+    /// that is not the client's.
+    pub fn requested_scope(&self, given: Option<&str>) -> Result<Scope> {
+        let Some(given) = given else { return Ok(self.metadata.scope.clone()) };
+        let scope = given.parse()?;
+        if self.allows_scope(&scope) {
+            Ok(scope)
+        } else {
+            Err(Error::invalid("scope", Problem::NotAllowed))
+        }
     }
 
     /// Whether it is a public client (RFC 6749 2.1), which must use PKCE.

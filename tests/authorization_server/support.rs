@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::server::{Config, Server};
+use crate::server::{self, Config};
 
 /// Nobody listens there; the browser stops before it.
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:9/callback?tenant=1";
@@ -93,7 +93,7 @@ impl Site {
             settings: Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() },
             claims,
         };
-        let router = Server::new(storage, jwk_set, config).router();
+        let router = server::router(storage, jwk_set, config);
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { issuer, http: client(false), _database: None }
     }

@@ -1,39 +1,29 @@
-//! What the server can do, and the keys that verify its ID tokens (RFC 8414, OpenID Connect
-//! Discovery 3).
+//! What the server can do (RFC 8414, OpenID Connect Discovery 3), and the keys that verify its ID
+//! tokens. Anyone may read it, from anywhere, and keep it for a while.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use oauth_storage::Storage;
+use oauth_storage::ResponseType;
 use serde_json::json;
 
 use super::Shared;
 
-/// Anyone may read these, from anywhere, and keep them for a while.
-const PUBLIC: [(header::HeaderName, &str); 2] =
-    [(header::CACHE_CONTROL, "public, max-age=300"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+const PUBLIC: [(header::HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "public, max-age=300"),
+    (header::PRAGMA, ""),
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+];
 
-pub(crate) async fn metadata<S: Storage + 'static>(
-    State(server): Shared<S>,
-) -> impl IntoResponse + use<S> {
+pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
     let issuer = &server.config.issuer;
+    let implicit = server.config.implicit;
+    let response_types =
+        ResponseType::ALL.into_iter().filter(|t| implicit || !t.is_front_channel());
     let secrets = ["client_secret_basic", "client_secret_post"];
     let methods = ["client_secret_basic", "client_secret_post", "none"];
-    let response_types: &[&str] = match server.config.implicit {
-        false => &["code", "none"],
-        true => &[
-            "code",
-            "none",
-            "token",
-            "id_token",
-            "id_token token",
-            "code id_token",
-            "code token",
-            "code id_token token",
-        ],
-    };
-    let body = json!({
+    let metadata = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
@@ -43,7 +33,7 @@ pub(crate) async fn metadata<S: Storage + 'static>(
         "introspection_endpoint": format!("{issuer}/introspect"),
         "revocation_endpoint": format!("{issuer}/revoke"),
         "scopes_supported": server.config.scope.iter().collect::<Vec<_>>(),
-        "response_types_supported": response_types,
+        "response_types_supported": response_types.collect::<Vec<_>>(),
         "response_modes_supported": ["query", "fragment", "form_post"],
         "grant_types_supported": server.grant_types(),
         "token_endpoint_auth_methods_supported": methods,
@@ -58,12 +48,9 @@ pub(crate) async fn metadata<S: Storage + 'static>(
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     });
-    (PUBLIC, Json(body))
+    (PUBLIC, Json(metadata))
 }
 
-pub(crate) async fn jwks<S: Storage + 'static>(
-    State(server): Shared<S>,
-) -> impl IntoResponse + use<S> {
-    let body = Json(&server.jwk_set).into_response().into_body();
-    (PUBLIC, [(header::CONTENT_TYPE, "application/jwk-set+json")], body)
+pub(crate) async fn jwks(State(server): Shared) -> impl IntoResponse {
+    (PUBLIC, Json(server.jwk_set.clone()))
 }

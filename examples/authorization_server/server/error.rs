@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::FormRejection;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oauth_storage::{Advice, Error};
 use serde_json::json;
@@ -21,9 +21,13 @@ pub(crate) struct OAuthError {
 impl OAuthError {
     /// A mistake of the client's.
     pub(crate) fn new(code: &'static str, description: impl Into<String>) -> Self {
-        // The characters that RFC 6749 5.2 leaves out.
+        // RFC 6749 5.2 has neither of these characters.
         let description = description.into().replace(['"', '\\'], "'");
         Self { status: StatusCode::BAD_REQUEST, code, description }
+    }
+
+    pub(crate) fn missing(parameter: &str) -> Self {
+        Self::new("invalid_request", format!("the parameter {parameter} is missing"))
     }
 
     /// One answer for a client that is unknown and for one that is not who it says.
@@ -31,34 +35,25 @@ impl OAuthError {
         let error = Self::new("invalid_client", "unknown client, or wrong client authentication");
         Self { status: StatusCode::UNAUTHORIZED, ..error }
     }
-
-    pub(crate) fn missing(parameter: &str) -> Self {
-        Self::new("invalid_request", format!("the parameter {parameter} is missing"))
-    }
 }
 
-/// The storage says whose mistake it is, and by what name an endpoint tells it.
+/// The storage says whose mistake it is, and what an endpoint calls it.
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         let code = error.oauth_error_code();
-        let failed = |status, description: &str| {
-            tracing::error!(%error, "the storage failed");
-            Self { status, code, description: description.into() }
+        let status = match error.advice() {
+            Advice::FixInput if code != "server_error" => {
+                return Self::new(code, error.to_string());
+            }
+            Advice::Retry | Advice::BackOff => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        match error.advice() {
-            _ if code == "server_error" => {
-                failed(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here")
-            }
-            Advice::FixInput => Self::new(code, error.to_string()),
-            Advice::Retry | Advice::BackOff => {
-                failed(StatusCode::SERVICE_UNAVAILABLE, "too much to do; try again")
-            }
-            _ => failed(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here"),
-        }
+        tracing::error!(%error, "the storage failed");
+        Self { status, ..Self::new(code, "something went wrong here; try again later") }
     }
 }
 
-/// Not a form, or a parameter twice (RFC 6749 3.2).
+/// No form, or a parameter twice (RFC 6749 3.1 and 3.2).
 impl From<FormRejection> for OAuthError {
     fn from(rejection: FormRejection) -> Self {
         Self::new("invalid_request", rejection.body_text())
@@ -67,49 +62,39 @@ impl From<FormRejection> for OAuthError {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.code, "error_description": self.description }));
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                let challenge =
-                    [(header::WWW_AUTHENTICATE, "Basic realm=\"authorization server\"")];
-                (self.status, challenge, body).into_response()
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                (self.status, [(header::RETRY_AFTER, "1")], body).into_response()
-            }
-            status => (status, body).into_response(),
-        }
+        let body = json!({ "error": self.code, "error_description": self.description });
+        let mut response = (self.status, Json(body)).into_response();
+        let (name, value) = match self.status {
+            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Basic realm=\"clients\""),
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
     }
 }
 
 /// An error for the person at the browser: there is no client to send it to, or none to trust.
 #[derive(Debug)]
-pub(crate) struct PageError {
-    status: StatusCode,
-    message: String,
-}
+pub(crate) struct PageError(pub(crate) StatusCode, pub(crate) String);
 
 impl PageError {
-    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// A form that was not the one this browser was last shown: out of date, or forged.
+    /// A form that is not the one this browser was last shown: out of date, or forged.
     pub(crate) fn stale() -> Self {
         let message = "This page is out of date. Go back to the application and start again.";
-        Self::new(StatusCode::FORBIDDEN, message)
+        Self(StatusCode::FORBIDDEN, message.into())
     }
 }
 
 impl<E: Into<OAuthError>> From<E> for PageError {
     fn from(error: E) -> Self {
         let error = error.into();
-        Self::new(error.status, error.description)
+        Self(error.status, error.description)
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        (self.status, pages::error(&self.message)).into_response()
+        (self.0, pages::error(&self.1)).into_response()
     }
 }

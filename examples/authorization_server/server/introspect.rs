@@ -1,23 +1,19 @@
 //! What a token is good for (RFC 7662), and its end (RFC 7009).
 
+use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::FormRejection;
-use axum::http::HeaderMap;
-use axum::{Form, Json};
-use oauth_storage::{FormParameters, Storage, TokenKind, TokenRef};
+use oauth_storage::{TokenKind, TokenRef};
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::client::ClientForm;
 use super::error::OAuthError;
 
-/// For resource servers, which are confidential clients here.
-pub(crate) async fn introspect<S: Storage + 'static>(
-    State(server): Shared<S>,
-    headers: HeaderMap,
-    form: Result<Form<FormParameters>, FormRejection>,
+/// For resource servers, which are clients that prove who they are (RFC 7662 2.1).
+pub(crate) async fn introspect(
+    State(server): Shared,
+    ClientForm(client, form): ClientForm,
 ) -> Result<Json<Value>, OAuthError> {
-    let Form(form) = form?;
-    let client = server.client(&headers, &form).await?;
     if client.is_public() {
         return Err(OAuthError::invalid_client());
     }
@@ -25,7 +21,7 @@ pub(crate) async fn introspect<S: Storage + 'static>(
     let Some(token) = server.storage.introspect(&token).await? else {
         return Ok(Json(json!({ "active": false })));
     };
-    let mut body = json!({
+    let mut response = json!({
         "active": true,
         "client_id": token.client_id,
         "scope": token.scope,
@@ -34,24 +30,21 @@ pub(crate) async fn introspect<S: Storage + 'static>(
         "iss": server.config.issuer,
     });
     if let Some(subject) = token.subject {
-        body["sub"] = subject.into();
+        response["sub"] = subject.into();
     }
     if token.kind == TokenKind::AccessToken {
-        body["token_type"] = "Bearer".into();
+        response["token_type"] = "Bearer".into();
     }
-    Ok(Json(body))
+    Ok(Json(response))
 }
 
-/// Always a success for a client that is who it says: a token that is unknown, or another
-/// client's, is no business of its (RFC 7009 2.2).
-pub(crate) async fn revoke<S: Storage + 'static>(
-    State(server): Shared<S>,
-    headers: HeaderMap,
-    form: Result<Form<FormParameters>, FormRejection>,
+/// A success for any token: one that is unknown, or another client's, is left alone, and that is
+/// nothing to tell (RFC 7009 2.2).
+pub(crate) async fn revoke(
+    State(server): Shared,
+    ClientForm(client, form): ClientForm,
 ) -> Result<(), OAuthError> {
-    let Form(form) = form?;
-    let client = server.client(&headers, &form).await?;
     let token = form.token.ok_or_else(|| OAuthError::missing("token"))?;
-    let token = TokenRef::Any(&token);
-    Ok(server.storage.revoke_token(&server.request(), &client.client_id, token).await?)
+    let (request, token) = (server.request(None), TokenRef::Any(&token));
+    Ok(server.storage.revoke_token(&request, &client.client_id, token).await?)
 }

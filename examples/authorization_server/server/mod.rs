@@ -1,20 +1,19 @@
-//! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`]: a file per endpoint.
+//! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], a file per endpoint.
 //!
-//! The order to read it in is that of a login: `discovery`, `register`, `authorize` and with it
-//! `callback`, `sign_in`, `consent`; then `token`, `userinfo`, `introspect`, `account`.
+//! Read them as a login goes: `discovery`, `register`, `authorize` with its `callback`, `interact`,
+//! then `token`, `userinfo`, `introspect`, `account`.
 
 mod account;
 mod authorize;
 mod callback;
 mod client;
-mod consent;
 mod discovery;
 mod error;
+mod interact;
 mod introspect;
 mod pages;
 mod register;
 mod session;
-mod sign_in;
 mod token;
 mod userinfo;
 
@@ -22,24 +21,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 use oauth_storage::jwt::JwkSet;
 use oauth_storage::{GrantType, Request, Scope, Settings, Storage, User};
 use serde_json::{Map, Value};
-
-use self::session::Sessions;
-
-/// The server: a storage, and what the storage does not know.
-pub(crate) struct Server<S> {
-    pub(crate) storage: S,
-    pub(crate) config: Config,
-    /// The keys that verify the ID tokens, see [`oauth_storage::jwt::IdTokenSigner::jwk_set`].
-    pub(crate) jwk_set: JwkSet,
-    pub(crate) sessions: Sessions,
-}
 
 /// What an operator decides.
 pub(crate) struct Config {
@@ -57,70 +45,75 @@ pub(crate) struct Config {
     pub(crate) claims: fn(subject: &str, scope: &Scope) -> Map<String, Value>,
 }
 
-type Shared<S> = State<Arc<Server<S>>>;
+/// The storage, and what the storage does not know.
+pub(crate) struct Server {
+    storage: Box<dyn Storage>,
+    jwk_set: JwkSet,
+    config: Config,
+    sessions: session::Sessions,
+}
 
-impl<S: Storage + 'static> Server<S> {
-    pub(crate) fn new(storage: S, jwk_set: JwkSet, config: Config) -> Self {
-        Self { storage, config, jwk_set, sessions: Sessions::default() }
-    }
+type Shared = State<Arc<Server>>;
 
-    pub(crate) fn router(self) -> Router {
-        Router::new()
-            .route("/.well-known/openid-configuration", get(discovery::metadata::<S>))
-            .route("/.well-known/oauth-authorization-server", get(discovery::metadata::<S>))
-            .route("/jwks", get(discovery::jwks::<S>))
-            .route("/register", post(register::register::<S>))
-            .route("/authorize", get(authorize::get::<S>).post(authorize::post))
-            .route("/sign-in", get(sign_in::get::<S>).post(sign_in::post::<S>))
-            .route("/consent", get(consent::get::<S>).post(consent::post::<S>))
-            .route("/token", post(token::token::<S>))
-            .route("/userinfo", get(userinfo::userinfo::<S>).post(userinfo::userinfo::<S>))
-            .route("/introspect", post(introspect::introspect::<S>))
-            .route("/revoke", post(introspect::revoke::<S>))
-            .route("/account", get(account::get::<S>))
-            .route("/disconnect", post(account::disconnect::<S>))
-            .route("/sign-out", post(account::sign_out::<S>))
-            .route("/", get(Redirect::to("account")))
-            .route("/style.css", get(pages::style))
-            .route("/submit.js", get(pages::submit))
-            .layer(map_response(careful_headers))
-            .with_state(Arc::new(self))
-    }
+/// The endpoints. The JWK set is that of the storage's signer.
+pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Router {
+    let storage = Box::new(storage);
+    let server = Server { storage, jwk_set, config, sessions: session::Sessions::default() };
+    Router::new()
+        .route("/.well-known/openid-configuration", get(discovery::metadata))
+        .route("/.well-known/oauth-authorization-server", get(discovery::metadata))
+        .route("/jwks", get(discovery::jwks))
+        .route("/register", post(register::register))
+        .route("/authorize", get(authorize::get).post(authorize::post))
+        .route("/sign-in", get(interact::sign_in_page).post(interact::sign_in))
+        .route("/consent", get(interact::consent_page).post(interact::consent))
+        .route("/token", post(token::token))
+        .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
+        .route("/introspect", post(introspect::introspect))
+        .route("/revoke", post(introspect::revoke))
+        .route("/account", get(account::page))
+        .route("/disconnect", post(account::disconnect))
+        .route("/sign-out", post(account::sign_out))
+        .route("/", get(Redirect::to("account")))
+        .route("/style.css", get(pages::style))
+        .route("/submit.js", get(pages::submit))
+        .layer(map_response(careful))
+        .with_state(Arc::new(server))
+}
 
-    /// What the storage is told of a request that no user stands behind.
-    fn request(&self) -> Request {
-        Request::default().with_settings(self.config.settings.clone())
-    }
-
-    /// What the storage is told of a request on behalf of a user.
-    fn request_for(&self, user: User) -> Request {
-        Request::for_user(user).with_settings(self.config.settings.clone())
+impl Server {
+    /// What the storage is told of a request.
+    fn request(&self, user: Option<User>) -> Request {
+        Request { user, settings: self.config.settings.clone(), ..Request::default() }
     }
 
     fn grant_types(&self) -> Vec<GrantType> {
-        let mut offered = vec![
-            GrantType::AuthorizationCode,
-            GrantType::RefreshToken,
-            GrantType::ClientCredentials,
-        ];
-        offered.extend(self.config.implicit.then_some(GrantType::Implicit));
-        offered.extend(self.config.password.then_some(GrantType::Password));
-        offered
+        let Config { implicit, password, .. } = self.config;
+        [
+            (GrantType::AuthorizationCode, true),
+            (GrantType::RefreshToken, true),
+            (GrantType::ClientCredentials, true),
+            (GrantType::Implicit, implicit),
+            (GrantType::Password, password),
+        ]
+        .into_iter()
+        .filter_map(|(grant_type, offered)| offered.then_some(grant_type))
+        .collect()
     }
 }
 
 /// What every answer carries, unless its endpoint knows better: most are for one pair of eyes only
 /// (RFC 6749 5.1), and none is for a frame (RFC 9700 4.16).
-async fn careful_headers(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    let mut default = |name: HeaderName, value: &'static str| {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    };
-    default(header::CACHE_CONTROL, "no-store");
-    default(header::PRAGMA, "no-cache");
-    default(header::REFERRER_POLICY, "no-referrer");
-    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    default(header::X_FRAME_OPTIONS, "DENY");
-    default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+async fn careful(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::PRAGMA, "no-cache"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }

@@ -1,4 +1,4 @@
-//! What people see: plain HTML, complete without scripts. maud escapes whatever is put into it.
+//! What people see: plain HTML, whole without scripts. maud escapes whatever is put into it.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -9,33 +9,28 @@ use super::authorize::Authorization;
 use super::session::Session;
 
 pub(crate) async fn style() -> impl IntoResponse {
-    let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, include_str!("style.css"))
+    ([(header::CONTENT_TYPE, "text/css")], include_str!("style.css"))
 }
 
-/// Saves the click on a `form_post` page.
+/// Spares the click on the `form_post` page.
 pub(crate) async fn submit() -> impl IntoResponse {
-    let headers =
-        [(header::CONTENT_TYPE, "text/javascript"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, "document.forms[0].submit();")
+    ([(header::CONTENT_TYPE, "text/javascript")], "document.forms[0].submit();")
 }
 
-pub(crate) fn sign_in(
-    session: &Session,
-    request: Option<&str>,
-    username: Option<&str>,
-    problem: Option<&str>,
-) -> Response {
+/// The `refused` username is one that came with a wrong password.
+pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
     let pending = request.and_then(|id| session.pending(id));
     let authorization = pending.map(|pending| &*pending.authorization);
     let hint = authorization.and_then(|authorization| authorization.login_hint.as_deref());
-    let username = username.or(hint);
+    let username = refused.or(hint);
     let body = html! {
         h1 { "Sign in" }
         @if let Some(authorization) = authorization {
             p { "to go on to " strong { (name(authorization)) } }
         }
-        @if let Some(problem) = problem { p.problem role="alert" { (problem) } }
+        @if refused.is_some() {
+            p.problem role="alert" { "The username or the password is wrong." }
+        }
         form method="post" action="sign-in" {
             (hidden("csrf_token", session.csrf_token.expose()))
             @if let Some(request) = request { (hidden("request", request)) }
@@ -48,20 +43,16 @@ pub(crate) fn sign_in(
             button { "Sign in" }
         }
     };
-    page("Sign in", authorization.map(|asked| asked.callback.redirect_uri()), &body)
+    page("Sign in", authorization.map(|asked| &*asked.callback.redirect_uri), &body)
 }
 
 pub(crate) fn consent(session: &Session, request: &str, authorization: &Authorization) -> Response {
-    let redirect_uri = authorization.callback.redirect_uri();
+    let redirect_uri = &authorization.callback.redirect_uri;
     let body = html! {
         h1 { "Allow " (name(authorization)) "?" }
-        @if authorization.scope.is_empty() {
-            p { "The application would like to act for you." }
-        } @else {
-            p { "The application would like to:" }
-            (scopes(&authorization.scope))
-        }
-        p.quiet { "You will be sent to " code { (origin(redirect_uri)) } "." }
+        p { "The application would like to act for you, and to:" }
+        (scopes(&authorization.scope))
+        p.quiet { "You will be sent to " code { (site(redirect_uri)) } "." }
         form method="post" action="consent" {
             (hidden("csrf_token", session.csrf_token.expose()))
             (hidden("request", request))
@@ -73,6 +64,8 @@ pub(crate) fn consent(session: &Session, request: &str, authorization: &Authoriz
 }
 
 pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Response {
+    const TIME: &str = "%-d %B %Y, %H:%M UTC";
+    let csrf_token = hidden("csrf_token", session.csrf_token.expose());
     let body = html! {
         h1 { "Your connected applications" }
         @if applications.is_empty() { p { "No application has access to your account." } }
@@ -81,22 +74,19 @@ pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Re
                 h2 { (name) }
                 (scopes(&grant.scope))
                 p.quiet {
-                    "Since " (grant.granted_at.format("%-d %B %Y, %H:%M UTC"))
+                    "Since " (grant.granted_at.format(TIME))
                     @if let Some(time) = grant.last_rotated_at {
-                        ", last renewed " (time.format("%-d %B %Y, %H:%M UTC"))
+                        ", last renewed " (time.format(TIME))
                     }
                 }
                 form method="post" action="disconnect" {
-                    (hidden("csrf_token", session.csrf_token.expose()))
+                    (csrf_token)
                     (hidden("grant_id", &grant.grant_id.to_string()))
                     button.second aria-label={ "Disconnect " (name) } { "Disconnect" }
                 }
             }
         }
-        form method="post" action="sign-out" {
-            (hidden("csrf_token", session.csrf_token.expose()))
-            button.second { "Sign out" }
-        }
+        form method="post" action="sign-out" { (csrf_token) button.second { "Sign out" } }
     };
     page("Your connected applications", None, &body)
 }
@@ -107,7 +97,7 @@ pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Re
         h1 { "Almost there" }
         form method="post" action=(redirect_uri) {
             @for (name, value) in parameters { (hidden(name, value)) }
-            button { "Go on to " (origin(redirect_uri)) }
+            button { "Go on to " (site(redirect_uri)) }
         }
         script src="submit.js" {}
     };
@@ -118,8 +108,8 @@ pub(crate) fn error(message: &str) -> Response {
     page("This did not work", None, &html! { h1 { "This did not work" } p { (message) } })
 }
 
-/// The frame of every page. Its forms go to this server and, by redirects that a browser holds
-/// against them as well, on to where the client is: a site, or a program's own scheme.
+/// The frame of every page. Its forms lead to this server, and by redirects, which browsers hold
+/// against them as well, to where the client is: on the web, or under a scheme of its own.
 fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
@@ -133,10 +123,10 @@ fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
             body { main { (body) } }
         }
     };
-    let target = redirect_uri.and_then(|uri| uri.split_once(':'));
-    let target = target.map(|(scheme, _)| format!(" {scheme}:")).unwrap_or_default();
+    let scheme = redirect_uri.and_then(|uri| uri.split_once(':'));
+    let scheme = scheme.map(|(scheme, _)| format!(" {scheme}:")).unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'{target}; \
+        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'{scheme}; \
          frame-ancestors 'none'; base-uri 'none'"
     );
     ([(header::CONTENT_SECURITY_POLICY, policy)], markup).into_response()
@@ -152,27 +142,19 @@ fn name(authorization: &Authorization) -> &str {
 }
 
 fn scopes(scope: &Scope) -> Markup {
-    html! {
-        ul {
-            @for token in scope.iter() {
-                li {
-                    @match token {
-                        "openid" => { "know who you are" }
-                        "profile" => { "see your name" }
-                        "email" => { "see your email address" }
-                        other => { "use " code { (other) } }
-                    }
-                }
-            }
-        }
-    }
+    let meaning = |token| match token {
+        "openid" => html! { "know who you are" },
+        "profile" => html! { "see your name" },
+        "email" => html! { "see your email address" },
+        other => html! { "use " code { (other) } },
+    };
+    html! { ul { @for token in scope.iter() { li { (meaning(token)) } } } }
 }
 
 /// The part of a URI that people should look at.
-fn origin(uri: &str) -> String {
+fn site(uri: &str) -> String {
     match url::Url::parse(uri) {
         Ok(url) if url.has_host() => url.origin().ascii_serialization(),
-        Ok(url) => format!("{}:", url.scheme()),
-        Err(_) => uri.to_owned(),
+        _ => uri.to_owned(),
     }
 }

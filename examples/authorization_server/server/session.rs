@@ -1,4 +1,4 @@
-//! Who sits at the browser, and what they were asked.
+//! Who sits at the browser, and what they are asked.
 //!
 //! Sessions are in this process's memory: enough for an example, gone at a restart. A server on
 //! several machines keeps them where all of them look.
@@ -7,10 +7,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Form;
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
-use oauth_storage::{Digest, Secret, Storage, User};
+use oauth_storage::{Digest, Secret, User};
+use serde::Deserialize;
 
 use super::Server;
 use super::authorize::Authorization;
@@ -21,33 +24,27 @@ const SIGNED_OUT: Duration = Duration::from_mins(30);
 const MAX_SESSIONS: usize = 100_000;
 const MAX_PENDING: usize = 8;
 
-/// By the digest of their secret identifier, like every other secret.
+/// By the digest of their secret identifier, as every other secret is kept.
 #[derive(Default)]
 pub(crate) struct Sessions(Mutex<HashMap<Digest, Session>>);
 
-/// A look at a session. What it says is checked against the map again when it is spent.
+/// A look at a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     id: Secret,
-    /// What every form of this session carries. Another site cannot read it.
+    /// What each form of this session carries, and no other site can read.
     pub(crate) csrf_token: Secret,
-    pub(crate) signed_in: Option<SignedIn>,
+    /// Who signed in, and when, by this process's clock.
+    pub(crate) user: Option<(User, Instant)>,
     pending: VecDeque<(String, Pending)>,
     expires_at: Instant,
-}
-
-#[derive(Clone)]
-pub(crate) struct SignedIn {
-    pub(crate) user: User,
-    /// By this process's clock, for `max_age`.
-    pub(crate) at: Instant,
 }
 
 /// An authorization request that waits for the user.
 #[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) authorization: Arc<Authorization>,
-    /// Whether the user signed in on its behalf, as `prompt=login` and `max_age` can demand.
+    /// Whether the user signed in on its behalf, as `prompt=login` and `max_age` demand.
     pub(crate) signed_in_for_it: bool,
 }
 
@@ -58,25 +55,6 @@ impl Pending {
 }
 
 impl Session {
-    fn new(
-        signed_in: Option<SignedIn>,
-        pending: VecDeque<(String, Pending)>,
-    ) -> Result<Self, OAuthError> {
-        let lifetime = if signed_in.is_some() { SIGNED_IN } else { SIGNED_OUT };
-        Ok(Self {
-            id: Secret::generate()?,
-            csrf_token: Secret::generate()?,
-            signed_in,
-            pending,
-            expires_at: Instant::now() + lifetime,
-        })
-    }
-
-    /// Refuses a form that this session did not show.
-    pub(crate) fn check(&self, csrf_token: &Secret) -> Result<(), PageError> {
-        if self.csrf_token == *csrf_token { Ok(()) } else { Err(PageError::stale()) }
-    }
-
     pub(crate) fn pending(&self, id: &str) -> Option<&Pending> {
         self.pending.iter().find(|(own, _)| own == id).map(|(_, pending)| pending)
     }
@@ -85,21 +63,8 @@ impl Session {
 impl Sessions {
     pub(crate) fn find(&self, jar: &CookieJar) -> Option<Session> {
         let id = Secret::new([SECURE, PLAIN].iter().find_map(|name| jar.get(name))?.value());
-        let sessions = self.lock();
-        sessions.get(&id.digest()).filter(|session| session.expires_at > Instant::now()).cloned()
-    }
-
-    fn insert(&self, session: Session) -> Result<(), PageError> {
-        let mut sessions = self.lock();
-        if sessions.len() >= MAX_SESSIONS {
-            sessions.retain(|_, session| session.expires_at > Instant::now());
-        }
-        if sessions.len() >= MAX_SESSIONS {
-            let message = "Too many people are here. Try again later.";
-            return Err(PageError::new(StatusCode::SERVICE_UNAVAILABLE, message));
-        }
-        sessions.insert(session.id.digest(), session);
-        Ok(())
+        let session = self.lock().get(&id.digest()).cloned();
+        session.filter(|session| session.expires_at > Instant::now())
     }
 
     pub(crate) fn end(&self, session: &Session) {
@@ -116,12 +81,12 @@ impl Sessions {
         Ok(id)
     }
 
-    /// Takes the request, for one of any number of answers.
-    pub(crate) fn resume(&self, session: &Session, id: &str) -> Option<Pending> {
+    /// Takes the request, for the one answer that it gets.
+    pub(crate) fn resume(&self, session: &Session, id: &str) -> Result<Pending, PageError> {
         let mut sessions = self.lock();
-        let own = &mut sessions.get_mut(&session.id.digest())?.pending;
-        let position = own.iter().position(|(own, _)| own == id)?;
-        own.remove(position).map(|(_, pending)| pending)
+        let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
+        let taken = own.and_then(|own| own.remove(own.iter().position(|(own, _)| own == id)?));
+        taken.map(|(_, pending)| pending).ok_or_else(PageError::stale)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
@@ -129,16 +94,16 @@ impl Sessions {
     }
 }
 
-/// Over https the cookie is the host's own, whatever a sibling domain sets.
+/// Over https the cookie is this host's own, whatever a sibling domain sets.
 const SECURE: &str = "__Host-session";
 const PLAIN: &str = "session";
 
-impl<S: Storage + 'static> Server<S> {
+impl Server {
     /// The browser's session, or a new one of nobody.
     pub(crate) fn open_session(&self, jar: CookieJar) -> Result<(CookieJar, Session), PageError> {
         match self.sessions.find(&jar) {
             Some(session) => Ok((jar, session)),
-            None => self.start_session(jar, Session::new(None, VecDeque::new())?),
+            None => self.start_session(jar, None, VecDeque::new()),
         }
     }
 
@@ -156,23 +121,57 @@ impl<S: Storage + 'static> Server<S> {
         for (id, pending) in &mut pending {
             pending.signed_in_for_it = request == Some(id);
         }
-        let signed_in = SignedIn { user, at: Instant::now() };
-        Ok(self.start_session(jar, Session::new(Some(signed_in), pending)?)?.0)
+        Ok(self.start_session(jar, Some((user, Instant::now())), pending)?.0)
     }
 
     fn start_session(
         &self,
         jar: CookieJar,
-        session: Session,
+        user: Option<(User, Instant)>,
+        pending: VecDeque<(String, Pending)>,
     ) -> Result<(CookieJar, Session), PageError> {
+        let (id, csrf_token) = (Secret::generate()?, Secret::generate()?);
+        let now = Instant::now();
+        let expires_at = now + if user.is_some() { SIGNED_IN } else { SIGNED_OUT };
+        let session = Session { id, csrf_token, user, pending, expires_at };
+        let mut sessions = self.sessions.lock();
+        if sessions.len() >= MAX_SESSIONS {
+            sessions.retain(|_, session| session.expires_at > now);
+        }
+        if sessions.len() >= MAX_SESSIONS {
+            return Err(PageError(StatusCode::SERVICE_UNAVAILABLE, "Try again later.".into()));
+        }
+        sessions.insert(session.id.digest(), session.clone());
         let secure = self.config.issuer.starts_with("https://");
         let name = if secure { SECURE } else { PLAIN };
-        let cookie = Cookie::build((name, session.id.expose().to_owned()))
-            .path("/")
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(secure);
-        self.sessions.insert(session.clone())?;
-        Ok((jar.add(cookie), session))
+        let cookie = Cookie::build((name, session.id.expose().to_owned())).path("/").secure(secure);
+        Ok((jar.add(cookie.http_only(true).same_site(SameSite::Lax)), session))
+    }
+}
+
+/// A form that this browser was shown in this session.
+pub(crate) struct SessionForm(pub(crate) Session, pub(crate) Fields);
+
+/// What the pages' forms have in them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fields {
+    csrf_token: Secret,
+    pub(crate) request: Option<String>,
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) decision: String,
+    pub(crate) grant_id: uuid::Uuid,
+}
+
+impl FromRequest<Arc<Server>> for SessionForm {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, PageError> {
+        let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
+        let fields = Form::<Fields>::from_request(request, server).await;
+        let Form(fields) = fields.map_err(OAuthError::from)?;
+        let session = session.filter(|session| session.csrf_token == fields.csrf_token);
+        Ok(Self(session.ok_or_else(PageError::stale)?, fields))
     }
 }

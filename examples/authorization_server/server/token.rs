@@ -1,54 +1,36 @@
 //! The token endpoint (RFC 6749 3.2): from a grant to tokens.
 
+use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::FormRejection;
-use axum::http::HeaderMap;
-use axum::{Form, Json};
 use oauth_storage::{
     Client, FormParameters, GrantType, NewIdToken, NewToken, Redeem, Redeemed, Rotate, Rotated,
-    Scope, Secret, Storage, Token,
+    Secret, Token,
 };
-use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::client::ClientForm;
 use super::error::OAuthError;
 use super::{Server, Shared};
 
-/// A token response (RFC 6749 5.1, OpenID Connect Core 3.1.3.3).
-#[derive(Serialize)]
-pub(crate) struct Response {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: u64,
-    scope: Scope,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<String>,
-}
-
-pub(crate) async fn token<S: Storage + 'static>(
-    State(server): Shared<S>,
-    headers: HeaderMap,
-    form: Result<Form<FormParameters>, FormRejection>,
-) -> Result<Json<Response>, OAuthError> {
-    let Form(form) = form?;
-    let client = server.client(&headers, &form).await?;
+pub(crate) async fn token(
+    State(server): Shared,
+    ClientForm(client, form): ClientForm,
+) -> Result<Json<Value>, OAuthError> {
     let name = form.grant_type.as_deref().ok_or_else(|| OAuthError::missing("grant_type"))?;
+    let unsupported = OAuthError::new("unsupported_grant_type", "there is no such grant type here");
     let grant_type = name.parse().ok().filter(|known| server.grant_types().contains(known));
-    let unsupported = || OAuthError::new("unsupported_grant_type", format!("no {name} here"));
-    let grant_type = grant_type.ok_or_else(unsupported)?;
-    if !client.allows_grant_type(grant_type) {
-        let description = format!("the client is not registered for {grant_type}");
-        return Err(OAuthError::new("unauthorized_client", description));
-    }
-    let tokens = match grant_type {
-        GrantType::AuthorizationCode => server.redeem(&client, form).await?,
-        GrantType::RefreshToken => server.refresh(&client, form).await?,
-        GrantType::ClientCredentials => server.client_credentials(&client, form).await?,
-        GrantType::Password => server.password(&client, form).await?,
-        _ => return Err(unsupported()),
+    let issued = match grant_type {
+        Some(known) if !client.allows_grant_type(known) => {
+            let description = "the client is not registered for this grant type";
+            return Err(OAuthError::new("unauthorized_client", description));
+        }
+        Some(GrantType::AuthorizationCode) => redeem(&server, &client, form).await?,
+        Some(GrantType::RefreshToken) => refresh(&server, &client, form).await?,
+        Some(GrantType::ClientCredentials) => act_for_itself(&server, &client, form).await?,
+        Some(GrantType::Password) => log_in(&server, &client, form).await?,
+        _ => return Err(unsupported),
     };
-    server.respond(tokens).await.map(Json)
+    Ok(Json(issued.into_response(&server).await?))
 }
 
 /// What was stored: the credentials, and the record of the access token.
@@ -58,113 +40,110 @@ struct Issued {
     refresh_token: Option<Secret>,
 }
 
-impl<S: Storage + 'static> Server<S> {
-    /// RFC 6749 4.1.3. Whether the code is this client's, unused and unexpired, and whether
-    /// redirect URI and verifier fit, is checked by the very statement that spends it.
-    async fn redeem(&self, client: &Client, form: FormParameters) -> Result<Issued, OAuthError> {
-        let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
-        let redeem = Redeem {
-            client_id: client.client_id.clone(),
-            redirect_uri: redirect_uri.ok_or_else(invalid_grant)?.to_owned(),
-            code: form.code.ok_or_else(|| OAuthError::missing("code"))?,
-            code_verifier: form.code_verifier,
-            access_token: Secret::generate()?,
-            refresh_token: new_refresh_token(client)?,
-        };
-        let (access_token, refresh_token) =
-            (redeem.access_token.clone(), redeem.refresh_token.clone());
-        match self.storage.redeem_authorization_code(&self.request(), redeem).await? {
-            Redeemed::Issued(token) => Ok(Issued { token: *token, access_token, refresh_token }),
-            // The client is told the same; a replay has revoked the grant besides.
-            Redeemed::Replayed { .. } | Redeemed::Invalid => Err(invalid_grant()),
-        }
-    }
-
-    /// RFC 6749 6, with rotation (RFC 9700 4.14.2).
-    async fn refresh(&self, client: &Client, form: FormParameters) -> Result<Issued, OAuthError> {
-        let rotate = Rotate {
-            client_id: client.client_id.clone(),
-            refresh_token: form
-                .refresh_token
-                .ok_or_else(|| OAuthError::missing("refresh_token"))?,
-            scope: form.scope.map(|scope| scope.parse()).transpose()?,
-            new_access_token: Secret::generate()?,
-            new_refresh_token: Secret::generate()?,
-        };
-        let access_token = rotate.new_access_token.clone();
-        let refresh_token = Some(rotate.new_refresh_token.clone());
-        match self.storage.rotate_refresh_token(&self.request(), rotate).await? {
-            Rotated::Issued(token) => Ok(Issued { token: *token, access_token, refresh_token }),
-            Rotated::Reused { .. } | Rotated::Invalid => Err(invalid_grant()),
-        }
-    }
-
-    /// RFC 6749 4.4: the client acts for itself, so there is no user and no refresh token.
-    async fn client_credentials(
-        &self,
-        client: &Client,
-        form: FormParameters,
-    ) -> Result<Issued, OAuthError> {
-        let access_token = Secret::generate()?;
-        let scope = requested_scope(client, form.scope.as_deref())?;
-        let new = NewToken::new(&client.client_id, scope, access_token.clone());
-        let token = self.storage.create_token(&self.request(), new).await?;
-        Ok(Issued { token, access_token, refresh_token: None })
-    }
-
-    /// RFC 6749 4.3.
-    async fn password(&self, client: &Client, form: FormParameters) -> Result<Issued, OAuthError> {
-        let scope = requested_scope(client, form.scope.as_deref())?;
-        form.username.as_ref().ok_or_else(|| OAuthError::missing("username"))?;
-        form.password.as_ref().ok_or_else(|| OAuthError::missing("password"))?;
-        let mut request = self.request();
-        request.form = form;
-        request.user = self.storage.authenticate(&request).await?;
-        if request.user.is_none() {
-            return Err(OAuthError::new("invalid_grant", "wrong username or password"));
-        }
-        let access_token = Secret::generate()?;
-        let mut new = NewToken::new(&client.client_id, scope, access_token.clone());
-        new.refresh_token = new_refresh_token(client)?;
-        let refresh_token = new.refresh_token.clone();
-        let token = self.storage.create_token(&request, new).await?;
-        Ok(Issued { token, access_token, refresh_token })
-    }
-
-    async fn respond(&self, issued: Issued) -> Result<Response, OAuthError> {
-        let Issued { token, access_token, refresh_token } = issued;
-        let mut id_token = None;
-        if token.scope.contains("openid") && token.subject.is_some() {
-            let new = NewIdToken::for_token(&token, &access_token);
-            id_token = Some(self.storage.get_id_token(&self.request(), new).await?);
-        }
-        Ok(Response {
-            access_token: access_token.expose().to_owned(),
-            token_type: "Bearer",
-            expires_in: token.expires_in(),
-            scope: token.scope,
-            refresh_token: refresh_token.map(|token| token.expose().to_owned()),
-            id_token,
-        })
+/// RFC 6749 4.1.3. Whether the code is this client's, unused and unexpired, and whether redirect
+/// URI and verifier fit, is checked by the very statement that spends it.
+async fn redeem(
+    server: &Server,
+    client: &Client,
+    form: FormParameters,
+) -> Result<Issued, OAuthError> {
+    let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
+    let redeem = Redeem {
+        client_id: client.client_id.clone(),
+        redirect_uri: redirect_uri.ok_or_else(invalid_grant)?.to_owned(),
+        code: form.code.ok_or_else(|| OAuthError::missing("code"))?,
+        code_verifier: form.code_verifier,
+        access_token: Secret::generate()?,
+        refresh_token: new_refresh_token(client)?,
+    };
+    let (access_token, refresh_token) = (redeem.access_token.clone(), redeem.refresh_token.clone());
+    match server.storage.redeem_authorization_code(&server.request(None), redeem).await? {
+        Redeemed::Issued(token) => Ok(Issued { token: *token, access_token, refresh_token }),
+        // The client is told the same of both. A replay has revoked the grant besides.
+        Redeemed::Replayed { .. } | Redeemed::Invalid => Err(invalid_grant()),
     }
 }
 
-fn invalid_grant() -> OAuthError {
-    OAuthError::new("invalid_grant", "unknown, expired or used, or not for this client")
+/// RFC 6749 6, with rotation (RFC 9700 4.14.2).
+async fn refresh(
+    server: &Server,
+    client: &Client,
+    form: FormParameters,
+) -> Result<Issued, OAuthError> {
+    let rotate = Rotate {
+        client_id: client.client_id.clone(),
+        refresh_token: form.refresh_token.ok_or_else(|| OAuthError::missing("refresh_token"))?,
+        scope: form.scope.map(|scope| scope.parse()).transpose()?,
+        new_access_token: Secret::generate()?,
+        new_refresh_token: Secret::generate()?,
+    };
+    let access_token = rotate.new_access_token.clone();
+    let refresh_token = Some(rotate.new_refresh_token.clone());
+    match server.storage.rotate_refresh_token(&server.request(None), rotate).await? {
+        Rotated::Issued(token) => Ok(Issued { token: *token, access_token, refresh_token }),
+        Rotated::Reused { .. } | Rotated::Invalid => Err(invalid_grant()),
+    }
 }
 
-/// The scope that is asked for, or all that the client has (RFC 6749 3.3).
-pub(crate) fn requested_scope(client: &Client, scope: Option<&str>) -> Result<Scope, OAuthError> {
-    let Some(scope) = scope else { return Ok(client.metadata.scope.clone()) };
-    let scope: Scope = scope.parse()?;
-    if !client.allows_scope(&scope) {
-        let description = format!("the client is registered for: {}", client.metadata.scope);
-        return Err(OAuthError::new("invalid_scope", description));
+/// RFC 6749 4.4: without a user, and without a refresh token.
+async fn act_for_itself(
+    server: &Server,
+    client: &Client,
+    form: FormParameters,
+) -> Result<Issued, OAuthError> {
+    let scope = client.requested_scope(form.scope.as_deref())?;
+    let new = NewToken::new(&client.client_id, scope, Secret::generate()?);
+    let access_token = new.access_token.clone();
+    let token = server.storage.create_token(&server.request(None), new).await?;
+    Ok(Issued { token, access_token, refresh_token: None })
+}
+
+/// RFC 6749 4.3.
+async fn log_in(
+    server: &Server,
+    client: &Client,
+    form: FormParameters,
+) -> Result<Issued, OAuthError> {
+    let scope = client.requested_scope(form.scope.as_deref())?;
+    form.username.as_ref().ok_or_else(|| OAuthError::missing("username"))?;
+    form.password.as_ref().ok_or_else(|| OAuthError::missing("password"))?;
+    let mut request = server.request(None);
+    request.form = form;
+    request.user = server.storage.authenticate(&request).await?;
+    request.user.as_ref().ok_or_else(invalid_grant)?;
+    let mut new = NewToken::new(&client.client_id, scope, Secret::generate()?);
+    new.refresh_token = new_refresh_token(client)?;
+    let (access_token, refresh_token) = (new.access_token.clone(), new.refresh_token.clone());
+    let token = server.storage.create_token(&request, new).await?;
+    Ok(Issued { token, access_token, refresh_token })
+}
+
+impl Issued {
+    /// RFC 6749 5.1, OpenID Connect Core 3.1.3.3.
+    async fn into_response(self, server: &Server) -> Result<Value, OAuthError> {
+        let mut response = json!({
+            "access_token": self.access_token.expose(),
+            "token_type": "Bearer",
+            "expires_in": self.token.expires_in(),
+            "scope": self.token.scope,
+        });
+        if let Some(refresh_token) = self.refresh_token {
+            response["refresh_token"] = refresh_token.expose().into();
+        }
+        if self.token.scope.contains("openid") && self.token.subject.is_some() {
+            let new = NewIdToken::for_token(&self.token, &self.access_token);
+            let id_token = server.storage.get_id_token(&server.request(None), new).await?;
+            response["id_token"] = id_token.into();
+        }
+        Ok(response)
     }
-    Ok(scope)
 }
 
 fn new_refresh_token(client: &Client) -> Result<Option<Secret>, OAuthError> {
     let refreshes = client.allows_grant_type(GrantType::RefreshToken);
     Ok(refreshes.then(Secret::generate).transpose()?)
+}
+
+fn invalid_grant() -> OAuthError {
+    OAuthError::new("invalid_grant", "it is unknown, wrong, expired or used, or another client's")
 }

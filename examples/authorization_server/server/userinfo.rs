@@ -1,4 +1,4 @@
-//! Who the user is, for whoever has an access token (OpenID Connect Core 5.3, RFC 6750).
+//! Who the user is, for whoever has an access token (OpenID Connect Core 5.3).
 
 use axum::Json;
 use axum::extract::State;
@@ -6,38 +6,38 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::headers::HeaderMapExt as _;
 use axum_extra::headers::authorization::{Authorization, Bearer};
-use oauth_storage::{Secret, Storage, TokenKind};
+use oauth_storage::{Secret, TokenKind};
 
 use super::Shared;
 use super::error::OAuthError;
 
-pub(crate) async fn userinfo<S: Storage + 'static>(
-    State(server): Shared<S>,
+pub(crate) async fn userinfo(
+    State(server): Shared,
     headers: HeaderMap,
 ) -> Result<Response, OAuthError> {
     let Some(Authorization(bearer)) = headers.typed_get::<Authorization<Bearer>>() else {
-        // No credentials, so no error either (RFC 6750 3.1).
-        return Ok(refuse(StatusCode::UNAUTHORIZED, ""));
+        // Who brings no token is told of no error (RFC 6750 3.1).
+        return Ok(challenge(StatusCode::UNAUTHORIZED, ""));
     };
     let token = server.storage.introspect(&Secret::new(bearer.token())).await?;
     let Some(token) = token.filter(|token| token.kind == TokenKind::AccessToken) else {
-        return Ok(refuse(StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""));
+        return Ok(challenge(StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""));
     };
-    match token.subject {
-        Some(subject) if token.scope.contains("openid") => {
+    match token.subject.filter(|_| token.scope.contains("openid")) {
+        Some(subject) => {
             let mut claims = (server.config.claims)(&subject, &token.scope);
             claims.insert("sub".into(), subject.into());
             Ok(Json(claims).into_response())
         }
-        _ => {
+        None => {
             let error = ", error=\"insufficient_scope\", scope=\"openid\"";
-            Ok(refuse(StatusCode::FORBIDDEN, error))
+            Ok(challenge(StatusCode::FORBIDDEN, error))
         }
     }
 }
 
-/// The challenge of RFC 6750 3.
-fn refuse(status: StatusCode, error: &str) -> Response {
+/// RFC 6750 3.
+fn challenge(status: StatusCode, error: &str) -> Response {
     let challenge = format!("Bearer realm=\"userinfo\"{error}");
     (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
 }
