@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
@@ -76,6 +77,70 @@ impl Token {
     #[must_use]
     pub fn expires_in(&self) -> u64 {
         (self.expires_at - self.issued_at).num_seconds().try_into().unwrap_or(0)
+    }
+}
+
+/// What an endpoint says of a token, in JSON.
+impl Token {
+    /// The body of a token response (RFC 6749 5.1), **with the secrets**; the record is that of the
+    /// access token. Where there is an ID token, it is put in as `id_token`. It is sent with
+    /// `Cache-Control: no-store`.
+    ///
+    /// ```
+    /// # use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    /// use oauth_storage::{NewToken, Request, Secret, TokenStorage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oauth_storage::Result<()> {
+    /// # let storage = MemoryStorage::new();
+    /// # let new = NewClient::new(ClientMetadata::client_credentials());
+    /// # let client_id = storage.register_client(new).await?.client.client_id;
+    /// let access_token = Secret::generate()?;
+    /// let new = NewToken::new(client_id, "api:read".parse()?, access_token.clone());
+    /// let token = storage.create_token(&Request::default(), new).await?;
+    /// let body = token.token_response(&access_token, None);
+    /// assert_eq!(body["access_token"], access_token.expose());
+    /// assert_eq!(body["expires_in"], 3600);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_response(
+        &self,
+        access_token: &Secret,
+        refresh_token: Option<&Secret>,
+    ) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("access_token".into(), access_token.expose().into());
+        body.insert("token_type".into(), "Bearer".into());
+        body.insert("expires_in".into(), self.expires_in().into());
+        body.insert("scope".into(), self.scope.as_str().into());
+        if let Some(refresh_token) = refresh_token {
+            body.insert("refresh_token".into(), refresh_token.expose().into());
+        }
+        body
+    }
+
+    /// The body of an introspection response (RFC 7662 2.2). Of a token that is not active it is
+    /// `{"active": false}`, and so it should be of one that was not found.
+    #[must_use]
+    pub fn introspection_response(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("active".into(), self.is_active().into());
+        if !self.is_active() {
+            return body;
+        }
+        body.insert("client_id".into(), self.client_id.as_str().into());
+        body.insert("scope".into(), self.scope.as_str().into());
+        body.insert("iat".into(), self.issued_at.timestamp().into());
+        body.insert("exp".into(), self.expires_at.timestamp().into());
+        if let Some(subject) = &self.subject {
+            body.insert("sub".into(), subject.as_str().into());
+        }
+        if self.kind == TokenKind::AccessToken {
+            body.insert("token_type".into(), "Bearer".into());
+        }
+        body
     }
 }
 

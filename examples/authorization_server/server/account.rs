@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use oauth_storage::Grant;
 
-use super::error::{OAuthError, PageError};
+use super::error::{PageError, Result};
 use super::session::SessionForm;
 use super::{Server, Shared, pages};
 
@@ -47,7 +47,7 @@ pub(crate) async fn sign_out(
 
 impl Server {
     /// The user's live grants, page by page to the last.
-    pub(crate) async fn grants(&self, subject: &str) -> Result<Vec<Grant>, OAuthError> {
+    pub(crate) async fn grants(&self, subject: &str) -> Result<Vec<Grant>> {
         const PAGE: usize = 100;
         let mut grants: Vec<Grant> = Vec::new();
         loop {

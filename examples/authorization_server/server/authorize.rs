@@ -4,41 +4,46 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{RawForm, State};
+use axum::extract::{RawForm, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use oauth_storage::{
-    Client, CodeChallenge, GrantContext, NewAuthorizationCode, NewIdToken, NewToken,
-    QueryParameters, ResponseType, Scope, Secret, User,
+    Client, CodeChallenge, NewAuthorizationCode, NewIdToken, NewToken, QueryParameters,
+    ResponseType, Scope, Secret, User,
 };
 use url::form_urlencoded;
 
 use super::callback::Callback;
-use super::error::{OAuthError, PageError};
+use super::error::{OAuthError, PageError, Result};
 use super::session::{Pending, Session};
 use super::{Server, Shared};
+
+/// What is kept while the user is asked.
+const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 /// An authorization request that was found to be in order.
 pub(crate) struct Authorization {
     pub(crate) client: Client,
     pub(crate) callback: Callback,
     pub(crate) scope: Scope,
-    pub(crate) login_hint: Option<String>,
+    pub(crate) query: QueryParameters,
     response_type: ResponseType,
     code_challenge: Option<CodeChallenge>,
-    nonce: Option<String>,
-    prompt: Vec<String>,
     max_age: Option<Duration>,
 }
 
 pub(crate) async fn get(
     State(server): Shared,
     jar: CookieJar,
+    RawQuery(raw): RawQuery,
     query: Result<Form<QueryParameters>, FormRejection>,
 ) -> Result<(CookieJar, Response), PageError> {
     let Form(query) = query?;
     let bad = |message: &str| PageError(StatusCode::BAD_REQUEST, message.into());
+    if raw.is_some_and(|raw| raw.len() > MAX_QUERY_BYTES) {
+        return Err(bad("The request is too long."));
+    }
     let client_id = query.client_id.as_deref().ok_or_else(|| OAuthError::missing("client_id"))?;
     let client = server.storage.get_client(&server.request(None), client_id, None).await?;
     let client = client.ok_or_else(|| bad("This application is not known here."))?;
@@ -79,7 +84,7 @@ impl Authorization {
         client: Client,
         callback: Callback,
         query: QueryParameters,
-    ) -> Result<Self, OAuthError> {
+    ) -> Result<Self> {
         let refuse = |code, description: &str| Err(OAuthError::new(code, description));
         if query.request.is_some() {
             return refuse("request_not_supported", "send plain parameters");
@@ -113,32 +118,28 @@ impl Authorization {
         if response_type.has_code() && client.is_public() && code_challenge.is_none() {
             return Err(OAuthError::missing("code_challenge"));
         }
-        let prompt = query.prompt.unwrap_or_default();
-        let prompt: Vec<String> = prompt.split_ascii_whitespace().map(str::to_owned).collect();
+        let max_age = query.max_age.as_deref().map(|seconds| seconds.parse());
+        let Ok(max_age) = max_age.transpose() else {
+            return refuse("invalid_request", "max_age is a number of seconds");
+        };
+        let max_age = max_age.map(Duration::from_secs);
+        let checked =
+            Self { client, callback, scope, query, response_type, code_challenge, max_age };
         let known = ["none", "login", "consent", "select_account"];
-        if prompt.iter().any(|asked| !known.contains(&asked.as_str()))
-            || prompt.len() > 1 && prompt.iter().any(|asked| asked == "none")
+        if checked.prompts().any(|prompt| !known.contains(&prompt))
+            || checked.asks_for("none") && checked.prompts().count() > 1
         {
             return refuse("invalid_request", "no such prompt, or none with another");
         }
-        let Ok(max_age) = query.max_age.map(|seconds| seconds.parse()).transpose() else {
-            return refuse("invalid_request", "max_age is a number of seconds");
-        };
-        Ok(Self {
-            client,
-            callback,
-            scope,
-            login_hint: query.login_hint,
-            response_type,
-            code_challenge,
-            nonce: query.nonce,
-            prompt,
-            max_age: max_age.map(Duration::from_secs),
-        })
+        Ok(checked)
+    }
+
+    fn prompts(&self) -> impl Iterator<Item = &str> {
+        self.query.prompt.as_deref().unwrap_or_default().split_ascii_whitespace()
     }
 
     fn asks_for(&self, prompt: &str) -> bool {
-        self.prompt.iter().any(|asked| asked == prompt)
+        self.prompts().any(|asked| asked == prompt)
     }
 }
 
@@ -153,7 +154,7 @@ pub(crate) async fn next_step(
     server: &Server,
     pending: &Pending,
     session: Option<&Session>,
-) -> Result<Step, OAuthError> {
+) -> Result<Step> {
     let authorization = &pending.authorization;
     let Some((user, since)) = session.and_then(|session| session.user.clone()) else {
         return Ok(Step::SignIn);
@@ -164,10 +165,11 @@ pub(crate) async fn next_step(
     if again && !pending.signed_in_for_it {
         return Ok(Step::SignIn);
     }
-    // Any program may say that it is this public client, unless the answer goes to a site that
-    // only the client has: so its users are asked every time (RFC 8252 8.6).
-    let Authorization { client, callback, scope, .. } = &**authorization;
-    let is_proven = !client.is_public() || callback.redirect_uri.starts_with("https://");
+    // Any program may say that it is this client, unless the answer goes to a site that only the
+    // client has, or is of no use without its secret. Then users are asked each time (RFC 8252 8.6).
+    let Authorization { client, callback, scope, response_type, .. } = &**authorization;
+    let is_proven = callback.redirect_uri.starts_with("https://")
+        || !client.is_public() && !response_type.is_front_channel();
     // Who has agreed, and has not disconnected since, is not asked again.
     let agreed =
         is_proven
@@ -191,20 +193,20 @@ async fn issue(
     server: &Server,
     authorization: &Authorization,
     user: User,
-) -> Result<Vec<(&'static str, String)>, OAuthError> {
-    let Authorization { client, callback, scope, response_type, nonce, .. } = authorization;
+) -> Result<Vec<(&'static str, String)>> {
+    let Authorization { client, callback, scope, response_type, query, .. } = authorization;
     let (id, redirect_uri) = (&client.client_id, &callback.redirect_uri);
     let request = server.request(Some(user));
     let mut parameters = Vec::new();
     let mut new_token = NewToken::new(id, scope.clone(), Secret::generate()?);
-    new_token.context = GrantContext { nonce: nonce.clone(), ..GrantContext::default() };
+    new_token.context.nonce.clone_from(&query.nonce);
 
     let code = response_type.has_code().then(Secret::generate).transpose()?;
     if let Some(code) = &code {
         let new = NewAuthorizationCode {
             response_type: *response_type,
             code_challenge: authorization.code_challenge.clone(),
-            nonce: nonce.clone(),
+            nonce: query.nonce.clone(),
             ..NewAuthorizationCode::new(id, scope.clone(), redirect_uri, code.clone())
         };
         // One grant, so that a replay of the code takes this access token with it.
@@ -224,7 +226,7 @@ async fn issue(
         let new = NewIdToken {
             response_type: *response_type,
             redirect_uri: Some(redirect_uri),
-            nonce: nonce.as_deref(),
+            nonce: query.nonce.as_deref(),
             access_token: access_token.as_ref(),
             code: code.as_ref(),
             ..NewIdToken::new(id, scope)

@@ -11,7 +11,7 @@ use oauth_storage::{Client, FormParameters, Secret, TokenEndpointAuthMethod as M
 use percent_encoding::percent_decode_str;
 
 use super::Server;
-use super::error::OAuthError;
+use super::error::{OAuthError, Result};
 
 /// The form of a request, and the client that authenticated with it.
 pub(crate) struct ClientForm(pub(crate) Client, pub(crate) FormParameters);
@@ -19,7 +19,7 @@ pub(crate) struct ClientForm(pub(crate) Client, pub(crate) FormParameters);
 impl FromRequest<Arc<Server>> for ClientForm {
     type Rejection = OAuthError;
 
-    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, OAuthError> {
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self> {
         let headers = request.headers().clone();
         let Form(form) = Form::<FormParameters>::from_request(request, server).await?;
         Ok(Self(authenticate(server, &headers, &form).await?, form))
@@ -31,7 +31,7 @@ async fn authenticate(
     server: &Server,
     headers: &HeaderMap,
     form: &FormParameters,
-) -> Result<Client, OAuthError> {
+) -> Result<Client> {
     let basic = headers.typed_try_get::<Authorization<Basic>>();
     let basic = basic.map_err(|_| OAuthError::invalid_client())?;
     let basic = basic.map(|Authorization(basic)| {

@@ -10,11 +10,8 @@ use serde_json::json;
 
 use super::Shared;
 
-const PUBLIC: [(header::HeaderName, &str); 3] = [
-    (header::CACHE_CONTROL, "public, max-age=300"),
-    (header::PRAGMA, ""),
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-];
+const PUBLIC: [(header::HeaderName, &str); 2] =
+    [(header::CACHE_CONTROL, "public, max-age=300"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
 
 pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
     let issuer = &server.config.issuer;

@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::pages;
 
+pub(crate) type Result<T, E = OAuthError> = std::result::Result<T, E>;
+
 /// An error of RFC 6749 5.2, or of an RFC that builds on it. As a response it is JSON; the
 /// authorization endpoint sends it through the browser instead.
 #[derive(Debug)]

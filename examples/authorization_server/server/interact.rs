@@ -10,7 +10,7 @@ use oauth_storage::FormParameters;
 use serde::Deserialize;
 
 use super::authorize::{Step, answer, next_step};
-use super::error::{OAuthError, PageError};
+use super::error::{OAuthError, PageError, Result};
 use super::session::SessionForm;
 use super::{Shared, pages};
 

@@ -29,6 +29,8 @@ use oauth_storage::jwt::JwkSet;
 use oauth_storage::{GrantType, Request, Scope, Settings, Storage, User};
 use serde_json::{Map, Value};
 
+use self::session::Sessions;
+
 /// What an operator decides.
 pub(crate) struct Config {
     /// Where the server is reached from outside, without a slash at the end.
@@ -50,15 +52,15 @@ pub(crate) struct Server {
     storage: Box<dyn Storage>,
     jwk_set: JwkSet,
     config: Config,
-    sessions: session::Sessions,
+    sessions: Sessions,
 }
 
 type Shared = State<Arc<Server>>;
 
 /// The endpoints. The JWK set is that of the storage's signer.
 pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Router {
-    let storage = Box::new(storage);
-    let server = Server { storage, jwk_set, config, sessions: session::Sessions::default() };
+    let (storage, sessions) = (Box::new(storage), Sessions::new(&config.issuer));
+    let server = Arc::new(Server { storage, jwk_set, config, sessions });
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery::metadata))
         .route("/.well-known/oauth-authorization-server", get(discovery::metadata))
@@ -78,7 +80,7 @@ pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: C
         .route("/style.css", get(pages::style))
         .route("/submit.js", get(pages::submit))
         .layer(map_response(careful))
-        .with_state(Arc::new(server))
+        .with_state(server)
 }
 
 impl Server {

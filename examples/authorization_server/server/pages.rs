@@ -9,7 +9,8 @@ use super::authorize::Authorization;
 use super::session::Session;
 
 pub(crate) async fn style() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css")], include_str!("style.css"))
+    let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("style.css"))
 }
 
 /// Spares the click on the `form_post` page.
@@ -21,7 +22,7 @@ pub(crate) async fn submit() -> impl IntoResponse {
 pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
     let pending = request.and_then(|id| session.pending(id));
     let authorization = pending.map(|pending| &*pending.authorization);
-    let hint = authorization.and_then(|authorization| authorization.login_hint.as_deref());
+    let hint = authorization.and_then(|authorization| authorization.query.login_hint.as_deref());
     let username = refused.or(hint);
     let body = html! {
         h1 { "Sign in" }

@@ -10,13 +10,13 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use oauth_storage::{ClientMetadata, NewClient, TokenEndpointAuthMethod};
 
-use super::error::OAuthError;
+use super::error::{OAuthError, Result};
 use super::{Server, Shared};
 
 pub(crate) async fn register(
     State(server): Shared,
     body: Result<Json<ClientMetadata>, JsonRejection>,
-) -> Result<impl IntoResponse, OAuthError> {
+) -> Result<impl IntoResponse> {
     let Json(metadata) = body.map_err(|rejection| invalid(rejection.body_text()))?;
     let metadata = admit(&server, metadata)?;
     let registered = server.storage.register_client(NewClient::new(metadata)).await;
@@ -28,7 +28,7 @@ pub(crate) async fn register(
 }
 
 /// The metadata to register. The storage knows what metadata is, this server what it offers.
-fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata, OAuthError> {
+fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata> {
     let offered = server.grant_types();
     if let Some(other) = metadata.grant_types.iter().find(|own| !offered.contains(own)) {
         return Err(invalid(format!("there is no grant type {other} here")));

@@ -17,16 +17,19 @@ use serde::Deserialize;
 
 use super::Server;
 use super::authorize::Authorization;
-use super::error::{OAuthError, PageError};
+use super::error::{OAuthError, PageError, Result};
 
 const SIGNED_IN: Duration = Duration::from_hours(12);
 const SIGNED_OUT: Duration = Duration::from_mins(30);
-const MAX_SESSIONS: usize = 100_000;
+/// Nobody's sessions cost memory, too.
+const MAX_SESSIONS: usize = 10_000;
 const MAX_PENDING: usize = 8;
 
-/// By the digest of their secret identifier, as every other secret is kept.
-#[derive(Default)]
-pub(crate) struct Sessions(Mutex<HashMap<Digest, Session>>);
+pub(crate) struct Sessions {
+    /// By the digest of their secret identifier, as every other secret is kept.
+    sessions: Mutex<HashMap<Digest, Session>>,
+    is_secure: bool,
+}
 
 /// A look at a session.
 #[derive(Clone)]
@@ -61,8 +64,17 @@ impl Session {
 }
 
 impl Sessions {
+    pub(crate) fn new(issuer: &str) -> Self {
+        Self { sessions: Mutex::default(), is_secure: issuer.starts_with("https://") }
+    }
+
+    /// Over https the cookie is this host's own, whatever a sibling domain sets.
+    fn cookie_name(&self) -> &'static str {
+        if self.is_secure { "__Host-session" } else { "session" }
+    }
+
     pub(crate) fn find(&self, jar: &CookieJar) -> Option<Session> {
-        let id = Secret::new([SECURE, PLAIN].iter().find_map(|name| jar.get(name))?.value());
+        let id = Secret::new(jar.get(self.cookie_name())?.value());
         let session = self.lock().get(&id.digest()).cloned();
         session.filter(|session| session.expires_at > Instant::now())
     }
@@ -90,13 +102,9 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Over https the cookie is this host's own, whatever a sibling domain sets.
-const SECURE: &str = "__Host-session";
-const PLAIN: &str = "session";
 
 impl Server {
     /// The browser's session, or a new one of nobody.
@@ -142,10 +150,12 @@ impl Server {
             return Err(PageError(StatusCode::SERVICE_UNAVAILABLE, "Try again later.".into()));
         }
         sessions.insert(session.id.digest(), session.clone());
-        let secure = self.config.issuer.starts_with("https://");
-        let name = if secure { SECURE } else { PLAIN };
-        let cookie = Cookie::build((name, session.id.expose().to_owned())).path("/").secure(secure);
-        Ok((jar.add(cookie.http_only(true).same_site(SameSite::Lax)), session))
+        let cookie = Cookie::build((self.sessions.cookie_name(), session.id.expose().to_owned()))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.sessions.is_secure);
+        Ok((jar.add(cookie), session))
     }
 }
 

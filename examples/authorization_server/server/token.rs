@@ -6,16 +6,16 @@ use oauth_storage::{
     Client, FormParameters, GrantType, NewIdToken, NewToken, Redeem, Redeemed, Rotate, Rotated,
     Secret, Token,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::client::ClientForm;
-use super::error::OAuthError;
+use super::error::{OAuthError, Result};
 use super::{Server, Shared};
 
 pub(crate) async fn token(
     State(server): Shared,
     ClientForm(client, form): ClientForm,
-) -> Result<Json<Value>, OAuthError> {
+) -> Result<Json<Map<String, Value>>> {
     let name = form.grant_type.as_deref().ok_or_else(|| OAuthError::missing("grant_type"))?;
     let unsupported = OAuthError::new("unsupported_grant_type", "there is no such grant type here");
     let grant_type = name.parse().ok().filter(|known| server.grant_types().contains(known));
@@ -26,11 +26,19 @@ pub(crate) async fn token(
         }
         Some(GrantType::AuthorizationCode) => redeem(&server, &client, form).await?,
         Some(GrantType::RefreshToken) => refresh(&server, &client, form).await?,
-        Some(GrantType::ClientCredentials) => act_for_itself(&server, &client, form).await?,
-        Some(GrantType::Password) => log_in(&server, &client, form).await?,
+        Some(GrantType::ClientCredentials) => create(&server, &client, form, false).await?,
+        Some(GrantType::Password) => create(&server, &client, form, true).await?,
         _ => return Err(unsupported),
     };
-    Ok(Json(issued.into_response(&server).await?))
+    let Issued { token, access_token, refresh_token } = issued;
+    let mut response = token.token_response(&access_token, refresh_token.as_ref());
+    // OpenID Connect Core 3.1.3.3.
+    if token.scope.contains("openid") && token.subject.is_some() {
+        let new = NewIdToken::for_token(&token, &access_token);
+        let id_token = server.storage.get_id_token(&server.request(None), new).await?;
+        response.insert("id_token".into(), id_token.into());
+    }
+    Ok(Json(response))
 }
 
 /// What was stored: the credentials, and the record of the access token.
@@ -42,11 +50,7 @@ struct Issued {
 
 /// RFC 6749 4.1.3. Whether the code is this client's, unused and unexpired, and whether redirect
 /// URI and verifier fit, is checked by the very statement that spends it.
-async fn redeem(
-    server: &Server,
-    client: &Client,
-    form: FormParameters,
-) -> Result<Issued, OAuthError> {
+async fn redeem(server: &Server, client: &Client, form: FormParameters) -> Result<Issued> {
     let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
     let redeem = Redeem {
         client_id: client.client_id.clone(),
@@ -65,11 +69,7 @@ async fn redeem(
 }
 
 /// RFC 6749 6, with rotation (RFC 9700 4.14.2).
-async fn refresh(
-    server: &Server,
-    client: &Client,
-    form: FormParameters,
-) -> Result<Issued, OAuthError> {
+async fn refresh(server: &Server, client: &Client, form: FormParameters) -> Result<Issued> {
     let rotate = Rotate {
         client_id: client.client_id.clone(),
         refresh_token: form.refresh_token.ok_or_else(|| OAuthError::missing("refresh_token"))?,
@@ -85,61 +85,30 @@ async fn refresh(
     }
 }
 
-/// RFC 6749 4.4: without a user, and without a refresh token.
-async fn act_for_itself(
+/// RFC 6749 4.3 and 4.4: a user by their password; or the client itself, without a refresh token.
+async fn create(
     server: &Server,
     client: &Client,
     form: FormParameters,
-) -> Result<Issued, OAuthError> {
+    by_password: bool,
+) -> Result<Issued> {
     let scope = client.requested_scope(form.scope.as_deref())?;
-    let new = NewToken::new(&client.client_id, scope, Secret::generate()?);
-    let access_token = new.access_token.clone();
-    let token = server.storage.create_token(&server.request(None), new).await?;
-    Ok(Issued { token, access_token, refresh_token: None })
-}
-
-/// RFC 6749 4.3.
-async fn log_in(
-    server: &Server,
-    client: &Client,
-    form: FormParameters,
-) -> Result<Issued, OAuthError> {
-    let scope = client.requested_scope(form.scope.as_deref())?;
-    form.username.as_ref().ok_or_else(|| OAuthError::missing("username"))?;
-    form.password.as_ref().ok_or_else(|| OAuthError::missing("password"))?;
-    let mut request = server.request(None);
-    request.form = form;
-    request.user = server.storage.authenticate(&request).await?;
-    request.user.as_ref().ok_or_else(invalid_grant)?;
     let mut new = NewToken::new(&client.client_id, scope, Secret::generate()?);
-    new.refresh_token = new_refresh_token(client)?;
+    let mut request = server.request(None);
+    if by_password {
+        form.username.as_ref().ok_or_else(|| OAuthError::missing("username"))?;
+        form.password.as_ref().ok_or_else(|| OAuthError::missing("password"))?;
+        request.form = form;
+        request.user = server.storage.authenticate(&request).await?;
+        request.user.as_ref().ok_or_else(invalid_grant)?;
+        new.refresh_token = new_refresh_token(client)?;
+    }
     let (access_token, refresh_token) = (new.access_token.clone(), new.refresh_token.clone());
     let token = server.storage.create_token(&request, new).await?;
     Ok(Issued { token, access_token, refresh_token })
 }
 
-impl Issued {
-    /// RFC 6749 5.1, OpenID Connect Core 3.1.3.3.
-    async fn into_response(self, server: &Server) -> Result<Value, OAuthError> {
-        let mut response = json!({
-            "access_token": self.access_token.expose(),
-            "token_type": "Bearer",
-            "expires_in": self.token.expires_in(),
-            "scope": self.token.scope,
-        });
-        if let Some(refresh_token) = self.refresh_token {
-            response["refresh_token"] = refresh_token.expose().into();
-        }
-        if self.token.scope.contains("openid") && self.token.subject.is_some() {
-            let new = NewIdToken::for_token(&self.token, &self.access_token);
-            let id_token = server.storage.get_id_token(&server.request(None), new).await?;
-            response["id_token"] = id_token.into();
-        }
-        Ok(response)
-    }
-}
-
-fn new_refresh_token(client: &Client) -> Result<Option<Secret>, OAuthError> {
+fn new_refresh_token(client: &Client) -> Result<Option<Secret>> {
     let refreshes = client.allows_grant_type(GrantType::RefreshToken);
     Ok(refreshes.then(Secret::generate).transpose()?)
 }

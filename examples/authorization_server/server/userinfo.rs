@@ -9,12 +9,9 @@ use axum_extra::headers::authorization::{Authorization, Bearer};
 use oauth_storage::{Secret, TokenKind};
 
 use super::Shared;
-use super::error::OAuthError;
+use super::error::Result;
 
-pub(crate) async fn userinfo(
-    State(server): Shared,
-    headers: HeaderMap,
-) -> Result<Response, OAuthError> {
+pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Result<Response> {
     let Some(Authorization(bearer)) = headers.typed_get::<Authorization<Bearer>>() else {
         // Who brings no token is told of no error (RFC 6750 3.1).
         return Ok(challenge(StatusCode::UNAUTHORIZED, ""));
