@@ -136,7 +136,9 @@ async fn response_modes() {
         assert_eq!(url.fragment().is_some(), response_type != "code", "{url}");
     }
 
+    // A token through the browser, to whoever listens on this machine: alice is asked each time.
     let page = browser.open(&with("code id_token", "form_post")).await.page();
+    let page = browser.submit(&page, &[("decision", "allow")]).await.page();
     assert_eq!(page.headers["cache-control"], "no-store");
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.contains("form-action 'self' http:;"), "{policy}");
