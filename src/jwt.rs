@@ -200,7 +200,7 @@ impl IdTokenSigner {
             amr: id_token.amr.to_vec(),
             ..GrantContext::default()
         }
-        .or_from(request.user.as_ref());
+        .or_from(request.user.as_ref().filter(|user| user.subject == subject));
         context.check()?;
         let hash = |field, secret: Option<&Secret>| {
             secret.map(|secret| secret.check(field).map(|()| left_half_hash(secret))).transpose()
