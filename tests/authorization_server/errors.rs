@@ -161,6 +161,11 @@ async fn refusals_of_a_client() {
             assert!(headers[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic "), "{what}");
         }
     }
+    // RFC 6749 2.3.1: what goes into the header is form-encoded first.
+    let encoded: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let request = site.http.post(site.url("introspect")).form(&[("token", "x")]);
+    let (status, ..) = answer(request.basic_auth(&basic_id, Some(encoded))).await;
+    assert_eq!(status, 200);
     // Only those that prove who they are may look (RFC 7662 2.1).
     let look = [("client_id", public_id.as_str()), ("token", "x")];
     let (status, ..) = answer(site.http.post(site.url("introspect")).form(&look)).await;

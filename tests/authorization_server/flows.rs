@@ -58,6 +58,11 @@ async fn the_whole_life_of_a_login(site: &Site) {
     let info: CoreUserInfoClaims = info.request_async(&site.http).await.unwrap();
     assert_eq!(info.email().unwrap().as_str(), "alice@example.com");
 
+    let refresh_token = AccessToken::new(first.refresh_token().unwrap().secret().clone());
+    let info = client.user_info(refresh_token, None).unwrap();
+    let info: Result<CoreUserInfoClaims, _> = info.request_async(&site.http).await;
+    assert!(info.is_err(), "a refresh token opens no resource");
+
     let introspection = client.introspect(first.access_token()).request_async(&site.http).await;
     let introspection = introspection.unwrap();
     assert!(introspection.active());
