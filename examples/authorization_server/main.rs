@@ -9,6 +9,7 @@ mod server;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
+use lexopt::prelude::*;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     NewIdToken, NewUser, PgStorage, Request, ResponseType, Scope, Secret, Settings,
@@ -42,18 +43,17 @@ async fn run() -> Result<()> {
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            lexopt::Arg::Long("port") => port = lexopt::ValueExt::parse(&arguments.value()?)?,
-            lexopt::Arg::Long("issuer") => {
-                issuer = Some(lexopt::ValueExt::string(arguments.value()?)?)
-            }
-            lexopt::Arg::Long("implicit") => implicit = true,
-            lexopt::Arg::Long("password") => password = true,
+            Long("port") => port = arguments.value()?.parse()?,
+            Long("issuer") => issuer = Some(arguments.value()?.string()?),
+            Long("implicit") => implicit = true,
+            Long("password") => password = true,
             _ => return Err(format!("{}\n\n{USAGE}", argument.unexpected()).into()),
         }
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = listener.local_addr()?;
     let issuer = issuer.unwrap_or_else(|| format!("http://{address}"));
+    let issuer = issuer.trim_end_matches('/').to_owned();
 
     // ── A database, its schema, a storage ────────────────────────────────────────────────────
     let testbed = oauth_storage_testbed::Testbed::start().await?;
