@@ -21,7 +21,7 @@ super::room!("token" {
     record_comes_back: "contract 1, create_token: every field comes back equal, by both credentials",
     lifetimes_are_the_settings: "contract 1, create_token: lifetimes come from the request's settings",
     subject_is_the_requests: "contract 1, create_token: the subject comes from the request",
-    subject_of_the_token_goes_before: "a subject that the new token names goes before the request's",
+    subject_of_the_token_goes_before: "contract 1, create_token: a subject that the new token names goes before the request's",
     authentication_is_the_users: "OIDC Core 12.2: what the token lacks of the authentication is the user's",
     auth_time_is_to_the_microsecond: "contract 1, create_token: what it gives is what is stored, to the microsecond",
     refresh_token_is_optional: "contract 1, create_token: the refresh token is optional",
