@@ -170,13 +170,15 @@ pub(crate) async fn next_step(
     let Authorization { client, callback, scope, response_type, .. } = &**authorization;
     let is_proven = callback.redirect_uri.starts_with("https://")
         || !client.is_public() && !response_type.is_front_channel();
+    if !is_proven || authorization.asks_for("consent") {
+        return Ok(Step::Consent(user));
+    }
     // Who has agreed, and has not disconnected since, is not asked again.
-    let agreed =
-        is_proven
-            && !authorization.asks_for("consent")
-            && server.grants(&user.subject).await?.iter().any(|grant| {
-                grant.client_id == client.client_id && scope.is_subset_of(&grant.scope)
-            });
+    let agreed = server
+        .grants(&user.subject)
+        .await?
+        .into_iter()
+        .any(|grant| grant.client_id == client.client_id && scope.is_subset_of(&grant.scope));
     Ok(if agreed { Step::Answer(user) } else { Step::Consent(user) })
 }
 

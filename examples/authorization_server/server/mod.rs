@@ -90,17 +90,11 @@ impl Server {
     }
 
     fn grant_types(&self) -> Vec<GrantType> {
-        let Config { implicit, password, .. } = self.config;
-        [
-            (GrantType::AuthorizationCode, true),
-            (GrantType::RefreshToken, true),
-            (GrantType::ClientCredentials, true),
-            (GrantType::Implicit, implicit),
-            (GrantType::Password, password),
-        ]
-        .into_iter()
-        .filter_map(|(grant_type, offered)| offered.then_some(grant_type))
-        .collect()
+        let mut offered = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
+        offered.push(GrantType::ClientCredentials);
+        offered.extend(self.config.implicit.then_some(GrantType::Implicit));
+        offered.extend(self.config.password.then_some(GrantType::Password));
+        offered
     }
 }
 
