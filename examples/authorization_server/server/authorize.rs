@@ -1,5 +1,6 @@
 //! The authorization endpoint (RFC 6749 3.1, OpenID Connect Core 3.1.2): from a request to a code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Form;
@@ -50,10 +51,11 @@ pub(crate) async fn get(
     let callback = Callback::new(&client, &query, &server.config.issuer);
     let callback = callback.ok_or_else(|| bad("The address to return to is not registered."))?;
 
-    let pending = match Authorization::check(&server, client, callback.clone(), query) {
-        Ok(authorization) => Pending::new(authorization),
+    let authorization = match Authorization::check(&server, client, callback.clone(), query) {
+        Ok(authorization) => Arc::new(authorization),
         Err(error) => return Ok((jar, callback.refuse(error))),
     };
+    let pending = Pending { authorization, signed_in_for_it: false };
     let session = server.sessions.find(&jar);
     let step = next_step(&server, &pending, session.as_ref()).await?;
     let (page, error) = match step {
@@ -165,8 +167,8 @@ pub(crate) async fn next_step(
     if again && !pending.signed_in_for_it {
         return Ok(Step::SignIn);
     }
-    // Any program may say that it is this client, unless the answer goes to a site that only the
-    // client has, or is of no use without its secret. Then users are asked each time (RFC 8252 8.6).
+    // Any program may say that it is this client, unless the answer goes to the client's own site
+    // or is of no use without its secret. Where it may, users are asked each time (RFC 8252 8.6).
     let Authorization { client, callback, scope, response_type, .. } = &**authorization;
     let is_proven = callback.redirect_uri.starts_with("https://")
         || !client.is_public() && !response_type.is_front_channel();

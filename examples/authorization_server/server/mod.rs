@@ -1,9 +1,8 @@
 //! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], a file per endpoint.
 //!
 //! Read them as a login goes: `discovery`, `register`, `authorize` with its `callback`, `interact`,
-//! then `token`, `userinfo`, `introspect`, `account`.
+//! then `token`, `userinfo`, `introspect`.
 
-mod account;
 mod authorize;
 mod callback;
 mod client;
@@ -73,9 +72,9 @@ pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: C
         .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(introspect::revoke))
-        .route("/account", get(account::page))
-        .route("/disconnect", post(account::disconnect))
-        .route("/sign-out", post(account::sign_out))
+        .route("/account", get(interact::account))
+        .route("/disconnect", post(interact::disconnect))
+        .route("/sign-out", post(interact::sign_out))
         .route("/", get(Redirect::to("account")))
         .route("/style.css", get(pages::style))
         .route("/submit.js", get(pages::submit))

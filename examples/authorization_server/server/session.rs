@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use axum::Form;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use oauth_storage::{Digest, Secret, User};
@@ -21,7 +20,6 @@ use super::error::{OAuthError, PageError, Result};
 
 const SIGNED_IN: Duration = Duration::from_hours(12);
 const SIGNED_OUT: Duration = Duration::from_mins(30);
-/// Nobody's sessions cost memory, too.
 const MAX_SESSIONS: usize = 10_000;
 const MAX_PENDING: usize = 8;
 
@@ -49,12 +47,6 @@ pub(crate) struct Pending {
     pub(crate) authorization: Arc<Authorization>,
     /// Whether the user signed in on its behalf, as `prompt=login` and `max_age` demand.
     pub(crate) signed_in_for_it: bool,
-}
-
-impl Pending {
-    pub(crate) fn new(authorization: Authorization) -> Self {
-        Self { authorization: Arc::new(authorization), signed_in_for_it: false }
-    }
 }
 
 impl Session {
@@ -143,11 +135,9 @@ impl Server {
         let expires_at = now + if user.is_some() { SIGNED_IN } else { SIGNED_OUT };
         let session = Session { id, csrf_token, user, pending, expires_at };
         let mut sessions = self.sessions.lock();
+        // Whoever opens sessions without end ends those of nobody, not those of users.
         if sessions.len() >= MAX_SESSIONS {
-            sessions.retain(|_, session| session.expires_at > now);
-        }
-        if sessions.len() >= MAX_SESSIONS {
-            return Err(PageError(StatusCode::SERVICE_UNAVAILABLE, "Try again later.".into()));
+            sessions.retain(|_, own| own.user.is_some() && own.expires_at > now);
         }
         sessions.insert(session.id.digest(), session.clone());
         let cookie = Cookie::build((self.sessions.cookie_name(), session.id.expose().to_owned()))
