@@ -328,6 +328,19 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_parameter_is_omitted_and_a_double_one_refused() {
+        let form: FormParameters =
+            serde_json::from_str(r#"{ "code": "", "scope": "a", "more": "" }"#).unwrap();
+        assert_eq!((form.code, form.scope.as_deref()), (None, Some("a")));
+        assert!(serde_json::from_str::<FormParameters>(r#"{ "code": "", "code": "x" }"#).is_err());
+        let query: QueryParameters = serde_json::from_str(r#"{ "prompt": "" }"#).unwrap();
+        assert_eq!(query.prompt, None);
+        assert!(
+            serde_json::from_str::<QueryParameters>(r#"{ "state": "", "state": "" }"#).is_err()
+        );
+    }
+
+    #[test]
     fn settings_out_of_range_are_named() {
         let broken = [
             Settings { access_token_expires_in: Duration::ZERO, ..Settings::default() },

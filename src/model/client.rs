@@ -516,6 +516,61 @@ mod tests {
         assert_eq!(refused(&public), ("grant_types", Problem::NotAllowed));
     }
 
+    fn client(redirect_uris: &[&str]) -> Client {
+        let mut metadata = ClientMetadata::authorization_code(redirect_uris.iter().copied());
+        metadata.scope = "openid email".parse().unwrap();
+        Client {
+            client_id: "c".into(),
+            metadata,
+            client_id_issued_at: DateTime::UNIX_EPOCH,
+            client_secret_expires_at: None,
+            updated_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn a_request_gets_a_registered_redirect_uri_or_the_only_one() {
+        let (a, b) = ("https://client.example/a", "https://client.example/b");
+        let (one, two) = (client(&[a]), client(&[a, b]));
+        assert_eq!(one.redirect_uri(None), Some(a));
+        assert_eq!(two.redirect_uri(None), None);
+        assert_eq!(two.redirect_uri(Some(b)), Some(b));
+        for other in
+            ["", "https://client.example/", "https://client.example/a?", "HTTPS://client.example/a"]
+        {
+            assert_eq!(one.redirect_uri(Some(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_request_gets_the_scope_it_asks_for_or_all() {
+        let scope = |given| client(&[]).requested_scope(given).map(|scope| scope.to_string());
+        assert_eq!(scope(None).unwrap(), "openid email");
+        assert_eq!(scope(Some("email")).unwrap(), "email");
+        for wider in ["email admin", "a\"b"] {
+            assert!(matches!(scope(Some(wider)), Err(Error::Invalid { field: "scope", .. })));
+        }
+    }
+
+    #[test]
+    fn the_registration_response_has_seconds_and_the_secret_once() {
+        let mut registered =
+            RegisteredClient { client: client(&[]), client_secret: Some(Secret::new("s")) };
+        registered.client.client_secret_expires_at = DateTime::from_timestamp(60, 0);
+        let body = registered.registration_response();
+        assert_eq!(body["client_secret"], "s");
+        assert_eq!(
+            (&body["client_id_issued_at"], &body["client_secret_expires_at"]),
+            (&0.into(), &60.into())
+        );
+        registered.client_secret = None;
+        let body = registered.registration_response();
+        assert!(
+            !body.contains_key("client_secret") && !body.contains_key("client_secret_expires_at")
+        );
+    }
+
     #[test]
     fn details_must_not_run_anything_nor_break_jsonb() {
         let base = ClientMetadata::client_credentials;

@@ -279,3 +279,33 @@ impl NewToken {
 pub(crate) fn micros(lifetime: Duration) -> i64 {
     i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn introspection_says_nothing_of_a_token_that_is_not_active() {
+        let mut token = Token {
+            kind: TokenKind::AccessToken,
+            grant_id: Uuid::now_v7(),
+            client_id: "c".into(),
+            subject: Some("alice".into()),
+            scope: "openid".parse().unwrap(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::from_timestamp(60, 0).unwrap(),
+            state: TokenState::Active,
+            context: GrantContext::default(),
+        };
+        let body = token.introspection_response();
+        assert_eq!((&body["exp"], &body["sub"]), (&60.into(), &"alice".into()));
+        assert_eq!(body["token_type"], "Bearer");
+        token.kind = TokenKind::RefreshToken;
+        assert!(!token.introspection_response().contains_key("token_type"));
+        token.state = TokenState::Rotated;
+        assert_eq!(
+            token.introspection_response(),
+            Map::from_iter([("active".into(), false.into())])
+        );
+    }
+}
