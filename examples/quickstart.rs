@@ -17,10 +17,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeChallenge, Form, GrantStorage as _, GrantType, IdTokenStorage as _, NewAuthorizationCode,
-    NewClient, NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed, Request, Rotate,
-    RotateClientSecret, Rotated, Scope, Secret, Settings, TokenRef, TokenState, TokenStorage as _,
-    User, UserStorage as _, purge,
+    CodeChallenge, FormParameters, GrantStorage as _, GrantType, IdTokenStorage as _,
+    NewAuthorizationCode, NewClient, NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed,
+    Request, Rotate, RotateClientSecret, Rotated, Scope, Secret, Settings, TokenRef, TokenState,
+    TokenStorage as _, User, UserStorage as _, purge,
 };
 use sqlx::Row as _;
 
@@ -268,10 +268,10 @@ async fn walk() -> Result<()> {
     .await?;
     step("password: authenticate, create_token", async {
         let login = |password: &str| Request {
-            form: Form {
+            form: FormParameters {
                 username: Some("alice".into()),
                 password: Some(Secret::new(password)),
-                ..Form::default()
+                ..FormParameters::default()
             },
             ..Request::default()
         };

@@ -7,7 +7,6 @@ CREATE TABLE oauth_storage.authorization_code (
     issued_at             timestamptz NOT NULL,
     expires_at            timestamptz NOT NULL,
     consumed_at           timestamptz,
-    auth_time             timestamptz,
     grant_id              uuid        NOT NULL,
     revoked               boolean     NOT NULL DEFAULT false,
     digest                bytea       NOT NULL,
@@ -18,20 +17,14 @@ CREATE TABLE oauth_storage.authorization_code (
     redirect_uri          text        NOT NULL,
     code_challenge        text,
     code_challenge_method text,
-    nonce                 text,
-    acr                   text,
-    amr                   text[],
-    claims                jsonb,
-    resource              text[],
-    jkt                   text,
-    x5t_s256              text,
-    extension             jsonb,
+    context               jsonb,
 
     CONSTRAINT authorization_code_pkey PRIMARY KEY (digest),
     CONSTRAINT authorization_code_digest_length CHECK (octet_length(digest) = 32),
     CONSTRAINT authorization_code_challenge_whole CHECK (
         (code_challenge IS NULL) = (code_challenge_method IS NULL)
-    )
+    ),
+    CONSTRAINT authorization_code_context_object CHECK (jsonb_typeof(context) = 'object')
 ) WITH (
     fillfactor = 80,
     -- Short lives: vacuum early, by the share that is dead, or the table never shrinks.
@@ -40,12 +33,12 @@ CREATE TABLE oauth_storage.authorization_code (
     autovacuum_analyze_scale_factor = 0.05
 );
 
--- The purge walks it from the oldest.
-CREATE INDEX authorization_code_expires_at ON oauth_storage.authorization_code (expires_at);
--- Revocation: of a grant, of a subject (by hash, which is shorter than most subjects), of a client.
+-- The indexes are those of tokens, for the same reasons.
+CREATE INDEX authorization_code_expires_at ON oauth_storage.authorization_code
+    (date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00'));
 CREATE INDEX authorization_code_grant_id ON oauth_storage.authorization_code (grant_id);
 CREATE INDEX authorization_code_subject ON oauth_storage.authorization_code
-    (hashtextextended(subject, 0)) WHERE subject IS NOT NULL;
+    (hashtext(subject)) WHERE subject IS NOT NULL;
 CREATE INDEX authorization_code_client_id ON oauth_storage.authorization_code (client_id);
 
 COMMENT ON TABLE oauth_storage.authorization_code IS
@@ -56,8 +49,6 @@ COMMENT ON COLUMN oauth_storage.authorization_code.expires_at IS
     'When its lifetime ends; the purge removes the row after that.';
 COMMENT ON COLUMN oauth_storage.authorization_code.consumed_at IS
     'When the code was used; null for never.';
-COMMENT ON COLUMN oauth_storage.authorization_code.auth_time IS
-    'When the end user authenticated (OpenID Connect Core 2).';
 COMMENT ON COLUMN oauth_storage.authorization_code.grant_id IS
     'The act of authorization; each token that the code is used for carries it.';
 COMMENT ON COLUMN oauth_storage.authorization_code.revoked IS
@@ -78,19 +69,5 @@ COMMENT ON COLUMN oauth_storage.authorization_code.code_challenge IS
     'The PKCE challenge (RFC 7636 4.2); for S256 not a secret.';
 COMMENT ON COLUMN oauth_storage.authorization_code.code_challenge_method IS
     'S256, or plain where a deployment still allows it.';
-COMMENT ON COLUMN oauth_storage.authorization_code.nonce IS
-    'The nonce of the authentication request (OpenID Connect Core 3.1.2.1).';
-COMMENT ON COLUMN oauth_storage.authorization_code.acr IS
-    'The authentication context class reference (OpenID Connect Core 2).';
-COMMENT ON COLUMN oauth_storage.authorization_code.amr IS
-    'The authentication methods (RFC 8176); null for none.';
-COMMENT ON COLUMN oauth_storage.authorization_code.claims IS
-    'The claims request parameter (OpenID Connect Core 5.5).';
-COMMENT ON COLUMN oauth_storage.authorization_code.resource IS
-    'The resource indicators (RFC 8707); null for none.';
-COMMENT ON COLUMN oauth_storage.authorization_code.jkt IS
-    'The thumbprint of the DPoP key that the tokens will be bound to (RFC 9449 10).';
-COMMENT ON COLUMN oauth_storage.authorization_code.x5t_s256 IS
-    'The thumbprint of the certificate that the tokens will be bound to (RFC 8705 3.1).';
-COMMENT ON COLUMN oauth_storage.authorization_code.extension IS
-    'Whatever else the authorization server wants back; must hold no secret.';
+COMMENT ON COLUMN oauth_storage.authorization_code.context IS
+    'What travels to every token of the grant and no statement decides by, as one object: nonce, auth_time, acr, amr, claims, resource, jkt, x5t#S256, extension; null for none of it. Must hold no secret.';

@@ -175,6 +175,25 @@ impl Error {
             _ => "server_error",
         }
     }
+
+    /// The error code that a registration endpoint would answer with for this error, always with
+    /// status 400 (RFC 7591 3.2.2); none for an error that is not the client's mistake.
+    ///
+    /// ```
+    /// use oauth_storage::{Error, Problem};
+    /// let error = Error::invalid("redirect_uri", Problem::Fragment);
+    /// assert_eq!(error.registration_error_code(), Some("invalid_redirect_uri"));
+    /// ```
+    #[must_use]
+    pub fn registration_error_code(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid { field: "redirect_uri" | "redirect_uris", .. } => {
+                Some("invalid_redirect_uri")
+            }
+            Self::Invalid { .. } => Some("invalid_client_metadata"),
+            _ => None,
+        }
+    }
 }
 
 /// What to do about an [`Error`].
@@ -217,6 +236,8 @@ pub enum Problem {
     /// A URI with user information, or with a scheme that runs or reads something on the
     /// client's machine.
     Hostile,
+    /// An `http` URI that leads to another machine (RFC 9700 2.6).
+    Unencrypted,
     /// It is none of the values that the parameter can have.
     Unsupported,
     /// It, or its combination with another parameter, is not allowed by the client's registration
@@ -244,6 +265,7 @@ impl fmt::Display for Problem {
             Self::NotAbsolute => f.write_str("is not an absolute URI"),
             Self::Fragment => f.write_str("has a fragment"),
             Self::Hostile => f.write_str("is a URI that no client may be sent to"),
+            Self::Unencrypted => f.write_str("is http, and not to a loopback address"),
             Self::Unsupported => f.write_str("is not a supported value"),
             Self::NotAllowed => f.write_str("is not allowed here"),
             Self::Duplicate => f.write_str("exists already"),

@@ -9,7 +9,6 @@
 
 mod key;
 
-use std::net::IpAddr;
 use std::{fmt, iter};
 
 use async_trait::async_trait;
@@ -18,10 +17,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use url::{Host, Url};
+use url::Url;
 
 pub use self::key::{PublicKey, SigningKey};
 use crate::error::{Error, Problem, Result};
+use crate::model::redirect_uri::is_loopback;
 use crate::model::{GrantContext, MAX_IDENTIFIER_BYTES, check_client_id, check_text};
 use crate::request::Request;
 use crate::secret::Secret;
@@ -60,9 +60,10 @@ type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + S
 /// let request = Request::for_user(User::new("248289761001"));
 /// let new = NewIdToken {
 ///     client_id: "s6BhdRkqt3",
+///     subject: None,
 ///     scope: &"openid".parse()?,
 ///     response_type: ResponseType::CODE,
-///     redirect_uri: "https://client.example/cb",
+///     redirect_uri: Some("https://client.example/cb"),
 ///     nonce: Some("n-0S6_WzA2Mj"),
 ///     auth_time: None,
 ///     acr: None,
@@ -132,7 +133,7 @@ impl IdTokenSigner {
     /// # let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate()?)?;
     /// let signer = signer.with_claims(|request, new| {
     ///     let mut claims = Map::new();
-    ///     if let (true, Some(subject)) = (new.scope.contains("email"), request.subject()) {
+    ///     if let (true, Some(subject)) = (new.scope.contains("email"), new.full_subject(request)) {
     ///         claims.insert("email".into(), json!(format!("{subject}@issuer.example")));
     ///     }
     ///     claims
@@ -164,7 +165,7 @@ impl IdTokenSigner {
     ///
     /// # Errors
     /// [`Error::Invalid`] with the field's name, in particular [`Problem::Missing`] for `subject`
-    /// where the request has no user, and for `nonce` or `access_token` where a token from the
+    /// where there is none, and for `nonce` or `access_token` where a token from the
     /// authorization endpoint has to have `nonce` or `at_hash` (OpenID Connect Core 3.2.2.10,
     /// 3.3.2.11).
     pub fn sign(
@@ -188,7 +189,8 @@ impl IdTokenSigner {
     ) -> Result<String> {
         request.settings.check()?;
         check_client_id(id_token.client_id)?;
-        let subject = request.subject().ok_or(Error::invalid("subject", Problem::Missing))?;
+        let subject = id_token.full_subject(request);
+        let subject = subject.ok_or(Error::invalid("subject", Problem::Missing))?;
         check_text("subject", subject, MAX_IDENTIFIER_BYTES)?;
         check_front_channel(id_token)?;
         let context = GrantContext {
@@ -198,7 +200,7 @@ impl IdTokenSigner {
             amr: id_token.amr.to_vec(),
             ..GrantContext::default()
         }
-        .or_from(request.user.as_ref());
+        .or_from(request.user.as_ref().filter(|user| user.subject == subject));
         context.check()?;
         let hash = |field, secret: Option<&Secret>| {
             secret.map(|secret| secret.check(field).map(|()| left_half_hash(secret))).transpose()
@@ -317,13 +319,7 @@ fn check_issuer(issuer: &str) -> Result<()> {
     if !url.username().is_empty() || url.password().is_some() {
         return invalid(Problem::Hostile);
     }
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "http" && !loopback {
+    if url.scheme() == "http" && !is_loopback(&url) {
         return invalid(Problem::Unsupported);
     }
     Ok(())

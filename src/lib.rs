@@ -43,6 +43,9 @@
 //! [`GrantStorage`] is the way to exchange codes and refresh tokens; the nine methods are the
 //! compatible way, and leave it to the caller that nothing is spent twice.
 //!
+//! The guide (`oauth_storage::guide`, built with the feature `jwt`) goes through a server's flows one
+//! by one, and says which method is called when.
+//!
 //! # Errors
 //!
 //! [`Error`] is sorted by what to do next, and [`Error::advice`] says it in a word. No error, no
@@ -65,6 +68,10 @@
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(any(doc, doctest), feature = "jwt"))]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 
 mod client_secret;
 #[cfg(feature = "conformance")]
@@ -96,8 +103,8 @@ pub use postgres::{NewUser, PgUsers};
 #[cfg(feature = "postgres")]
 pub use postgres::{PendingMigration, PgStorage, PgStorageBuilder, PgTransaction};
 pub use request::{
-    Form, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE, Query, Request,
-    Settings,
+    FormParameters, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE,
+    QueryParameters, Request, Settings,
 };
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{

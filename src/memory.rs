@@ -125,9 +125,10 @@ impl MemoryStorage {
     /// let storage = MemoryStorage::new().with_id_tokens(Unsigned);
     /// let new = NewIdToken {
     ///     client_id: "s6BhdRkqt3",
+    ///     subject: None,
     ///     scope: &Scope::default(),
     ///     response_type: ResponseType::CODE,
-    ///     redirect_uri: "https://client.example/cb",
+    ///     redirect_uri: Some("https://client.example/cb"),
     ///     nonce: None,
     ///     auth_time: None,
     ///     acr: None,

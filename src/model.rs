@@ -62,7 +62,7 @@ mod client;
 mod grant;
 mod grant_context;
 mod grant_type;
-mod redirect_uri;
+pub(crate) mod redirect_uri;
 mod response_type;
 mod scope;
 mod token;

@@ -7,10 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Problem, Result};
-use crate::model::User;
+use crate::model::{CodeChallenge, User};
 use crate::secret::Secret;
 
 /// The HTTP request that a storage call serves, free of any framework's types.
@@ -31,9 +31,9 @@ pub struct Request {
     /// The headers. Printed by name only.
     pub headers: Vec<(String, String)>,
     /// The query parameters of an authorization request.
-    pub query: Query,
+    pub query: QueryParameters,
     /// The form parameters of a token request.
-    pub form: Form,
+    pub form: FormParameters,
     /// The resource owner, where the server knows one.
     pub user: Option<User>,
     /// Lifetimes and policies for this request.
@@ -91,28 +91,81 @@ impl fmt::Debug for Request {
     }
 }
 
-/// The parameters of an authorization request (RFC 6749 4.1.1, OpenID Connect Core 3.1.2.1),
-/// as they came.
+/// The parameters of an authorization request (RFC 6749 4.1.1, RFC 7636 4.3, OpenID Connect Core
+/// 3.1.2.1 and 6), as they came.
+///
+/// Deserialized, a parameter without a value counts as omitted (RFC 6749 3.1), and one that comes
+/// twice is an error.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the names are the RFC's own")]
-pub struct Query {
+pub struct QueryParameters {
+    #[serde(deserialize_with = "given")]
     pub client_id: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub redirect_uri: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub response_type: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub response_mode: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub scope: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub state: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub nonce: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub prompt: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub max_age: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub login_hint: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub code_challenge: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub code_challenge_method: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub request: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub request_uri: Option<String>,
 }
 
-/// Without `state`, `nonce` and `code_challenge`, which for `plain` is the verifier.
-impl fmt::Debug for Query {
+impl QueryParameters {
+    /// The PKCE challenge, where there is one (RFC 7636 4.3). Ask for it before the user is asked:
+    /// what is wrong with it would else come to light when the code is stored.
+    ///
+    /// ```
+    /// use oauth_storage::{QueryParameters, Settings};
+    ///
+    /// let mut query = QueryParameters {
+    ///     code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()),
+    ///     ..QueryParameters::default()
+    /// };
+    /// // Without a method it is `plain`.
+    /// assert!(query.parse_code_challenge(&Settings::default()).is_err());
+    /// query.code_challenge_method = Some("S256".into());
+    /// assert!(query.parse_code_challenge(&Settings::default())?.is_some());
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`CodeChallenge::from_parameters`]; and [`Error::Invalid`] with `code_challenge_method`
+    /// and [`Problem::NotAllowed`] for `plain`, unless the settings allow it.
+    pub fn parse_code_challenge(&self, settings: &Settings) -> Result<Option<CodeChallenge>> {
+        let challenge = CodeChallenge::from_parameters(
+            self.code_challenge.as_deref(),
+            self.code_challenge_method.as_deref(),
+        )?;
+        challenge.as_ref().map_or(Ok(()), |challenge| challenge.check_method(settings))?;
+        Ok(challenge)
+    }
+}
+
+/// Without `state`, `nonce`, `login_hint`, the request object, and `code_challenge`, which for `plain`
+/// is the verifier.
+impl fmt::Debug for QueryParameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Query")
+        f.debug_struct("QueryParameters")
             .field("client_id", &self.client_id)
             .field("redirect_uri", &self.redirect_uri)
             .field("response_type", &self.response_type)
@@ -126,22 +179,47 @@ impl fmt::Debug for Query {
 
 /// The parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC 7636,
 /// RFC 7009, RFC 7662), as they came.
+///
+/// Deserialized, a parameter without a value counts as omitted (RFC 6749 3.2), and one that comes
+/// twice is an error.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "the names are the RFC's own")]
-pub struct Form {
+pub struct FormParameters {
+    #[serde(deserialize_with = "given")]
     pub grant_type: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub client_id: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub client_secret: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub redirect_uri: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub scope: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub username: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub password: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub code: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub code_verifier: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub refresh_token: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub token: Option<Secret>,
+    #[serde(deserialize_with = "given")]
     pub token_type_hint: Option<String>,
+}
+
+/// "Parameters sent without a value MUST be treated as if they were omitted" (RFC 6749 3.1, 3.2).
+fn given<'de, D, T>(deserializer: D) -> std::result::Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: From<String>,
+{
+    let value = Option::<String>::deserialize(deserializer)?;
+    Ok(value.filter(|value| !value.is_empty()).map(T::from))
 }
 
 /// Lifetimes and policies. The defaults are the careful ones.
@@ -226,20 +304,20 @@ mod tests {
         let request = Request {
             method: "POST".into(),
             url: format!("https://u:{secret}@{secret}@issuer.example/@me/token?t={secret}"),
-            query: Query {
+            query: QueryParameters {
                 code_challenge: Some(secret.into()),
                 state: Some(secret.into()),
-                ..Query::default()
+                ..QueryParameters::default()
             },
             headers: vec![("Authorization".into(), format!("Basic {secret}"))],
-            form: Form {
+            form: FormParameters {
                 client_secret: some(),
                 password: some(),
                 code: some(),
                 code_verifier: some(),
                 refresh_token: some(),
                 token: some(),
-                ..Form::default()
+                ..FormParameters::default()
             },
             ..Request::default()
         };
@@ -247,6 +325,19 @@ mod tests {
         assert!(!text.contains(secret), "{text}");
         assert!(text.contains("https://issuer.example/@me/token"), "{text}");
         assert_eq!(request.header("authorization"), Some("Basic s3cr3t-value"));
+    }
+
+    #[test]
+    fn an_empty_parameter_is_omitted_and_a_double_one_refused() {
+        let form: FormParameters =
+            serde_json::from_str(r#"{ "code": "", "scope": "a", "more": "" }"#).unwrap();
+        assert_eq!((form.code, form.scope.as_deref()), (None, Some("a")));
+        assert!(serde_json::from_str::<FormParameters>(r#"{ "code": "", "code": "x" }"#).is_err());
+        let query: QueryParameters = serde_json::from_str(r#"{ "prompt": "" }"#).unwrap();
+        assert_eq!(query.prompt, None);
+        assert!(
+            serde_json::from_str::<QueryParameters>(r#"{ "state": "", "state": "" }"#).is_err()
+        );
     }
 
     #[test]

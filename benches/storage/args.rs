@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::operation::Operation;
+use crate::operation::{Operation, SubjectName};
 
 pub(crate) const HELP: &str = "\
 Measures the storage beside plain SQL on the same tables, on a throwaway PostgreSQL.
@@ -16,6 +16,7 @@ cargo bench --bench storage -- [options]
   --rows 200000           credentials loaded beforehand
   --operations a,b        which: get_token, introspect, create_token, redeem, rotate,
                           revoke_token, get_client, mix
+  --subjects a,b          which: oauth-storage, sqlx-pool, pgbench
   --growth 10000,10000000 for each of these row counts: lookups, bytes a credential, purge;
                           alone (without --operations) it skips the other measurements
   --json FILE             writes the figures
@@ -33,6 +34,7 @@ pub(crate) struct Args {
     pub(crate) rows: u64,
     /// Empty when only growth is asked for.
     pub(crate) operations: Vec<Operation>,
+    pub(crate) subjects: Vec<SubjectName>,
     pub(crate) growth: Vec<u64>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) plot: Option<PathBuf>,
@@ -83,6 +85,10 @@ impl Args {
                         value()?.split(',').map(Operation::parse).collect();
                     operations = Some(named?);
                 }
+                "--subjects" => {
+                    let named: Result<_, _> = value()?.split(',').map(SubjectName::parse).collect();
+                    args.subjects = named?;
+                }
                 "--growth" => args.growth = list(&name, &value()?)?,
                 "--json" => args.json = Some(value()?.into()),
                 "--plot" => args.plot = Some(value()?.into()),
@@ -112,6 +118,7 @@ impl Args {
             rounds: 3,
             rows: 200_000,
             operations: Vec::new(),
+            subjects: SubjectName::ALL.to_vec(),
             growth: Vec::new(),
             json: None,
             plot: None,

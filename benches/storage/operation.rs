@@ -111,6 +111,13 @@ impl SubjectName {
             Self::Pgbench => "pgbench",
         }
     }
+
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|subject| subject.name() == name)
+            .ok_or(format!("{name}: no such subject"))
+    }
 }
 
 impl fmt::Display for SubjectName {

@@ -24,10 +24,8 @@ pub(crate) struct Pgbench {
     scripts: u64,
 }
 
-const COLUMNS: &str = "grant_id, kind, client_id, subject, scope, issued_at, expires_at, nonce, \
-     auth_time, acr, amr, claims, resource, jkt, x5t_s256, extension";
-const COPIED: &str = "grant_id, client_id, subject, scope, nonce, auth_time, acr, amr, claims, \
-     resource, jkt, x5t_s256, extension";
+const COLUMNS: &str = "grant_id, kind, client_id, subject, scope, issued_at, expires_at, context";
+const COPIED: &str = "grant_id, client_id, subject, scope, context";
 
 /// What a client does in a smoke run.
 const SMOKE_TRANSACTIONS: u64 = 40;
@@ -164,11 +162,11 @@ fn script(operation: Operation, world: &World) -> String {
     let random_digest = |i: &str| format!("sha256(('new-' || :r{i} || :s{i})::bytea)");
     let random = "\\set ra random(1, 9223372036854775806)\n\\set rr random(1, 9223372036854775806)\n\
         \\set sa random(1, 9223372036854775806)\n\\set sr random(1, 9223372036854775806)\n";
-    let stored = |source: &str, granted_at: &str, expires_at: &str| {
+    let stored = |source: &str, expires_at: &str| {
         format!(
             "stored AS (INSERT INTO oauth_storage.token
-                (granted_at, issued_at, expires_at, pair_id, kind, digest, {COPIED})
-             SELECT {granted_at}, now(), {expires_at}, :ra::bigint, new.kind, new.digest, {COPIED}
+                (issued_at, expires_at, kind, digest, {COPIED})
+             SELECT now(), {expires_at}, new.kind, new.digest, {COPIED}
              FROM {source} CROSS JOIN (VALUES
                 ('a'::\"char\", {}, interval '1 hour'), ('r', {}, interval '30 days')
              ) AS new (kind, digest, lifetime))",
@@ -198,10 +196,9 @@ fn script(operation: Operation, world: &World) -> String {
         Operation::CreateToken => writeln!(
             script,
             "{random}\\set k random(0, {})\nINSERT INTO oauth_storage.token
-                (granted_at, issued_at, expires_at, pair_id, grant_id, kind, digest, client_id,
-                 subject, scope)
-             SELECT now(), now(), now() + new.lifetime, :ra::bigint, new.grant_id, new.kind,
-                new.digest, {client}, {subject}, '{SCOPE}'
+                (issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope)
+             SELECT now(), now() + new.lifetime, new.grant_id, new.kind, new.digest, {client},
+                {subject}, '{SCOPE}'
              FROM (SELECT gen_random_uuid() AS id OFFSET 0) AS g CROSS JOIN LATERAL (VALUES
                 (g.id, 'a'::\"char\", {}, interval '1 hour'), (g.id, 'r', {}, interval '30 days')
              ) AS new (grant_id, kind, digest, lifetime) RETURNING expires_at;",
@@ -222,7 +219,7 @@ fn script(operation: Operation, world: &World) -> String {
              ), {} SELECT {COPIED} FROM code;",
             data::sql_client_id(":k::bigint"),
             world.challenge.as_s256(),
-            stored("code", "now()", "now() + new.lifetime"),
+            stored("code", "now() + new.lifetime"),
         ),
         Operation::Rotate => writeln!(
             script,
@@ -230,11 +227,11 @@ fn script(operation: Operation, world: &World) -> String {
                 UPDATE oauth_storage.token SET rotated_at = now()
                 WHERE digest = {} AND client_id = {} AND kind = 'r'
                     AND rotated_at IS NULL AND NOT revoked AND expires_at > now()
-                RETURNING granted_at, expires_at, {COPIED}
+                RETURNING expires_at, {COPIED}
              ), {} SELECT {COPIED} FROM old;",
             token(":t"),
             data::sql_client_id(":k::bigint"),
-            stored("old", "granted_at", "least(now() + new.lifetime, expires_at)"),
+            stored("old", "least(now() + new.lifetime, expires_at)"),
         ),
         Operation::RevokeToken => writeln!(
             script,

@@ -56,9 +56,10 @@ impl<'a> Runner<'a> {
     }
 
     pub(crate) async fn run(&mut self, report: &mut Report) {
-        let Args { tasks, operations, rounds, .. } = self.args;
-        let subjects: Vec<SubjectName> = SubjectName::ALL
-            .into_iter()
+        let Args { tasks, operations, rounds, subjects, .. } = self.args;
+        let subjects: Vec<SubjectName> = subjects
+            .iter()
+            .copied()
             .filter(|subject| *subject != SubjectName::Pgbench || self.pgbench.is_some())
             .collect();
         let total = rounds * tasks.len() * operations.len() * subjects.len();

@@ -147,11 +147,9 @@ impl Bench {
         };
         let insert = format!(
             "INSERT INTO oauth_storage.token
-                (granted_at, issued_at, expires_at, pair_id, grant_id, kind, digest, client_id,
-                 subject, scope)
-             SELECT now(), now(),
-                now() + kind.lifetime + (pair % 1000000) * interval '1 millisecond',
-                hashint8extended(pair, 1), {grant}, kind.kind,
+                (issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope)
+             SELECT now(), now() + kind.lifetime + (pair % 1000000) * interval '1 millisecond',
+                {grant}, kind.kind,
                 sha256(('bench-token-' || (2 * pair + kind.offset_))::bytea), {client}, {subject},
                 '{SCOPE}'
              FROM generate_series($1::bigint, $2::bigint - 1) AS pair

@@ -18,7 +18,7 @@ use crate::server::PATIENCE;
 const CONNECTIONS: u32 = 16;
 
 const COLUMNS: &str = "grant_id, kind::text AS kind, client_id, subject, scope, issued_at, \
-     expires_at, nonce, auth_time, acr, amr, claims, resource, jkt, x5t_s256, extension";
+     expires_at, context";
 
 pub(crate) struct Pool {
     pool: PgPool,
@@ -36,15 +36,7 @@ struct TokenRow {
     scope: String,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    nonce: Option<String>,
-    auth_time: Option<DateTime<Utc>>,
-    acr: Option<String>,
-    amr: Option<Vec<String>>,
-    claims: Option<Json<Map<String, Value>>>,
-    resource: Option<Vec<String>>,
-    jkt: Option<String>,
-    x5t_s256: Option<String>,
-    extension: Option<Json<Map<String, Value>>>,
+    context: Option<Json<Map<String, Value>>>,
 }
 
 impl TokenRow {
@@ -54,10 +46,7 @@ impl TokenRow {
         assert!(self.issued_at < self.expires_at && self.scope == data::SCOPE);
         assert_eq!((self.client_id.as_str(), self.grant_id), (client_id, grant_id));
         assert_eq!(self.subject.as_deref(), Some(subject));
-        let context = [self.nonce, self.acr, self.jkt, self.x5t_s256];
-        assert!(context.iter().all(Option::is_none) && self.auth_time.is_none());
-        assert!(self.amr.is_none() && self.resource.is_none());
-        assert!(self.claims.is_none() && self.extension.is_none());
+        assert!(self.context.is_none());
     }
 }
 
@@ -124,14 +113,12 @@ impl Pool {
         let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
         let stored: Vec<DateTime<Utc>> = sqlx::query_scalar(
             r#"INSERT INTO oauth_storage.token
-                (granted_at, issued_at, expires_at, pair_id, grant_id, kind, digest, client_id,
-                 subject, scope)
+                (issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope)
              VALUES
-                (now(), now(), now() + interval '1 hour', $1, $2, 'a', $3, $5, $6, $7),
-                (now(), now(), now() + interval '30 days', $1, $2, 'r', $4, $5, $6, $7)
+                (now(), now() + interval '1 hour', $1, 'a', $2, $4, $5, $6),
+                (now(), now() + interval '30 days', $1, 'r', $3, $4, $5, $6)
              RETURNING expires_at"#,
         )
-        .bind(random_pair_id())
         .bind(Uuid::now_v7())
         .bind(&access.digest().as_bytes()[..])
         .bind(&refresh.digest().as_bytes()[..])
@@ -154,7 +141,6 @@ impl Pool {
             .bind(oauth_storage::CodeChallenge::s256(&world.verifier).as_s256())
             .bind(&access.digest().as_bytes()[..])
             .bind(&refresh.digest().as_bytes()[..])
-            .bind(random_pair_id())
             .fetch_one(&self.pool)
             .await
             .unwrap();
@@ -170,7 +156,6 @@ impl Pool {
             .bind(client_id)
             .bind(&access.digest().as_bytes()[..])
             .bind(&refresh.digest().as_bytes()[..])
-            .bind(random_pair_id())
             .fetch_one(&self.pool)
             .await
             .unwrap();
@@ -214,8 +199,7 @@ impl Pool {
 /// What goes from the row that is spent to the rows that are stored.
 macro_rules! copied {
     () => {
-        "grant_id, client_id, subject, scope, nonce, auth_time, acr, amr, claims, resource, jkt, \
-         x5t_s256, extension"
+        "grant_id, client_id, subject, scope, context"
     };
 }
 
@@ -228,10 +212,10 @@ const REDEEM: &str = concat!(
     copied!(),
     "), stored AS (
         INSERT INTO oauth_storage.token
-            (granted_at, issued_at, expires_at, pair_id, kind, digest, ",
+            (issued_at, expires_at, kind, digest, ",
     copied!(),
     r#")
-        SELECT now(), now(), now() + new.lifetime, $7, new.kind, new.digest, "#,
+        SELECT now(), now() + new.lifetime, new.kind, new.digest, "#,
     copied!(),
     r#" FROM code CROSS JOIN (VALUES
             ('a'::"char", $5::bytea, interval '1 hour'), ('r', $6, interval '30 days')
@@ -247,15 +231,14 @@ const ROTATE: &str = concat!(
         UPDATE oauth_storage.token SET rotated_at = now()
         WHERE digest = $1 AND client_id = $2 AND kind = 'r'
             AND rotated_at IS NULL AND NOT revoked AND expires_at > now()
-        RETURNING granted_at, expires_at, ",
+        RETURNING expires_at, ",
     copied!(),
     "), stored AS (
         INSERT INTO oauth_storage.token
-            (granted_at, issued_at, expires_at, pair_id, kind, digest, ",
+            (issued_at, expires_at, kind, digest, ",
     copied!(),
     r#")
-        SELECT granted_at, now(), least(now() + new.lifetime, expires_at), $5, new.kind,
-            new.digest, "#,
+        SELECT now(), least(now() + new.lifetime, expires_at), new.kind, new.digest, "#,
     copied!(),
     r#" FROM old CROSS JOIN (VALUES
             ('a'::"char", $3::bytea, interval '1 hour'), ('r', $4, interval '100 years')
@@ -269,8 +252,3 @@ const ROTATE: &str = concat!(
 const REVOKE: &str = "UPDATE oauth_storage.token SET revoked = true
     WHERE NOT revoked AND grant_id =
         (SELECT grant_id FROM oauth_storage.token WHERE digest = $1 AND client_id = $2)";
-
-/// As random as the crate's, by the same means.
-fn random_pair_id() -> i64 {
-    getrandom::u64().unwrap().cast_signed()
-}

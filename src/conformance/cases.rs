@@ -174,6 +174,7 @@ pub(super) fn bad_redirect_uris() -> Vec<(String, Problem)> {
         ("https://client.example/cb#", Problem::Fragment),
         ("/callback", Problem::NotAbsolute),
         ("client.example/cb", Problem::NotAbsolute),
+        ("http://client.example/cb", Problem::Unencrypted),
         ("javascript:alert(1)", Problem::Hostile),
         ("data:text/html,x", Problem::Hostile),
         ("https://client.example@evil.example/", Problem::Hostile),

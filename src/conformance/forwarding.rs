@@ -63,9 +63,10 @@ async fn exercise(storage: impl Storage, direct: &Context) {
     assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
     let new = NewIdToken {
         client_id: id,
+        subject: None,
         scope: &scope(),
         response_type: ResponseType::CODE,
-        redirect_uri: REDIRECT_URI,
+        redirect_uri: Some(REDIRECT_URI),
         nonce: None,
         auth_time: None,
         acr: None,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{
     ClientSecret, CodeChallenge, NewAuthorizationCode, NewClient, NewToken, TokenRef,
 };
-use crate::request::{Form, Request, Settings};
+use crate::request::{FormParameters, Request, Settings};
 use crate::secret::Secret;
 use crate::storage::{NewIdToken, RotateClientSecret};
 
@@ -154,9 +154,10 @@ async fn errors_show_no_secret(cx: Context) {
     fails_without(result, &[&client_secret, &bad], "a rotation that is refused");
     let new = NewIdToken {
         client_id: &client,
+        subject: None,
         scope: &scope(),
         response_type: crate::model::ResponseType::CODE,
-        redirect_uri: super::context::REDIRECT_URI,
+        redirect_uri: Some(super::context::REDIRECT_URI),
         nonce: None,
         auth_time: None,
         acr: None,
@@ -175,7 +176,7 @@ async fn users_show_no_password(cx: Context) {
     for (username, password) in cases {
         let secret = password.clone();
         let (username, password) = (Some(username), Some(password));
-        let form = Form { username, password, ..Form::default() };
+        let form = FormParameters { username, password, ..FormParameters::default() };
         match cx.storage.authenticate(&Request { form, ..Request::default() }).await {
             Ok(Some(user)) => hides(&shown(&user), &[&secret], "a user"),
             Ok(None) => {}

@@ -25,9 +25,10 @@ super::room!("id_token" {
 fn new<'a>(client_id: &'a str, scope: &'a Scope) -> NewIdToken<'a> {
     NewIdToken {
         client_id,
+        subject: None,
         scope,
         response_type: ResponseType::CODE,
-        redirect_uri: REDIRECT_URI,
+        redirect_uri: Some(REDIRECT_URI),
         nonce: None,
         auth_time: None,
         acr: None,
@@ -87,6 +88,10 @@ async fn has_the_required_claims(cx: Context) {
     let claims = claims(&cx, &request, new(&client, &scope())).await;
     assert!(claims["iss"].as_str().is_some_and(|iss| !iss.is_empty()), "iss");
     assert_eq!(claims["sub"].as_str(), request.subject(), "sub is the request's user");
+    let scope = scope();
+    let named = NewIdToken { subject: Some("another"), ..new(&client, &scope) };
+    let named = self::claims(&cx, &request, named).await;
+    assert_eq!(named["sub"], "another", "or the subject that is named");
     let aud = match &claims["aud"] {
         Value::Array(audiences) => audiences.clone(),
         one => vec![one.clone()],

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::cases::{full_context, full_user};
 use super::context::{
-    Context, SHORT, ill_formed, outlast, refused, request, scope, secret, short_lived,
+    Context, SHORT, ill_formed, new_code, outlast, refused, request, scope, secret, short_lived,
     strange_client_ids, unique,
 };
 use crate::error::Problem;
@@ -21,6 +21,7 @@ super::room!("token" {
     record_comes_back: "contract 1, create_token: every field comes back equal, by both credentials",
     lifetimes_are_the_settings: "contract 1, create_token: lifetimes come from the request's settings",
     subject_is_the_requests: "contract 1, create_token: the subject comes from the request",
+    subject_of_the_token_goes_before: "contract 1, create_token: a subject that the new token names goes before the request's",
     authentication_is_the_users: "OIDC Core 12.2: what the token lacks of the authentication is the user's",
     auth_time_is_to_the_microsecond: "contract 1, create_token: what it gives is what is stored, to the microsecond",
     refresh_token_is_optional: "contract 1, create_token: the refresh token is optional",
@@ -138,6 +139,31 @@ async fn subject_is_the_requests(cx: Context) {
     }
     let pair = cx.pair(&Request::default(), &client).await;
     assert_eq!(pair.token.subject, None, "without a user there is no subject");
+}
+
+async fn subject_of_the_token_goes_before(cx: Context) {
+    let client = cx.client().await;
+    let with = |subject: Option<&str>| NewToken {
+        subject: subject.map(str::to_owned),
+        ..NewToken::new(&client, scope(), secret())
+    };
+    let (user, nobody) = (full_user(), Request::default());
+    let request = Request::for_user(user.clone());
+    for (request, subject, auth_time) in [
+        (&nobody, "another", None),
+        (&request, "another", None),
+        (&request, user.subject.as_str(), user.auth_time),
+    ] {
+        let token = cx.pair_of(request, with(Some(subject))).await.token;
+        assert_eq!(token.subject.as_deref(), Some(subject));
+        assert_eq!(token.context.auth_time, auth_time, "of nobody else's authentication");
+    }
+    // The subject of a code's token is the code's, whoever the request is from.
+    let code = secret();
+    let stored = cx.storage.create_authorization_code(&request, new_code(&client, &code)).await;
+    let stored = stored.expect("a code");
+    let token = cx.pair_of(&nobody, NewToken::for_code(&stored, secret())).await.token;
+    assert_eq!(token.subject, Some(user.subject));
 }
 
 async fn authentication_is_the_users(cx: Context) {

@@ -3,7 +3,7 @@
 use super::context::{Context, secret, unique};
 use crate::error::{Error, Result};
 use crate::model::User;
-use crate::request::{Form, Request};
+use crate::request::{FormParameters, Request};
 use crate::secret::Secret;
 
 super::room!("user" {
@@ -19,11 +19,11 @@ async fn authenticate(
     username: Option<&str>,
     password: Option<Secret>,
 ) -> Result<Option<User>> {
-    let form = Form {
+    let form = FormParameters {
         grant_type: Some("password".into()),
         username: username.map(str::to_owned),
         password,
-        ..Form::default()
+        ..FormParameters::default()
     };
     cx.storage.authenticate(&Request { form, ..Request::default() }).await
 }

@@ -49,9 +49,10 @@ fn request() -> Request {
 fn new_token(scope: &Scope) -> NewIdToken<'_> {
     NewIdToken {
         client_id: CLIENT,
+        subject: None,
         scope,
         response_type: ResponseType::CODE,
-        redirect_uri: "https://client.example/cb",
+        redirect_uri: Some("https://client.example/cb"),
         nonce: None,
         auth_time: None,
         acr: None,

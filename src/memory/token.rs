@@ -102,7 +102,8 @@ impl TokenStorage for MemoryStorage {
         token.check(request)?;
         let access = token.access_token.digest();
         let refresh = token.refresh_token.as_ref().map(Secret::digest);
-        let context = token.context.or_from(request.user.as_ref());
+        let context = token.full_context(request);
+        let subject = token.full_subject(request).map(str::to_owned);
         let pair_id = new_pair_id()?;
 
         let mut state = self.state();
@@ -112,7 +113,7 @@ impl TokenStorage for MemoryStorage {
         let row = |kind, lifetime| TokenRow {
             kind,
             client_id: token.client_id.clone(),
-            subject: request.subject().map(str::to_owned),
+            subject: subject.clone(),
             scope: token.scope.clone(),
             grant_id: token.grant_id,
             pair_id,

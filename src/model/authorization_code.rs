@@ -10,7 +10,7 @@ use crate::error::{Error, Problem, Result};
 use crate::model::redirect_uri::check_redirect_uri;
 use crate::model::user::check_subject;
 use crate::model::{GrantContext, ResponseType, Scope, check_client_id};
-use crate::request::Request;
+use crate::request::{Request, Settings};
 use crate::secret::Secret;
 
 /// How a code challenge was made from its verifier (RFC 7636 4.2).
@@ -98,6 +98,14 @@ impl CodeChallenge {
     #[must_use]
     pub const fn method(&self) -> CodeChallengeMethod {
         self.method
+    }
+
+    /// Whether the settings allow the method (RFC 9700 2.1.1).
+    pub(crate) fn check_method(&self, settings: &Settings) -> Result<()> {
+        if self.method == CodeChallengeMethod::Plain && !settings.allow_plain_code_challenge {
+            return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
+        }
+        Ok(())
     }
 
     /// The base64url form of 32 bytes: what [`from_stored`](Self::from_stored) takes on trust.
@@ -275,12 +283,7 @@ impl NewAuthorizationCode {
         }
         if let Some(challenge) = &self.code_challenge {
             challenge.check()?;
-        }
-        if self.code_challenge.as_ref().map(CodeChallenge::method)
-            == Some(CodeChallengeMethod::Plain)
-            && !request.settings.allow_plain_code_challenge
-        {
-            return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
+            challenge.check_method(&request.settings)?;
         }
         if let Some(subject) = request.subject() {
             check_subject(subject)?;
@@ -292,7 +295,6 @@ impl NewAuthorizationCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Settings;
 
     fn verifier() -> Secret {
         Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")

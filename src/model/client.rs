@@ -246,8 +246,7 @@ impl ClientMetadata {
         }
         for response_type in &self.response_types {
             let allowed = (!response_type.has_code() || has(GrantType::AuthorizationCode))
-                && (!(response_type.has_token() || response_type.has_id_token())
-                    || has(GrantType::Implicit));
+                && (!response_type.is_front_channel() || has(GrantType::Implicit));
             if !allowed {
                 return Err(Error::invalid("response_types", Problem::NotAllowed));
             }
@@ -308,8 +307,8 @@ fn has_private_key(jwks: &Map<String, Value>) -> bool {
 
 /// A registered client.
 ///
-/// Its JSON is for the application's own use. It is no registration response, in which times are
-/// seconds and the secret is (RFC 7591 3.2.1).
+/// Its JSON is for the application's own use. What answers a registration is
+/// [`RegisteredClient::registration_response`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Client {
     /// The client identifier.
@@ -334,6 +333,19 @@ impl Client {
         self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
     }
 
+    /// The redirect URI of a request: the given one if it is the client's own; where none is given,
+    /// the only one that it has (RFC 6749 3.1.2.3). `None` is for a page that tells the user, for
+    /// there is nowhere to redirect to (RFC 6749 4.1.2.1).
+    #[must_use]
+    pub fn redirect_uri<'a>(&'a self, given: Option<&str>) -> Option<&'a str> {
+        let own = self.metadata.redirect_uris.as_slice();
+        match (given, own) {
+            (Some(given), _) => own.iter().find(|own| *own == given).map(String::as_str),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
+
     /// Whether it may use the grant type.
     #[must_use]
     pub fn allows_grant_type(&self, grant_type: GrantType) -> bool {
@@ -350,6 +362,22 @@ impl Client {
     #[must_use]
     pub fn allows_scope(&self, scope: &Scope) -> bool {
         scope.is_subset_of(&self.metadata.scope)
+    }
+
+    /// The scope of a request: the given one, or where none is given all that the client has
+    /// (RFC 6749 3.3).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a `scope` that breaks the syntax, or with [`Problem::NotAllowed`] one
+    /// that is not the client's.
+    pub fn requested_scope(&self, given: Option<&str>) -> Result<Scope> {
+        let Some(given) = given else { return Ok(self.metadata.scope.clone()) };
+        let scope = given.parse()?;
+        if self.allows_scope(&scope) {
+            Ok(scope)
+        } else {
+            Err(Error::invalid("scope", Problem::NotAllowed))
+        }
     }
 
     /// Whether it is a public client (RFC 6749 2.1), which must use PKCE.
@@ -441,6 +469,43 @@ pub struct RegisteredClient {
     pub client_secret: Option<Secret>,
 }
 
+impl RegisteredClient {
+    /// The body of a registration response (RFC 7591 3.2.1), **with the secret**: times in seconds,
+    /// zero for a secret without end. It is sent with status 201 and `Cache-Control: no-store`.
+    ///
+    /// ```
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> oauth_storage::Result<()> {
+    /// let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
+    /// let registered = MemoryStorage::new().register_client(new).await?;
+    /// let body = registered.registration_response();
+    /// assert_eq!(body["client_id"], registered.client.client_id);
+    /// assert_eq!(body["client_secret_expires_at"], 0);
+    /// assert_eq!(body["redirect_uris"][0], "https://client.example/cb");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn registration_response(&self) -> Map<String, Value> {
+        let client = &self.client;
+        let mut body = match serde_json::to_value(&client.metadata) {
+            Ok(Value::Object(metadata)) => metadata,
+            // Metadata is an object of strings and JSON; it has no way to fail.
+            _ => Map::new(),
+        };
+        body.insert("client_id".into(), client.client_id.as_str().into());
+        body.insert("client_id_issued_at".into(), client.client_id_issued_at.timestamp().into());
+        if let Some(secret) = &self.client_secret {
+            let expires_at = client.client_secret_expires_at.map_or(0, |time| time.timestamp());
+            body.insert("client_secret".into(), secret.expose().into());
+            body.insert("client_secret_expires_at".into(), expires_at.into());
+        }
+        body
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -469,6 +534,61 @@ mod tests {
         assert_eq!(refused(&nowhere), ("redirect_uris", Problem::Missing));
         let public = ClientMetadata::client_credentials().public();
         assert_eq!(refused(&public), ("grant_types", Problem::NotAllowed));
+    }
+
+    fn client(redirect_uris: &[&str]) -> Client {
+        let mut metadata = ClientMetadata::authorization_code(redirect_uris.iter().copied());
+        metadata.scope = "openid email".parse().unwrap();
+        Client {
+            client_id: "c".into(),
+            metadata,
+            client_id_issued_at: DateTime::UNIX_EPOCH,
+            client_secret_expires_at: None,
+            updated_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn a_request_gets_a_registered_redirect_uri_or_the_only_one() {
+        let (a, b) = ("https://client.example/a", "https://client.example/b");
+        let (one, two) = (client(&[a]), client(&[a, b]));
+        assert_eq!(one.redirect_uri(None), Some(a));
+        assert_eq!(two.redirect_uri(None), None);
+        assert_eq!(two.redirect_uri(Some(b)), Some(b));
+        for other in
+            ["", "https://client.example/", "https://client.example/a?", "HTTPS://client.example/a"]
+        {
+            assert_eq!(one.redirect_uri(Some(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_request_gets_the_scope_it_asks_for_or_all() {
+        let scope = |given| client(&[]).requested_scope(given).map(|scope| scope.to_string());
+        assert_eq!(scope(None).unwrap(), "openid email");
+        assert_eq!(scope(Some("email")).unwrap(), "email");
+        for wider in ["email admin", "a\"b"] {
+            assert!(matches!(scope(Some(wider)), Err(Error::Invalid { field: "scope", .. })));
+        }
+    }
+
+    #[test]
+    fn the_registration_response_has_seconds_and_the_secret_once() {
+        let mut registered =
+            RegisteredClient { client: client(&[]), client_secret: Some(Secret::new("s")) };
+        registered.client.client_secret_expires_at = DateTime::from_timestamp(60, 0);
+        let body = registered.registration_response();
+        assert_eq!(body["client_secret"], "s");
+        assert_eq!(
+            (&body["client_id_issued_at"], &body["client_secret_expires_at"]),
+            (&0.into(), &60.into())
+        );
+        registered.client_secret = None;
+        let body = registered.registration_response();
+        assert!(
+            !body.contains_key("client_secret") && !body.contains_key("client_secret_expires_at")
+        );
     }
 
     #[test]

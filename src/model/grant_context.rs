@@ -23,24 +23,32 @@ const MAX_JSON_BYTES: usize = 16 * 1024;
 #[serde(default)]
 pub struct GrantContext {
     /// The `nonce` of the authentication request (OpenID Connect Core 3.1.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
     /// When the end user authenticated (OpenID Connect Core 2), to the microsecond.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<DateTime<Utc>>,
     /// The authentication context class reference (OpenID Connect Core 2).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
     /// The authentication methods (RFC 8176).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
     /// The `claims` request parameter (OpenID Connect Core 5.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub claims: Option<Map<String, Value>>,
     /// The resource indicators (RFC 8707).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource: Vec<String>,
     /// The thumbprint of the key that the tokens are bound to by DPoP (RFC 9449 6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
     /// The thumbprint of the certificate that the tokens are bound to (RFC 8705 3.1).
-    #[serde(rename = "x5t#S256")]
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
     pub x5t_s256: Option<String>,
     /// Whatever else the authorization server wants back. It must hold no secret: it is stored as
     /// it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<Map<String, Value>>,
 }
 

@@ -1,6 +1,6 @@
 //! The one check of a redirect URI, at registration. Afterwards it is compared, never parsed.
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::{Error, Problem, Result};
 
@@ -11,8 +11,8 @@ pub(crate) const MAX_REDIRECT_URI_BYTES: usize = 2048;
 const HOSTILE_SCHEMES: [&str; 7] =
     ["javascript", "data", "vbscript", "file", "blob", "about", "view-source"];
 
-/// Checks a redirect URI (RFC 6749 3.1.2: absolute, no fragment), and refuses what is only ever an
-/// attack: user information, a scheme that runs code, characters that a parser would mend.
+/// Checks a redirect URI (RFC 6749 3.1.2: absolute, no fragment), and refuses `http` but to the
+/// user's own machine (RFC 9700 2.6), and what is only ever an attack: user information, a scheme that runs code, characters that a parser would mend.
 pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
     let invalid = |problem| Err(Error::invalid("redirect_uri", problem));
     if uri.is_empty() {
@@ -37,6 +37,11 @@ pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
     if is_web && (!uri.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))) {
         return invalid(Problem::NotAbsolute);
     }
+    // What answers an authorization must not travel in the clear (RFC 9700 2.6); to an
+    // application on the user's own machine it does not travel (RFC 8252 7.3).
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return invalid(Problem::Unencrypted);
+    }
     if HOSTILE_SCHEMES.contains(&url.scheme()) {
         return invalid(Problem::Hostile);
     }
@@ -53,6 +58,16 @@ pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether it leads to the machine that it is opened on.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +80,7 @@ mod tests {
             "http://127.0.0.1:49152/cb",
             "http://[::1]/cb",
             "https://app.example/@me?to=a@b.example",
+            "http://localhost:3000/cb",
             "com.example.app:/oauth2redirect",
             "https://xn--bcher-kva.example/%C3%A4",
         ] {
@@ -85,6 +101,10 @@ mod tests {
             ("https:app.example", Problem::NotAbsolute),
             ("https://", Problem::NotAbsolute),
             ("https:///evil.example/", Problem::NotAbsolute),
+            ("http://app.example/cb", Problem::Unencrypted),
+            ("HTTP://app.example/cb", Problem::Unencrypted),
+            ("http://localhost.app.example/cb", Problem::Unencrypted),
+            ("http://127.0.0.1.app.example/cb", Problem::Unencrypted),
             ("javascript:alert(1)", Problem::Hostile),
             ("JavaScript:alert(1)", Problem::Hostile),
             ("data:text/html,hi", Problem::Hostile),

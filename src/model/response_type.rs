@@ -33,6 +33,18 @@ impl ResponseType {
     /// `token`.
     pub const TOKEN: Self = Self { token: true, ..Self::NONE };
 
+    /// The eight that are registered.
+    pub const ALL: [Self; 8] = [
+        Self::NONE,
+        Self::CODE,
+        Self::TOKEN,
+        Self::ID_TOKEN,
+        Self { id_token: true, ..Self::TOKEN },
+        Self { id_token: true, ..Self::CODE },
+        Self { token: true, ..Self::CODE },
+        Self { code: true, id_token: true, token: true },
+    ];
+
     /// Whether an authorization code is asked for.
     #[must_use]
     pub const fn has_code(self) -> bool {
@@ -49,6 +61,13 @@ impl ResponseType {
     #[must_use]
     pub const fn has_token(self) -> bool {
         self.token
+    }
+
+    /// Whether tokens are asked for through the browser: by the implicit or the hybrid flow. They
+    /// must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices 3 and 5).
+    #[must_use]
+    pub const fn is_front_channel(self) -> bool {
+        self.id_token || self.token
     }
 }
 
@@ -93,17 +112,23 @@ mod tests {
 
     #[test]
     fn the_eight_registered_types_and_nothing_else() {
-        for text in [
-            "none",
-            "code",
-            "id_token",
-            "token",
-            "code id_token",
-            "code token",
-            "id_token token",
-            "code id_token token",
-        ] {
-            assert_eq!(text.parse::<ResponseType>().unwrap().to_string(), text);
+        let all = ResponseType::ALL.map(|response_type| response_type.to_string());
+        assert_eq!(
+            all.each_ref().map(String::as_str),
+            [
+                "none",
+                "code",
+                "token",
+                "id_token",
+                "id_token token",
+                "code id_token",
+                "code token",
+                "code id_token token",
+            ]
+        );
+        for (text, response_type) in all.iter().zip(ResponseType::ALL) {
+            assert_eq!(text.parse::<ResponseType>().unwrap(), response_type);
+            assert_eq!(response_type.is_front_channel(), text.contains("token"));
         }
         for text in ["", "Code", "code code", "code  token", "code none", "device", "code\0"] {
             assert!(text.parse::<ResponseType>().is_err(), "{text:?}");

@@ -24,6 +24,11 @@ pub(crate) const MAX_SCOPE_BYTES: usize = 4096;
 pub struct Scope(String);
 
 impl Scope {
+    /// A scope as it was written by [`Display`](fmt::Display): checked, but not parsed again.
+    pub(crate) fn from_stored(text: String) -> Result<Self> {
+        check(&text).map(|()| Self(text))
+    }
+
     /// The tokens, parted by single spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -64,13 +69,7 @@ impl FromStr for Scope {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text.len() > MAX_SCOPE_BYTES {
-            return Err(Error::invalid("scope", Problem::TooLong(MAX_SCOPE_BYTES)));
-        }
-        // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), parted by spaces (RFC 6749 A.4).
-        if !text.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
-            return Err(Error::invalid("scope", Problem::Character));
-        }
+        check(text)?;
         let mut tokens: Vec<&str> = Vec::new();
         for token in text.split(' ').filter(|token| !token.is_empty()) {
             if !tokens.contains(&token) {
@@ -79,6 +78,17 @@ impl FromStr for Scope {
         }
         Ok(Self(tokens.join(" ")))
     }
+}
+
+fn check(text: &str) -> Result<()> {
+    if text.len() > MAX_SCOPE_BYTES {
+        return Err(Error::invalid("scope", Problem::TooLong(MAX_SCOPE_BYTES)));
+    }
+    // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), parted by spaces (RFC 6749 A.4).
+    if !text.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
+        return Err(Error::invalid("scope", Problem::Character));
+    }
+    Ok(())
 }
 
 string_serde!(Scope);

@@ -1,7 +1,9 @@
 //! Authorization codes: how the questions of [`AuthorizationCodeStorage`] are answered.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
@@ -12,7 +14,7 @@ use crate::model::{
     check_client_id, micros,
 };
 use crate::postgres::PgStorage;
-use crate::postgres::context::{ContextColumns, JsonObject, context};
+use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::token::by_position;
@@ -41,9 +43,23 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
             code_challenge: code.code_challenge,
             lifetime: micros(request.settings.authorization_code_expires_in),
         };
-        let digest = create.digest;
-        let stored = self.connections.run(create).await?;
-        stored.ok_or(Error::invalid("client_id", Problem::Unknown))?.into_code(digest)
+        let lifetime = TimeDelta::microseconds(create.lifetime);
+        let code = AuthorizationCode {
+            grant_id: create.grant_id,
+            client_id: create.client_id.clone(),
+            subject: create.subject.clone(),
+            scope: create.scope.clone(),
+            response_type: create.response_type,
+            redirect_uri: create.redirect_uri.clone(),
+            code_challenge: create.code_challenge.clone(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            expired: false,
+            context: create.context.clone(),
+        };
+        let issued_at = self.connections.run(create).await?;
+        let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
+        Ok(AuthorizationCode { issued_at, expires_at: issued_at + lifetime, ..code })
     }
 
     #[tracing::instrument(name = "db.authorization_code.get", skip_all, fields(client_id = client_id))]
@@ -99,31 +115,22 @@ struct CodeRow {
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     expired: bool,
-    nonce: Option<String>,
-    auth_time: Option<DateTime<Utc>>,
-    acr: Option<String>,
-    amr: Option<Vec<String>>,
-    claims: Option<JsonObject>,
-    resource: Option<Vec<String>>,
-    jkt: Option<String>,
-    x5t_s256: Option<String>,
-    extension: Option<JsonObject>,
+    context: Option<String>,
 }
 
 impl CodeRow {
     fn into_code(self, digest: Digest) -> Result<AuthorizationCode> {
         let row = self;
-        let corrupt = |column| {
-            move |error: Error| Error::Corrupt {
-                table: "oauth_storage.authorization_code",
-                column,
-                row: digest.to_string(),
-                message: error.to_string(),
-            }
+        let corrupt = |column, message: String| Error::Corrupt {
+            table: "oauth_storage.authorization_code",
+            column,
+            row: digest.to_string(),
+            message,
         };
+        let or_corrupt = |column| move |error: Error| corrupt(column, error.to_string());
         let code_challenge = match (row.code_challenge, row.code_challenge_method) {
             (Some(challenge), Some(method)) => {
-                let method = method.parse().map_err(corrupt("code_challenge_method"))?;
+                let method = method.parse().map_err(or_corrupt("code_challenge_method"))?;
                 Some(CodeChallenge::from_stored(challenge, method))
             }
             // The table's constraint holds them together.
@@ -133,21 +140,22 @@ impl CodeRow {
             grant_id: row.grant_id,
             client_id: row.client_id,
             subject: row.subject,
-            scope: row.scope.parse().map_err(corrupt("scope"))?,
-            response_type: row.response_type.parse().map_err(corrupt("response_type"))?,
+            scope: row.scope.parse().map_err(or_corrupt("scope"))?,
+            response_type: row.response_type.parse().map_err(or_corrupt("response_type"))?,
             redirect_uri: row.redirect_uri,
             code_challenge,
             issued_at: row.issued_at,
             expires_at: row.expires_at,
             expired: row.expired,
-            context: context!(row),
+            context: context::from_column(row.context)
+                .map_err(|error| corrupt("context", error.to_string()))?,
         })
     }
 }
 
 impl Operation for CreateCode {
-    /// `None` for a client that is unknown or disabled.
-    type Outcome = Option<CodeRow>;
+    /// When it was issued; `None` for a client that is unknown or disabled.
+    type Outcome = Option<DateTime<Utc>>;
     const EFFECT: Effect = Effect::Write;
 
     async fn run(
@@ -168,26 +176,14 @@ impl Operation for CreateCode {
         let code_challenge_method: Vec<Option<&str>> =
             challenge().map(|c| c.map(|c| c.method().as_str())).collect();
         let lifetime: Vec<i64> = each().map(|c| c.lifetime).collect();
-        let context = ContextColumns::of(each().map(|c| &c.context));
+        let context: Vec<Option<String>> =
+            each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
 
         // As for tokens: the client's row is locked against its deletion only, and rows are stored
         // in the order of their digests.
-        let rows = sqlx::query_as!(
-            CodeRow,
+        let owners = sqlx::query!(
             r#"
-            WITH input AS MATERIALIZED (
-                SELECT *
-                FROM UNNEST(
-                    $1::bytea[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                    $12::timestamptz[], $13::text[], $14::text[], $15::jsonb[], $16::text[],
-                    $17::text[], $18::text[], $19::jsonb[]
-                ) WITH ORDINALITY AS input (
-                    digest, grant_id, client_id, subject, scope, response_type, redirect_uri,
-                    code_challenge, code_challenge_method, lifetime, nonce, auth_time,
-                    acr, amr, claims, resource, jkt, x5t_s256, extension, position
-                )
-            ), owner AS MATERIALIZED (
+            WITH owner AS MATERIALIZED (
                 SELECT client_id
                 FROM oauth_storage.client
                 WHERE client_id = ANY ($3) AND disabled_at IS NULL
@@ -195,34 +191,25 @@ impl Operation for CreateCode {
                 FOR KEY SHARE
             ), stored AS (
                 INSERT INTO oauth_storage.authorization_code (
-                    issued_at, expires_at, auth_time, grant_id, digest, client_id, subject, scope,
-                    response_type, redirect_uri, code_challenge, code_challenge_method, nonce, acr,
-                    amr, claims, resource, jkt, x5t_s256, extension
+                    issued_at, expires_at, grant_id, digest, client_id, subject, scope,
+                    response_type, redirect_uri, code_challenge, code_challenge_method, context
                 )
                 SELECT
                     statement_timestamp(),
                     statement_timestamp() + lifetime * interval '1 microsecond',
-                    auth_time, grant_id, digest, client_id, subject, scope, response_type,
-                    redirect_uri, code_challenge, code_challenge_method, nonce, acr,
-                    string_to_array(amr, E'\x1f'), claims, string_to_array(resource, E'\x1f'),
-                    jkt, x5t_s256, extension
-                FROM input
+                    grant_id, digest, client_id, subject, scope, response_type, redirect_uri,
+                    code_challenge, code_challenge_method, context::jsonb
+                FROM UNNEST(
+                    $1::bytea[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                    $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[]
+                ) AS input (
+                    digest, grant_id, client_id, subject, scope, response_type, redirect_uri,
+                    code_challenge, code_challenge_method, lifetime, context
+                )
                 JOIN owner USING (client_id)
                 ORDER BY digest
-                RETURNING
-                    digest, grant_id, client_id, subject, scope, response_type, redirect_uri,
-                    code_challenge, code_challenge_method, issued_at, expires_at, nonce, auth_time,
-                    acr, amr, claims, resource, jkt, x5t_s256, extension
             )
-            SELECT
-                input.position AS "position!", stored.grant_id, stored.client_id, stored.subject,
-                stored.scope, stored.response_type, stored.redirect_uri, stored.code_challenge,
-                stored.code_challenge_method, stored.issued_at, stored.expires_at,
-                false AS "expired!", stored.nonce, stored.auth_time, stored.acr, stored.amr,
-                stored.claims AS "claims: JsonObject", stored.resource, stored.jkt,
-                stored.x5t_s256, stored.extension AS "extension: JsonObject"
-            FROM input
-            JOIN stored USING (digest)
+            SELECT client_id, statement_timestamp() AS "now!" FROM owner
             "#,
             &digest as _,
             &grant_id,
@@ -234,19 +221,13 @@ impl Operation for CreateCode {
             &code_challenge as _,
             &code_challenge_method as _,
             &lifetime,
-            &context.nonce as _,
-            &context.auth_time as _,
-            &context.acr as _,
-            &context.amr as _,
-            &context.claims as _,
-            &context.resource as _,
-            &context.jkt as _,
-            &context.x5t_s256 as _,
-            &context.extension as _,
+            &context as _,
         )
         .fetch_all(connection)
         .await?;
-        Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+        let owners: HashMap<&str, DateTime<Utc>> =
+            owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
+        Ok(each().map(|create| owners.get(create.client_id.as_str()).copied()).collect())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
@@ -307,10 +288,8 @@ impl Operation for FindCode {
                 input.position AS "position!", code.grant_id, code.client_id, code.subject,
                 code.scope, code.response_type, code.redirect_uri, code.code_challenge,
                 code.code_challenge_method, code.issued_at, code.expires_at,
-                code.expires_at <= statement_timestamp() AS "expired!", code.nonce, code.auth_time,
-                code.acr, code.amr, code.claims AS "claims: JsonObject",
-                code.resource, code.jkt, code.x5t_s256,
-                code.extension AS "extension: JsonObject"
+                code.expires_at <= statement_timestamp() AS "expired!",
+                code.context::text AS context
             FROM UNNEST($1::bytea[], $2::text[])
                 WITH ORDINALITY AS input (digest, client_id, position)
             JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest

@@ -7,20 +7,54 @@ mod revoke;
 mod rotate;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
-use crate::model::{Grant, Purged, Redeem, Redeemed, Rotate, Rotated, Token, TokenRef};
+use crate::model::{
+    Grant, Purged, Redeem, Redeemed, Rotate, Rotated, Scope, Token, TokenKind, TokenRef, TokenState,
+};
 use crate::postgres::PgStorage;
+use crate::postgres::context;
 use crate::postgres::executor::Connections;
-use crate::postgres::token::{FindToken, NamedToken};
+use crate::postgres::token::{FindToken, NamedToken, corrupt};
 use crate::request::Request;
-use crate::secret::Secret;
+use crate::secret::{Digest, Secret};
 use crate::storage::GrantStorage;
 
-/// A word that no statement here says: never taken for a yes.
-fn unexpected(state: &str) -> Error {
-    Error::Backend { code: None, message: format!("a statement said {state:?}"), source: None }
+/// A code or a refresh token that is valid, or was before it was spent, and the access token that
+/// came of it.
+struct SpentRow {
+    position: i64,
+    /// It was spent before; nothing was stored.
+    reused: bool,
+    /// A wider scope was asked for; nothing was stored.
+    wider: bool,
+    grant_id: Uuid,
+    subject: Option<String>,
+    scope: String,
+    issued_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    context: Option<String>,
+}
+
+impl SpentRow {
+    /// The access token that was stored.
+    fn into_token(self, client_id: String, digest: &Digest) -> Result<Token> {
+        Ok(Token {
+            kind: TokenKind::AccessToken,
+            grant_id: self.grant_id,
+            client_id,
+            subject: self.subject,
+            scope: Scope::from_stored(self.scope)
+                .map_err(|e| corrupt("scope", digest, e.to_string()))?,
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            state: TokenState::Active,
+            context: context::from_column(self.context)
+                .map_err(|e| corrupt("context", digest, e.to_string()))?,
+        })
+    }
 }
 
 #[async_trait]
@@ -32,48 +66,49 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         redeem: Redeem,
     ) -> Result<Redeemed> {
         redeem.check(request)?;
-        let Some(spend) = redeem::RedeemCode::new(request, &redeem)? else {
+        let Some(spend) = redeem::RedeemCode::new(request, &redeem) else {
             return Ok(Redeemed::Invalid);
         };
-        let access_token = redeem.access_token.digest();
-        let Some(row) = self.connections.run(spend).await? else { return Ok(Redeemed::Invalid) };
-        match row.state.as_str() {
-            "active" => Ok(Redeemed::Issued(Box::new(row.into_token(access_token)?))),
-            "replayed" => {
-                let grant_id = row.grant_id;
+        let client_id = redeem.client_id;
+        match self.connections.run(spend).await? {
+            None => Ok(Redeemed::Invalid),
+            Some(SpentRow { reused: true, grant_id, .. }) => {
                 self.revoke_whole_grant(grant_id).await?;
                 Ok(Redeemed::Replayed { grant_id })
             }
-            other => Err(unexpected(other)),
+            Some(row) => {
+                let token = row.into_token(client_id, &redeem.access_token.digest())?;
+                Ok(Redeemed::Issued(Box::new(token)))
+            }
         }
     }
 
     #[tracing::instrument(name = "db.grant.rotate", skip_all, fields(client_id = rotate.client_id))]
     async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated> {
         rotate.check(request)?;
-        let Some(spend) = rotate::RotateToken::new(request, &rotate)? else {
+        let Some(spend) = rotate::RotateToken::new(request, &rotate) else {
             return Ok(Rotated::Invalid);
         };
-        let access_token = rotate.new_access_token.digest();
-        let Some(row) = self.connections.run(spend).await? else { return Ok(Rotated::Invalid) };
-        match row.state.as_str() {
-            "reused" => {
-                let grant_id = row.grant_id;
+        let client_id = rotate.client_id;
+        match self.connections.run(spend).await? {
+            None => Ok(Rotated::Invalid),
+            Some(SpentRow { reused: true, grant_id, .. }) => {
                 self.revoke_whole_grant(grant_id).await?;
                 Ok(Rotated::Reused { grant_id })
             }
-            "wider" => Err(Error::invalid("scope", Problem::NotAllowed)),
-            "active" => Ok(Rotated::Issued(Box::new(row.into_token(access_token)?))),
-            other => Err(unexpected(other)),
+            Some(SpentRow { wider: true, .. }) => Err(Error::invalid("scope", Problem::NotAllowed)),
+            Some(row) => {
+                let token = row.into_token(client_id, &rotate.new_access_token.digest())?;
+                Ok(Rotated::Issued(Box::new(token)))
+            }
         }
     }
 
     #[tracing::instrument(name = "db.grant.introspect", skip_all)]
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>> {
         let Some(named) = NamedToken::new(None, TokenRef::Any(token)) else { return Ok(None) };
-        let digest = named.digest;
-        match self.connections.run(FindToken(named)).await? {
-            Some(row) if row.state == "active" => row.into_token(digest).map(Some),
+        match self.connections.run(FindToken(named.clone())).await? {
+            Some(row) if row.is_active() => row.into_token(&named),
             _ => Ok(None),
         }
     }

@@ -1,7 +1,9 @@
 //! Tokens: how the questions of [`TokenStorage`] are answered.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::model::{
     GrantContext, NewToken, Scope, Token, TokenKind, TokenRef, TokenState, check_client_id, micros,
 };
 use crate::postgres::PgStorage;
-use crate::postgres::context::{ContextColumns, JsonObject, context};
+use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
 use crate::request::Request;
@@ -22,35 +24,9 @@ use crate::storage::TokenStorage;
 impl<C: Connections> TokenStorage for PgStorage<C> {
     #[tracing::instrument(name = "db.token.create", skip_all, fields(client_id = token.client_id, grant_id = %token.grant_id))]
     async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token> {
-        token.check(request)?;
-        let context = token.context.or_from(request.user.as_ref());
-        let create = CreateToken {
-            access_digest: token.access_token.digest(),
-            refresh_digest: token.refresh_token.as_ref().map(Secret::digest),
-            client_id: token.client_id,
-            subject: request.subject().map(str::to_owned),
-            scope: token.scope,
-            grant_id: token.grant_id,
-            pair_id: random_pair_id()?,
-            access_lifetime: micros(request.settings.access_token_expires_in),
-            refresh_lifetime: micros(request.settings.refresh_token_expires_in),
-            context,
-        };
-        let mut issued = Token {
-            kind: TokenKind::AccessToken,
-            grant_id: create.grant_id,
-            client_id: create.client_id.clone(),
-            subject: create.subject.clone(),
-            scope: create.scope.clone(),
-            issued_at: DateTime::UNIX_EPOCH,
-            expires_at: DateTime::UNIX_EPOCH,
-            state: TokenState::Active,
-            context: create.context.clone(),
-        };
-        let stored = self.connections.run(create).await?;
-        let stored = stored.ok_or(Error::invalid("client_id", Problem::Unknown))?;
-        (issued.issued_at, issued.expires_at) = (stored.issued_at, stored.expires_at);
-        Ok(issued)
+        let (create, token) = CreateToken::new(request, token)?;
+        let issued_at = self.connections.run(create).await?;
+        issued_at.map(|at| token.issued(at)).ok_or(Error::invalid("client_id", Problem::Unknown))
     }
 
     #[tracing::instrument(name = "db.token.get", skip_all, fields(client_id = client_id))]
@@ -60,10 +36,9 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<Option<Token>> {
-        let Some(find) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
-        let digest = find.digest;
-        match self.connections.run(FindToken(find)).await? {
-            Some(row) => row.into_token(digest).map(Some),
+        let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
+        match self.connections.run(FindToken(named.clone())).await? {
+            Some(row) => row.into_token(&named),
             None => Ok(None),
         }
     }
@@ -84,22 +59,6 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
     }
 }
 
-/// Tells the pairs of a grant apart.
-pub(super) fn random_pair_id() -> Result<i64> {
-    getrandom::u64().map(u64::cast_signed).map_err(|error| Error::Configuration {
-        message: "the operating system gave no randomness".into(),
-        source: Some(Box::new(error)),
-    })
-}
-
-/// `"char"` in the column `kind`.
-const fn code(kind: TokenKind) -> &'static str {
-    match kind {
-        TokenKind::AccessToken => "a",
-        TokenKind::RefreshToken => "r",
-    }
-}
-
 struct CreateToken {
     access_digest: Digest,
     refresh_digest: Option<Digest>,
@@ -107,20 +66,55 @@ struct CreateToken {
     subject: Option<String>,
     scope: Scope,
     grant_id: Uuid,
-    pair_id: i64,
     access_lifetime: i64,
     refresh_lifetime: i64,
     context: GrantContext,
 }
 
-struct Stored {
-    issued_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
+/// The access token to give back, but for its times.
+struct Unissued(Box<Token>, TimeDelta);
+
+impl Unissued {
+    fn issued(self, at: DateTime<Utc>) -> Token {
+        Token { issued_at: at, expires_at: at + self.1, ..*self.0 }
+    }
+}
+
+impl CreateToken {
+    fn new(request: &Request, new: NewToken) -> Result<(Self, Unissued)> {
+        new.check(request)?;
+        let context = new.full_context(request);
+        let subject = new.full_subject(request).map(str::to_owned);
+        let create = Self {
+            access_digest: new.access_token.digest(),
+            refresh_digest: new.refresh_token.as_ref().map(Secret::digest),
+            client_id: new.client_id,
+            subject,
+            scope: new.scope,
+            grant_id: new.grant_id,
+            access_lifetime: micros(request.settings.access_token_expires_in),
+            refresh_lifetime: micros(request.settings.refresh_token_expires_in),
+            context,
+        };
+        let token = Token {
+            kind: TokenKind::AccessToken,
+            grant_id: create.grant_id,
+            client_id: create.client_id.clone(),
+            subject: create.subject.clone(),
+            scope: create.scope.clone(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            state: TokenState::Active,
+            context: create.context.clone(),
+        };
+        let lifetime = TimeDelta::microseconds(create.access_lifetime);
+        Ok((create, Unissued(Box::new(token), lifetime)))
+    }
 }
 
 impl Operation for CreateToken {
-    /// `None` for a client that is unknown or disabled.
-    type Outcome = Option<Stored>;
+    /// When it was issued; `None` for a client that is unknown or disabled.
+    type Outcome = Option<DateTime<Utc>>;
     const EFFECT: Effect = Effect::Write;
 
     async fn run(
@@ -136,29 +130,17 @@ impl Operation for CreateToken {
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
-        let pair_id: Vec<i64> = each().map(|c| c.pair_id).collect();
         let access_lifetime: Vec<i64> = each().map(|c| c.access_lifetime).collect();
         let refresh_lifetime: Vec<i64> = each().map(|c| c.refresh_lifetime).collect();
-        let context = ContextColumns::of(each().map(|c| &c.context));
+        let context: Vec<Option<String>> =
+            each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
 
         // The client's row is locked against its deletion only, so nothing is issued to a client
         // that is gone. Rows are stored in the order of their digests, as every statement locks.
-        let stored = sqlx::query!(
+        // Members of a batch are a microsecond apart: issued_at tells the pairs of a grant apart.
+        let owners = sqlx::query!(
             r#"
-            WITH input AS MATERIALIZED (
-                SELECT *
-                FROM UNNEST(
-                    $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[],
-                    $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::timestamptz[],
-                    $12::text[], $13::text[], $14::jsonb[], $15::text[], $16::text[], $17::text[],
-                    $18::jsonb[]
-                ) WITH ORDINALITY AS input (
-                    access_digest, refresh_digest, client_id, subject, scope, grant_id,
-                    pair_id, access_lifetime, refresh_lifetime, nonce, auth_time,
-                    acr, amr, claims, resource, jkt, x5t_s256,
-                    extension, position
-                )
-            ), owner AS MATERIALIZED (
+            WITH owner AS MATERIALIZED (
                 SELECT client_id
                 FROM oauth_storage.client
                 WHERE client_id = ANY ($3) AND disabled_at IS NULL
@@ -166,18 +148,22 @@ impl Operation for CreateToken {
                 FOR KEY SHARE
             ), stored AS (
                 INSERT INTO oauth_storage.token (
-                    granted_at, issued_at, expires_at, auth_time, pair_id, grant_id, kind, digest,
-                    client_id, subject, scope, nonce, acr, amr, claims, resource, jkt, x5t_s256,
-                    extension
+                    issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
+                    context
                 )
                 SELECT
-                    statement_timestamp(),
-                    statement_timestamp(),
-                    statement_timestamp() + credential.lifetime * interval '1 microsecond',
-                    auth_time, pair_id, grant_id, credential.kind, credential.digest,
-                    client_id, subject, scope, nonce, acr, string_to_array(amr, E'\x1f'), claims,
-                    string_to_array(resource, E'\x1f'), jkt, x5t_s256, extension
-                FROM input
+                    statement_timestamp() + input.position * interval '1 microsecond',
+                    statement_timestamp()
+                        + (input.position + credential.lifetime) * interval '1 microsecond',
+                    grant_id, credential.kind, credential.digest, client_id, subject, scope,
+                    context::jsonb
+                FROM UNNEST(
+                    $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[],
+                    $7::bigint[], $8::bigint[], $9::text[]
+                ) WITH ORDINALITY AS input (
+                    access_digest, refresh_digest, client_id, subject, scope, grant_id,
+                    access_lifetime, refresh_lifetime, context, position
+                )
                 JOIN owner USING (client_id)
                 CROSS JOIN LATERAL (
                     VALUES
@@ -186,11 +172,8 @@ impl Operation for CreateToken {
                 ) AS credential (kind, digest, lifetime)
                 WHERE credential.digest IS NOT NULL
                 ORDER BY credential.digest
-                RETURNING digest, issued_at, expires_at
             )
-            SELECT input.position AS "position!", stored.issued_at, stored.expires_at
-            FROM input
-            JOIN stored ON stored.digest = input.access_digest
+            SELECT client_id, statement_timestamp() AS "now!" FROM owner
             "#,
             &access_digest as _,
             &refresh_digest as _,
@@ -198,26 +181,20 @@ impl Operation for CreateToken {
             &subject as _,
             &scope as _,
             &grant_id,
-            &pair_id,
             &access_lifetime,
             &refresh_lifetime,
-            &context.nonce as _,
-            &context.auth_time as _,
-            &context.acr as _,
-            &context.amr as _,
-            &context.claims as _,
-            &context.resource as _,
-            &context.jkt as _,
-            &context.x5t_s256 as _,
-            &context.extension as _,
+            &context as _,
         )
         .fetch_all(connection)
         .await?;
 
-        let stored = stored.into_iter().map(|row| {
-            (row.position, Stored { issued_at: row.issued_at, expires_at: row.expires_at })
-        });
-        Ok(by_position(batch.len(), stored))
+        let owners: HashMap<&str, DateTime<Utc>> =
+            owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
+        let issued_at = |(position, create): (i64, &Self)| {
+            let now = owners.get(create.client_id.as_str())?;
+            Some(*now + TimeDelta::microseconds(position))
+        };
+        Ok((1..).zip(batch).map(issued_at).collect())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
@@ -260,7 +237,7 @@ pub(super) struct NamedToken {
     pub(super) digest: Digest,
     /// The client that it has to be of; none for a resource server, which asks for any.
     client_id: Option<String>,
-    kind: Option<&'static str>,
+    kind: Option<TokenKind>,
 }
 
 impl NamedToken {
@@ -271,7 +248,7 @@ impl NamedToken {
         well_formed.then(|| Self {
             digest: token.secret().digest(),
             client_id: client_id.map(str::to_owned),
-            kind: token.kind().map(code),
+            kind: token.kind(),
         })
     }
 }
@@ -279,58 +256,66 @@ impl NamedToken {
 pub(super) struct FindToken(pub(super) NamedToken);
 
 pub(super) struct TokenRow {
-    pub(super) position: i64,
-    pub(super) grant_id: Uuid,
-    pub(super) kind: String,
-    pub(super) client_id: String,
-    pub(super) subject: Option<String>,
-    pub(super) scope: String,
-    pub(super) issued_at: DateTime<Utc>,
-    pub(super) expires_at: DateTime<Utc>,
-    /// What the statement made of it; the words are the statement's own.
-    pub(super) state: String,
-    pub(super) nonce: Option<String>,
-    pub(super) auth_time: Option<DateTime<Utc>>,
-    pub(super) acr: Option<String>,
-    pub(super) amr: Option<Vec<String>>,
-    pub(super) claims: Option<JsonObject>,
-    pub(super) resource: Option<Vec<String>>,
-    pub(super) jkt: Option<String>,
-    pub(super) x5t_s256: Option<String>,
-    pub(super) extension: Option<JsonObject>,
+    position: i64,
+    grant_id: Uuid,
+    /// The byte of a `"char"`.
+    kind: i8,
+    client_id: String,
+    subject: Option<String>,
+    scope: String,
+    issued_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    revoked: bool,
+    rotated: bool,
+    expired: bool,
+    context: Option<String>,
 }
 
 impl TokenRow {
-    pub(super) fn into_token(self, digest: Digest) -> Result<Token> {
-        let row = self;
-        let corrupt = |column, message: String| Error::Corrupt {
-            table: "oauth_storage.token",
-            column,
-            row: digest.to_string(),
-            message,
-        };
-        Ok(Token {
-            kind: match row.kind.as_str() {
-                "a" => TokenKind::AccessToken,
-                "r" => TokenKind::RefreshToken,
-                other => return Err(corrupt("kind", format!("{other:?} is no kind"))),
-            },
-            grant_id: row.grant_id,
-            client_id: row.client_id,
-            subject: row.subject,
-            scope: row.scope.parse().map_err(|e: Error| corrupt("scope", e.to_string()))?,
-            issued_at: row.issued_at,
-            expires_at: row.expires_at,
-            state: match row.state.as_str() {
-                "active" => TokenState::Active,
-                "rotated" => TokenState::Rotated,
-                "expired" => TokenState::Expired,
-                "revoked" => TokenState::Revoked,
-                other => return Err(corrupt("revoked", format!("{other:?} is no state"))),
-            },
-            context: context!(row),
-        })
+    pub(super) fn is_active(&self) -> bool {
+        self.state() == TokenState::Active
     }
+
+    fn state(&self) -> TokenState {
+        match self {
+            Self { revoked: true, .. } => TokenState::Revoked,
+            Self { rotated: true, .. } => TokenState::Rotated,
+            Self { expired: true, .. } => TokenState::Expired,
+            _ => TokenState::Active,
+        }
+    }
+
+    /// A row of `digest`; none where it is not the token that was named.
+    pub(super) fn into_token(self, named: &NamedToken) -> Result<Option<Token>> {
+        let corrupt = |column, message| corrupt(column, &named.digest, message);
+        let kind = match u8::try_from(self.kind) {
+            Ok(b'a') => TokenKind::AccessToken,
+            Ok(b'r') => TokenKind::RefreshToken,
+            _ => return Err(corrupt("kind", format!("{} is no kind", self.kind))),
+        };
+        if named.client_id.as_ref().is_some_and(|client_id| *client_id != self.client_id)
+            || named.kind.is_some_and(|named| named != kind)
+        {
+            return Ok(None);
+        }
+        Ok(Some(Token {
+            kind,
+            grant_id: self.grant_id,
+            state: self.state(),
+            client_id: self.client_id,
+            subject: self.subject,
+            scope: Scope::from_stored(self.scope).map_err(|e| corrupt("scope", e.to_string()))?,
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            context: context::from_column(self.context)
+                .map_err(|e| corrupt("context", e.to_string()))?,
+        }))
+    }
+}
+
+/// A value in a row of the table that was not stored here.
+pub(super) fn corrupt(column: &'static str, digest: &Digest, message: String) -> Error {
+    Error::Corrupt { table: "oauth_storage.token", column, row: digest.to_string(), message }
 }
 
 impl Operation for FindToken {
@@ -342,37 +327,31 @@ impl Operation for FindToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|f| &f.0.digest.as_bytes()[..]).collect();
-        let client_id: Vec<Option<&str>> = batch.iter().map(|f| f.0.client_id.as_deref()).collect();
-        let kind: Vec<Option<&str>> = batch.iter().map(|f| f.0.kind).collect();
         let rows = sqlx::query_as!(
             TokenRow,
             r#"
             SELECT
-                input.position AS "position!", token.grant_id, token.kind::text AS "kind!",
+                input.position AS "position!", token.grant_id, token.kind AS "kind: _",
                 token.client_id, token.subject, token.scope, token.issued_at, token.expires_at,
-                CASE
-                    WHEN token.revoked THEN 'revoked'
-                    WHEN token.rotated_at IS NOT NULL THEN 'rotated'
-                    WHEN token.expires_at <= statement_timestamp() THEN 'expired'
-                    ELSE 'active'
-                END AS "state!",
-                token.nonce,
-                token.auth_time, token.acr, token.amr,
-                token.claims AS "claims: JsonObject", token.resource, token.jkt,
-                token.x5t_s256, token.extension AS "extension: JsonObject"
-            FROM UNNEST($1::bytea[], $2::text[], $3::text[])
-                WITH ORDINALITY AS input (digest, client_id, kind, position)
+                token.revoked, token.rotated_at IS NOT NULL AS "rotated!",
+                token.expires_at <= statement_timestamp() AS "expired!",
+                token.context::text AS context
+            FROM UNNEST($1::bytea[]) WITH ORDINALITY AS input (digest, position)
             JOIN oauth_storage.token ON token.digest = input.digest
-                AND (input.client_id IS NULL OR token.client_id = input.client_id)
-                AND (input.kind IS NULL OR token.kind = input.kind::"char")
             "#,
             &digest as _,
-            &client_id as _,
-            &kind as _,
         )
         .fetch_all(connection)
         .await?;
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+    }
+}
+
+/// `"char"` in the column `kind`.
+const fn code(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::AccessToken => "a",
+        TokenKind::RefreshToken => "r",
     }
 }
 
@@ -389,7 +368,7 @@ impl Operation for RevokeToken {
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|r| &r.0.digest.as_bytes()[..]).collect();
         let client_id: Vec<Option<&str>> = batch.iter().map(|r| r.0.client_id.as_deref()).collect();
-        let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind).collect();
+        let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind.map(code)).collect();
         // Rows are locked in one order in every statement, codes before tokens and each by digest,
         // so that no two of them wait for each other. A row that has another `version` when it is
         // locked, or is gone, was changed by another statement after this one took its snapshot.
@@ -398,7 +377,7 @@ impl Operation for RevokeToken {
             WITH named AS MATERIALIZED (
                 SELECT
                     token.grant_id,
-                    CASE token.kind WHEN 'a' THEN token.pair_id END AS pair_id
+                    CASE token.kind WHEN 'a' THEN token.issued_at END AS pair
                 FROM UNNEST($1::bytea[], $2::text[], $3::text[])
                     AS input (digest, client_id, kind)
                 JOIN oauth_storage.token ON token.digest = input.digest
@@ -408,7 +387,7 @@ impl Operation for RevokeToken {
                 SELECT digest, ctid AS version
                 FROM oauth_storage.authorization_code
                 WHERE NOT revoked AND consumed_at IS NULL
-                    AND grant_id = ANY (ARRAY (SELECT grant_id FROM named WHERE pair_id IS NULL))
+                    AND grant_id = ANY (ARRAY (SELECT grant_id FROM named WHERE pair IS NULL))
             ), code AS MATERIALIZED (
                 SELECT code.digest, code.ctid <> seen.version AS moved
                 FROM seen_code AS seen
@@ -423,7 +402,7 @@ impl Operation for RevokeToken {
                     AND EXISTS (
                         SELECT FROM named
                         WHERE named.grant_id = token.grant_id
-                            AND (named.pair_id IS NULL OR named.pair_id = token.pair_id)
+                            AND (named.pair IS NULL OR named.pair = token.issued_at)
                     )
             ), token AS MATERIALIZED (
                 SELECT token.digest, token.ctid <> seen.version AS moved

@@ -82,7 +82,9 @@ pub trait GrantStorage: Send + Sync {
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>>;
 
     /// Revokes a grant: each token of it, and its code if that was not yet used. Says how many
-    /// were revoked. After it returns none is active, whatever ran at the same time.
+    /// were revoked. After it returns none is active, whatever ran at the same time. It does not ask
+    /// whose the grant is: at a user's wish, look for it in their [`list_grants`](Self::list_grants)
+    /// first.
     ///
     /// # Errors
     /// None that depend on the grant; one that is unknown has no tokens.

@@ -14,7 +14,7 @@ pub trait IdTokenStorage: Send + Sync {
     /// `iat`, and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for `subject` where the request has no user;
+    /// [`Error::Invalid`](crate::Error::Invalid) for `subject` where there is none;
     /// [`Error::Configuration`](crate::Error::Configuration) where no implementation was given.
     async fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String>;
 }
@@ -25,16 +25,17 @@ forward!(IdTokenStorage {
 
 /// What an ID token is asked for.
 ///
-/// The subject comes from the request's user, and so does what is known of the authentication,
-/// where it is not given here.
+/// What is not given here, the subject and what is known of the authentication, comes from the
+/// request's user.
 ///
 /// ```
 /// use oauth_storage::NewIdToken;
 ///
 /// let scope = "openid".parse()?;
 /// let new = NewIdToken {
+///     redirect_uri: Some("https://client.example/cb"),
 ///     nonce: Some("n-0S6_WzA2Mj"),
-///     ..NewIdToken::new("s6BhdRkqt3", &scope, "https://client.example/cb")
+///     ..NewIdToken::new("s6BhdRkqt3", &scope)
 /// };
 /// assert_eq!(new.response_type.to_string(), "code");
 /// # Ok::<(), oauth_storage::Error>(())
@@ -43,12 +44,15 @@ forward!(IdTokenStorage {
 pub struct NewIdToken<'a> {
     /// The client: the audience.
     pub client_id: &'a str,
+    /// The resource owner; none for the request's user.
+    pub subject: Option<&'a str>,
     /// The scope that was granted.
     pub scope: &'a Scope,
     /// The response type of the authorization request.
     pub response_type: ResponseType,
-    /// The redirect URI it will be sent to, or the code was sent to.
-    pub redirect_uri: &'a str,
+    /// The redirect URI it will be sent to, or the code was sent to; none where that is not known,
+    /// as at a refresh.
+    pub redirect_uri: Option<&'a str>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<&'a str>,
     /// When the end user authenticated.
@@ -66,12 +70,13 @@ pub struct NewIdToken<'a> {
 impl<'a> NewIdToken<'a> {
     /// An ID token of response type `code`, of which no more is known.
     #[must_use]
-    pub const fn new(client_id: &'a str, scope: &'a Scope, redirect_uri: &'a str) -> Self {
+    pub const fn new(client_id: &'a str, scope: &'a Scope) -> Self {
         Self {
             client_id,
+            subject: None,
             scope,
             response_type: ResponseType::CODE,
-            redirect_uri,
+            redirect_uri: None,
             nonce: None,
             auth_time: None,
             acr: None,
@@ -81,27 +86,36 @@ impl<'a> NewIdToken<'a> {
         }
     }
 
-    /// The ID token of a code exchange by the plain methods: of the code's client, scope, nonce
-    /// and authentication.
+    /// The ID token of a code exchange by the plain methods: of the code's client, subject, scope,
+    /// nonce and authentication.
     #[must_use]
     pub fn for_code(code: &'a AuthorizationCode, access_token: &'a Secret) -> Self {
         Self {
+            subject: code.subject.as_deref(),
             response_type: code.response_type,
+            redirect_uri: Some(&code.redirect_uri),
             access_token: Some(access_token),
-            ..Self::new(&code.client_id, &code.scope, &code.redirect_uri)
+            ..Self::new(&code.client_id, &code.scope)
         }
         .with_context(&code.context)
     }
 
-    /// The ID token of a redemption or a rotation: of the token's client, scope, nonce and
-    /// authentication (OpenID Connect Core 12.2).
+    /// The ID token of a redemption or a rotation: of the token's client, subject, scope,
+    /// nonce and authentication (OpenID Connect Core 12.2).
     #[must_use]
-    pub fn for_token(token: &'a Token, redirect_uri: &'a str, access_token: &'a Secret) -> Self {
+    pub fn for_token(token: &'a Token, access_token: &'a Secret) -> Self {
         Self {
+            subject: token.subject.as_deref(),
             access_token: Some(access_token),
-            ..Self::new(&token.client_id, &token.scope, redirect_uri)
+            ..Self::new(&token.client_id, &token.scope)
         }
         .with_context(&token.context)
+    }
+
+    /// The resource owner that it is for: the one that is named here, or else the request's user.
+    #[must_use]
+    pub fn full_subject(&self, request: &'a Request) -> Option<&'a str> {
+        self.subject.or_else(|| request.subject())
     }
 
     /// The same with what was settled at the authorization.

@@ -8,8 +8,8 @@ use crate::request::Request;
 #[async_trait]
 pub trait TokenStorage: Send + Sync {
     /// Stores an access token, and the refresh token that is issued with it, before it returns:
-    /// both or neither. Lifetimes come from the request's settings, the subject from its user.
-    /// Gives the record of the access token.
+    /// both or neither. Lifetimes come from the request's settings, and the subject, where the new
+    /// token names none, from its user. Gives the record of the access token.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) names the field: `client_id` that is unknown or

@@ -69,7 +69,7 @@ async fn a_missing_and_an_older_schema_say_how_to_migrate() {
     assert!(error.to_string().contains("storage.migrate()"), "{error}");
 
     storage.migrate().await.unwrap();
-    run_sql(database.url(), "ALTER TABLE oauth_storage.token DROP COLUMN jkt").await;
+    run_sql(database.url(), "ALTER TABLE oauth_storage.token DROP COLUMN context").await;
     let error = lookup().await;
     assert!(matches!(error, Error::Schema(SchemaProblem::Older { .. })), "{error:?}");
     assert!(error.to_string().contains("storage.migrate()"), "{error}");
@@ -101,9 +101,10 @@ async fn what_was_never_given_is_a_matter_of_configuration() {
     let scope = scope();
     let new = NewIdToken {
         client_id: "c",
+        subject: None,
         scope: &scope,
         response_type: ResponseType::CODE,
-        redirect_uri: "https://client.example/cb",
+        redirect_uri: Some("https://client.example/cb"),
         nonce: None,
         auth_time: None,
         acr: None,

@@ -466,9 +466,9 @@ async fn a_subject_with_many_tokens_is_revoked_batch_by_batch() {
     let test = TestStorage::new("revoke_many").await;
     let (client_id, _) = test.client().await;
     test.sql(&format!(
-        "INSERT INTO oauth_storage.token (granted_at, issued_at, expires_at, pair_id, grant_id,
-             kind, digest, client_id, subject, scope)
-         SELECT now(), now(), now() + interval '1 hour', n, gen_random_uuid(), 'a',
+        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
+             client_id, subject, scope)
+         SELECT now(), now() + interval '1 hour', gen_random_uuid(), 'a',
              sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, 25000) n"
     ))
     .await;
@@ -559,10 +559,10 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     assert!(matches!(again.unwrap(), Redeemed::Replayed { .. }));
 
     test.sql(&format!(
-        "INSERT INTO oauth_storage.token (granted_at, issued_at, expires_at, pair_id, grant_id,
-             kind, digest, client_id, subject, scope)
-         SELECT now(), now(), now() - n * interval '1 ms', n, gen_random_uuid(), 'a',
-             sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, 1000) n;
+        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
+             client_id, subject, scope)
+         SELECT now(), now() - n * interval '10 s', gen_random_uuid(), 'a',
+             sha256(n::text::bytea), '{client_id}', 'robot', n::text FROM generate_series(1, 1000) n;
          UPDATE oauth_storage.authorization_code SET expires_at = now()"
     ))
     .await;
@@ -575,7 +575,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     });
     let stopped = stopped.await.unwrap();
     assert_eq!((stopped.tokens, stopped.authorization_codes, stopped.more), (300, 1, true));
-    let oldest = "SELECT count(*) = 700 AND max(pair_id) = 700 FROM oauth_storage.token
+    let oldest = "SELECT count(*) = 700 AND max(scope::int) = 700 FROM oauth_storage.token
          WHERE subject = 'robot'";
     let oldest: bool = sqlx::query_scalar(oldest).fetch_one(test.storage.pool()).await.unwrap();
     assert!(oldest, "the oldest went first");

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, Form, GrantStorage as _, NewAuthorizationCode, NewClient,
-    NewToken, NewUser, PgStorage, Redeem, Request, Rotate, RotateClientSecret, Secret, Settings,
-    TokenRef, TokenStorage as _, User, UserStorage as _,
+    ClientStorage as _, CodeChallenge, FormParameters, GrantStorage as _, NewAuthorizationCode,
+    NewClient, NewToken, NewUser, PgStorage, Redeem, Request, Rotate, RotateClientSecret, Secret,
+    Settings, TokenRef, TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use sqlx::{Connection as _, PgConnection};
@@ -53,12 +53,12 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     let mut see = |shown: &dyn std::fmt::Debug| seen.push_str(&format!("{shown:?}\n{shown:#?}\n"));
     let settings = Settings { allow_plain_code_challenge: true, ..Settings::default() };
     let request = Request {
-        form: Form {
+        form: FormParameters {
             username: Some("alice".into()),
             password: Some(needle("password")),
             client_secret: Some(needle("form-client-secret")),
             code: Some(needle("form-code")),
-            ..Form::default()
+            ..FormParameters::default()
         },
         ..Request::for_user(User::new("alice"))
     }

@@ -525,9 +525,9 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
     let (client_id, _) = test.client().await;
     let rows = count(1_000_000, 40_000);
     test.sql(&format!(
-        "INSERT INTO oauth_storage.token (granted_at, issued_at, expires_at, pair_id, grant_id,
-             kind, digest, client_id, subject, scope)
-         SELECT now(), now(), now() - interval '1 hour', n, gen_random_uuid(), 'a',
+        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
+             client_id, subject, scope)
+         SELECT now(), now() - interval '1 hour', gen_random_uuid(), 'a',
              sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, {rows}) n"
     ))
     .await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use oauth_storage::conformance::Conformance;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
-    ClientStorage as _, Error, Form, GrantStorage as _, NewUser, PgStorage, Request, Secret,
-    UserStorage as _,
+    ClientStorage as _, Error, FormParameters, GrantStorage as _, NewUser, PgStorage, Request,
+    Secret, UserStorage as _,
 };
 use oauth_storage_testbed::Database;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -77,10 +77,10 @@ async fn the_rights_of_the_readme_are_enough() {
     assert!(users.set_password("alice", Secret::new("wonderland")).await.unwrap());
     for disabled in [true, false] {
         assert!(users.set_disabled("alice", disabled).await.unwrap());
-        let form = Form {
+        let form = FormParameters {
             username: Some("alice".into()),
             password: Some(Secret::new("wonderland")),
-            ..Form::default()
+            ..FormParameters::default()
         };
         let request = Request { form, ..Request::default() };
         assert_eq!(storage.authenticate(&request).await.unwrap().is_none(), disabled);

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, Form, NewClient,
-    NewUser, Request, Secret, UserStorage as _,
+    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, FormParameters,
+    NewClient, NewUser, Request, Secret, UserStorage as _,
 };
 
 use crate::support::{TestStorage, secret};
@@ -155,10 +155,10 @@ async fn s14_unknown_costs_what_wrong_costs() {
     }
 
     let login = async |username: &str| {
-        let form = Form {
+        let form = FormParameters {
             username: Some(username.into()),
             password: Some(Secret::new("looking-glass")),
-            ..Form::default()
+            ..FormParameters::default()
         };
         let request = Request { form, ..Request::default() };
         assert!(test.storage.authenticate(&request).await.unwrap().is_none());

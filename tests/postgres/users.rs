@@ -1,14 +1,14 @@
 //! The shipped table of users.
 
-use oauth_storage::{Error, Form, NewUser, Problem, Request, Secret, UserStorage as _};
+use oauth_storage::{Error, FormParameters, NewUser, Problem, Request, Secret, UserStorage as _};
 
 use crate::support::TestStorage;
 
 fn login(username: &str, password: &str) -> Request {
-    let form = Form {
+    let form = FormParameters {
         username: Some(username.into()),
         password: Some(Secret::new(password)),
-        ..Form::default()
+        ..FormParameters::default()
     };
     Request { form, ..Request::default() }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, CodeChallengeMethod, Error, Form, GrantContext,
+    ClientStorage as _, CodeChallenge, CodeChallengeMethod, Error, FormParameters, GrantContext,
     GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient, NewIdToken, NewToken,
     NewUser, PgStorage, Redeem, Redeemed, Request, Rotate, RotateClientSecret, Rotated, Scope,
     Secret, Settings, TokenRef, TokenStorage as _, User, UserStorage as _,
@@ -152,10 +152,10 @@ impl Hostile {
             acr: self.context.acr.clone(),
             amr: self.context.amr.clone(),
         };
-        let form = Form {
+        let form = FormParameters {
             username: Some(self.text(1)),
             password: Some(self.secret(1)),
-            ..Form::default()
+            ..FormParameters::default()
         };
         Request { url: self.text(2), form, user: Some(user), ..Request::default() }
             .with_settings(self.settings.clone())
@@ -308,10 +308,12 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("get_id_token", |s, h, id| async {
         let (scope, text, token) = (h.scope(), h.text(4), h.secret(4));
         let new = NewIdToken {
+            subject: Some(&text),
+            redirect_uri: Some(&text),
             nonce: Some(&text),
             access_token: Some(&token),
             code: Some(&token),
-            ..NewIdToken::new(&id, &scope, &text)
+            ..NewIdToken::new(&id, &scope)
         };
         s.get_id_token(&h.request(), new.with_context(&h.context)).await
     });
@@ -457,10 +459,10 @@ fn a_user_is_known_by_exactly_their_name_and_password() {
         match bed.storage.password_users().create(user).await {
             Ok(_) => {
                 let login = async |username: &str, password: Secret| {
-                    let form = Form {
+                    let form = FormParameters {
                         username: Some(username.to_owned()),
                         password: Some(password),
-                        ..Form::default()
+                        ..FormParameters::default()
                     };
                     let request = Request { form, ..Request::default() };
                     bed.storage.authenticate(&request).await.unwrap().map(|user| user.subject)

@@ -4,9 +4,9 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use oauth_storage::{
-    ClientMetadata, CodeChallenge, CodeChallengeMethod, Error, Form, GrantType,
-    MAX_CREDENTIAL_BYTES, NewAuthorizationCode, Query, Request, ResponseType, Scope, Secret,
-    TokenEndpointAuthMethod, TokenKind,
+    ClientMetadata, CodeChallenge, CodeChallengeMethod, Error, FormParameters, GrantType,
+    MAX_CREDENTIAL_BYTES, NewAuthorizationCode, QueryParameters, Request, ResponseType, Scope,
+    Secret, TokenEndpointAuthMethod, TokenKind,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -188,9 +188,9 @@ proptest! {
     fn requests_are_read_and_printed_without_a_panic(
         input in value(), url in text(), name in text(), password in "[!-~]{20,30}",
     ) {
-        let _: Result<Query, _> = serde_json::from_value(input.clone());
-        let _: Result<Form, _> = serde_json::from_value(input);
-        let form = Form { password: Some(Secret::new(password.clone())), ..Form::default() };
+        let _: Result<QueryParameters, _> = serde_json::from_value(input.clone());
+        let _: Result<FormParameters, _> = serde_json::from_value(input);
+        let form = FormParameters { password: Some(Secret::new(password.clone())), ..FormParameters::default() };
         let headers = vec![(name, password.clone())];
         let url = format!("{url}?{password}");
         let request = Request { url, headers, form, ..Request::default() };

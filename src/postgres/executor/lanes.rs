@@ -10,6 +10,7 @@
 use std::any::TypeId;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,27 +65,33 @@ impl Lanes {
     }
 
     /// Runs an operation for one caller, in a batch of its own or with others.
-    pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Outcome> {
+    pub(super) fn run<O: Operation>(
+        &self,
+        operation: O,
+    ) -> impl Future<Output = Result<O::Outcome>> + Send {
         let queue = match O::EFFECT {
             Effect::Read => &self.0.reads,
             Effect::Write => &self.0.writes,
         };
-        let until = Instant::now() + self.0.deadline;
+        let deadline = self.0.deadline;
+        let until = Instant::now() + deadline;
         let (answer, mut outcome) = oneshot::channel();
-        let ticket = queue.push(Box::new(Waiting::new(operation, answer, until)))?;
-        match timeout_at(until, &mut outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            // The lane panicked, or the runtime is going down.
-            Ok(Err(_)) => Err(O::EFFECT.interrupted("the lane went away".into())),
-            // It may have been answered just now; otherwise, either no lane has taken it yet, and
-            // none will, or one is at it.
-            Err(_) => match outcome.try_recv() {
-                Ok(outcome) => outcome,
-                Err(_) => Err(queue.give_up(ticket).unwrap_or_else(|| {
-                    let message = format!("no answer within {:?}", self.0.deadline);
-                    O::EFFECT.interrupted(message)
-                })),
-            },
+        let job = Box::new(Waiting::new(operation, answer, until));
+        async move {
+            let ticket = queue.push(job)?;
+            match timeout_at(until, &mut outcome).await {
+                Ok(Ok(outcome)) => outcome,
+                // The lane panicked, or the runtime is going down.
+                Ok(Err(_)) => Err(O::EFFECT.interrupted("the lane went away".into())),
+                // It may have been answered just now; otherwise, either no lane has taken it yet,
+                // and none will, or one is at it.
+                Err(_) => match outcome.try_recv() {
+                    Ok(outcome) => outcome,
+                    Err(_) => Err(queue.give_up(ticket).unwrap_or_else(|| {
+                        O::EFFECT.interrupted(format!("no answer within {deadline:?}"))
+                    })),
+                },
+            }
         }
     }
 

@@ -31,27 +31,35 @@ impl<C: Connections> PgStorage<C> {
         }
         let mut call = self.connections.begin(Effect::Read).await?;
         // A refresh token ('r') has the whole scope of its grant, an access token perhaps a
-        // narrower one.
+        // narrower one. The first refresh token of a grant ends with the last, so it is there as
+        // long as the grant lives and says when that began.
         let rows = call
             .statement(|connection| {
                 sqlx::query_as!(
                     GrantRow,
                     r#"
+                    WITH token AS (
+                        SELECT
+                            grant_id, client_id, scope, kind, issued_at, expires_at,
+                            NOT revoked AND rotated_at IS NULL
+                                AND expires_at > statement_timestamp() AS live
+                        FROM oauth_storage.token
+                        WHERE hashtext(subject) = hashtext($1)
+                            AND subject = $1
+                            AND grant_id > $2
+                    )
                     SELECT
-                        grant_id,
+                        grant_id AS "grant_id!",
                         min(client_id) AS "client_id!",
-                        (array_agg(scope ORDER BY kind DESC, issued_at))[1] AS "scope!",
-                        min(granted_at) AS "granted_at!",
-                        nullif(max(issued_at), min(granted_at)) AS last_rotated_at,
-                        max(expires_at) AS "expires_at!"
-                    FROM oauth_storage.token
-                    WHERE hashtextextended(subject, 0) = hashtextextended($1, 0)
-                        AND subject = $1
-                        AND grant_id > $2
-                        AND NOT revoked
-                        AND rotated_at IS NULL
-                        AND expires_at > statement_timestamp()
+                        (array_agg(scope ORDER BY kind DESC, issued_at) FILTER (WHERE live))[1]
+                            AS "scope!",
+                        min(issued_at) AS "granted_at!",
+                        nullif(max(issued_at) FILTER (WHERE live), min(issued_at))
+                            AS last_rotated_at,
+                        max(expires_at) FILTER (WHERE live) AS "expires_at!"
+                    FROM token
                     GROUP BY grant_id
+                    HAVING bool_or(live)
                     ORDER BY grant_id
                     LIMIT $3
                     "#,

@@ -10,7 +10,7 @@ impl<C: Connections> PgStorage<C> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
         // SKIP LOCKED: another node's purge takes other rows, and a row that is in use waits for
-        // the next batch. A locked row stays where it is, so its ctid may name it.
+        // the next batch. The index is by ten seconds; a row stays until its own moment. A locked row stays where it is, so its ctid may name it.
         let row = call
             .statement(|connection| {
                 sqlx::query!(
@@ -20,8 +20,10 @@ impl<C: Connections> PgStorage<C> {
                         WHERE ctid = ANY (ARRAY (
                             SELECT ctid
                             FROM oauth_storage.token
-                            WHERE expires_at <= statement_timestamp()
-                            ORDER BY expires_at
+                            WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                                    <= statement_timestamp()
+                                AND expires_at <= statement_timestamp()
+                            ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
                             LIMIT $1
                             FOR UPDATE SKIP LOCKED
                         ))
@@ -31,8 +33,10 @@ impl<C: Connections> PgStorage<C> {
                         WHERE ctid = ANY (ARRAY (
                             SELECT ctid
                             FROM oauth_storage.authorization_code
-                            WHERE expires_at <= statement_timestamp()
-                            ORDER BY expires_at
+                            WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                                    <= statement_timestamp()
+                                AND expires_at <= statement_timestamp()
+                            ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
                             LIMIT $1
                             FOR UPDATE SKIP LOCKED
                         ))

@@ -1,12 +1,12 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::model::{CodeChallenge, Redeem, micros};
-use crate::postgres::context::JsonObject;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Operation;
-use crate::postgres::token::{TokenRow, by_position, duplicate_token, random_pair_id};
+use crate::postgres::grant::SpentRow;
+use crate::postgres::token::{by_position, duplicate_token};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 
@@ -18,33 +18,30 @@ pub(super) struct RedeemCode {
     code_challenge: Option<CodeChallenge>,
     access_digest: Digest,
     refresh_digest: Option<Digest>,
-    pair_id: i64,
     access_lifetime: i64,
     refresh_lifetime: i64,
 }
 
 impl RedeemCode {
     /// `None` for what cannot be valid.
-    pub(super) fn new(request: &Request, redeem: &Redeem) -> Result<Option<Self>> {
-        let Some(code_challenge) = redeem.expected_challenge() else { return Ok(None) };
-        Ok(Some(Self {
+    pub(super) fn new(request: &Request, redeem: &Redeem) -> Option<Self> {
+        let code_challenge = redeem.expected_challenge()?;
+        Some(Self {
             digest: redeem.code.digest(),
             client_id: redeem.client_id.clone(),
             redirect_uri: redeem.redirect_uri.clone(),
             code_challenge,
             access_digest: redeem.access_token.digest(),
             refresh_digest: redeem.refresh_token.as_ref().map(Secret::digest),
-            pair_id: random_pair_id()?,
             access_lifetime: micros(request.settings.access_token_expires_in),
             refresh_lifetime: micros(request.settings.refresh_token_expires_in),
-        }))
+        })
     }
 }
 
 impl Operation for RedeemCode {
-    /// `None` for an invalid code; otherwise the access token's row, whose `state` is `active`, or
-    /// `replayed` if the code was spent before and nothing was stored.
-    type Outcome = Option<TokenRow>;
+    /// `None` for an invalid code.
+    type Outcome = Option<SpentRow>;
     const EFFECT: Effect = Effect::Write;
 
     async fn run(
@@ -61,28 +58,28 @@ impl Operation for RedeemCode {
         let refresh_digest: Vec<Option<&[u8]>> = each()
             .map(|r| r.refresh_digest.as_ref().map(|digest| &digest.as_bytes()[..]))
             .collect();
-        let pair_id: Vec<i64> = each().map(|r| r.pair_id).collect();
         let access_lifetime: Vec<i64> = each().map(|r| r.access_lifetime).collect();
         let refresh_lifetime: Vec<i64> = each().map(|r| r.refresh_lifetime).collect();
 
         // Whoever waits for the lock on a code sees it as the one before left it: the conditions
         // and `spent` are evaluated again on the row as it then is. So one request finds it unspent.
         let rows = sqlx::query_as!(
-            TokenRow,
+            SpentRow,
             r#"
             WITH code AS MATERIALIZED (
                 SELECT
-                    input.position, input.access_digest, input.refresh_digest, input.pair_id,
-                    input.access_lifetime, input.refresh_lifetime,
+                    input.position, input.access_digest, input.refresh_digest,
+                    statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
+                    input.access_lifetime * interval '1 microsecond' AS access_lifetime,
+                    input.refresh_lifetime * interval '1 microsecond' AS refresh_lifetime,
                     code.consumed_at IS NOT NULL AS spent, code.digest, code.grant_id,
-                    code.client_id, code.subject, code.scope, code.nonce, code.auth_time, code.acr,
-                    code.amr, code.claims, code.resource, code.jkt, code.x5t_s256, code.extension
+                    code.client_id, code.subject, code.scope, code.context
                 FROM UNNEST(
                     $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
-                    $7::bigint[], $8::bigint[], $9::bigint[]
+                    $7::bigint[], $8::bigint[]
                 ) WITH ORDINALITY AS input (
                     digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
-                    pair_id, access_lifetime, refresh_lifetime, position
+                    access_lifetime, refresh_lifetime, position
                 )
                 JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
                     AND code.client_id = input.client_id
@@ -101,16 +98,12 @@ impl Operation for RedeemCode {
                 WHERE row.digest = code.digest AND NOT code.spent
             ), stored AS (
                 INSERT INTO oauth_storage.token (
-                    granted_at, issued_at, expires_at, auth_time, pair_id, grant_id, kind, digest,
-                    client_id, subject, scope, nonce, acr, amr, claims, resource, jkt, x5t_s256,
-                    extension
+                    issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
+                    context
                 )
                 SELECT
-                    statement_timestamp(),
-                    statement_timestamp(),
-                    statement_timestamp() + credential.lifetime * interval '1 microsecond',
-                    auth_time, pair_id, grant_id, credential.kind, credential.digest, client_id,
-                    subject, scope, nonce, acr, amr, claims, resource, jkt, x5t_s256, extension
+                    issued_at, issued_at + credential.lifetime, grant_id, credential.kind,
+                    credential.digest, client_id, subject, scope, context
                 FROM code
                 CROSS JOIN LATERAL (
                     VALUES
@@ -119,19 +112,13 @@ impl Operation for RedeemCode {
                 ) AS credential (kind, digest, lifetime)
                 WHERE NOT spent AND credential.digest IS NOT NULL
                 ORDER BY credential.digest
-                RETURNING digest, issued_at, expires_at
             )
             SELECT
-                code.position AS "position!",
-                CASE WHEN code.spent THEN 'replayed' ELSE 'active' END AS "state!",
-                'a' AS "kind!", code.grant_id, code.client_id, code.subject, code.scope,
-                coalesce(stored.issued_at, statement_timestamp()) AS "issued_at!",
-                coalesce(stored.expires_at, statement_timestamp()) AS "expires_at!",
-                code.nonce, code.auth_time, code.acr, code.amr,
-                code.claims AS "claims: JsonObject", code.resource, code.jkt, code.x5t_s256,
-                code.extension AS "extension: JsonObject"
+                position AS "position!", spent AS "reused!", false AS "wider!", grant_id,
+                subject, scope,
+                issued_at AS "issued_at!", issued_at + access_lifetime AS "expires_at!",
+                context::text AS context
             FROM code
-            LEFT JOIN stored ON stored.digest = code.access_digest
             "#,
             &digest as _,
             &client_id as _,
@@ -139,7 +126,6 @@ impl Operation for RedeemCode {
             &code_challenge as _,
             &access_digest as _,
             &refresh_digest as _,
-            &pair_id,
             &access_lifetime,
             &refresh_lifetime,
         )

@@ -66,7 +66,7 @@ impl<C: Connections> PgStorage<C> {
                         r#"
                         SELECT digest
                         FROM oauth_storage.authorization_code
-                        WHERE hashtextextended(subject, 0) = hashtextextended($1, 0)
+                        WHERE hashtext(subject) = hashtext($1)
                             AND subject = $1 AND NOT revoked AND consumed_at IS NULL
                         LIMIT $2
                         "#,
@@ -105,7 +105,7 @@ impl<C: Connections> PgStorage<C> {
                         r#"
                         SELECT digest
                         FROM oauth_storage.token
-                        WHERE hashtextextended(subject, 0) = hashtextextended($1, 0)
+                        WHERE hashtext(subject) = hashtext($1)
                             AND subject = $1 AND NOT revoked
                         LIMIT $2
                         "#,

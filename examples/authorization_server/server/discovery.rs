@@ -1,0 +1,53 @@
+//! What the server can do (RFC 8414, OpenID Connect Discovery 3), and the keys that verify its ID
+//! tokens. Anyone may read it, from anywhere, and keep it for a while.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use oauth_storage::ResponseType;
+use serde_json::json;
+
+use super::Shared;
+
+const PUBLIC: [(header::HeaderName, &str); 2] =
+    [(header::CACHE_CONTROL, "public, max-age=300"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+
+pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
+    let issuer = &server.config.issuer;
+    let implicit = server.config.implicit;
+    let response_types =
+        ResponseType::ALL.into_iter().filter(|t| implicit || !t.is_front_channel());
+    let secrets = ["client_secret_basic", "client_secret_post"];
+    let methods = ["client_secret_basic", "client_secret_post", "none"];
+    let metadata = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "registration_endpoint": format!("{issuer}/register"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "scopes_supported": server.config.scope.iter().collect::<Vec<_>>(),
+        "response_types_supported": response_types.collect::<Vec<_>>(),
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "grant_types_supported": server.grant_types(),
+        "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": secrets,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "code_challenge_methods_supported": ["S256"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    });
+    (PUBLIC, Json(metadata))
+}
+
+pub(crate) async fn jwks(State(server): Shared) -> impl IntoResponse {
+    (PUBLIC, Json(server.jwk_set.clone()))
+}

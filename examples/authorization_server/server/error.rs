@@ -1,0 +1,102 @@
+//! What goes wrong: for a client in the words of the RFCs, for a person as a page.
+
+use axum::Json;
+use axum::extract::rejection::FormRejection;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use oauth_storage::{Advice, Error};
+use serde_json::json;
+
+use super::pages;
+
+pub(crate) type Result<T, E = OAuthError> = std::result::Result<T, E>;
+
+/// An error of RFC 6749 5.2, or of an RFC that builds on it. As a response it is JSON; the
+/// authorization endpoint sends it through the browser instead.
+#[derive(Debug)]
+pub(crate) struct OAuthError {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) description: String,
+}
+
+impl OAuthError {
+    /// A mistake of the client's.
+    pub(crate) fn new(code: &'static str, description: impl Into<String>) -> Self {
+        // RFC 6749 5.2 has neither of these characters.
+        let description = description.into().replace(['"', '\\'], "'");
+        Self { status: StatusCode::BAD_REQUEST, code, description }
+    }
+
+    pub(crate) fn missing(parameter: &str) -> Self {
+        Self::new("invalid_request", format!("the parameter {parameter} is missing"))
+    }
+
+    /// One answer for a client that is unknown and for one that is not who it says.
+    pub(crate) fn invalid_client() -> Self {
+        let error = Self::new("invalid_client", "unknown client, or wrong client authentication");
+        Self { status: StatusCode::UNAUTHORIZED, ..error }
+    }
+}
+
+/// The storage says whose mistake it is, and what an endpoint calls it.
+impl From<Error> for OAuthError {
+    fn from(error: Error) -> Self {
+        let code = error.oauth_error_code();
+        let status = match error.advice() {
+            Advice::FixInput if code != "server_error" => {
+                return Self::new(code, error.to_string());
+            }
+            Advice::Retry | Advice::BackOff => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        tracing::error!(%error, "the storage failed");
+        Self { status, ..Self::new(code, "something went wrong here; try again later") }
+    }
+}
+
+/// No form, or a parameter twice (RFC 6749 3.1 and 3.2).
+impl From<FormRejection> for OAuthError {
+    fn from(rejection: FormRejection) -> Self {
+        Self::new("invalid_request", rejection.body_text())
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.code, "error_description": self.description });
+        let mut response = (self.status, Json(body)).into_response();
+        let (name, value) = match self.status {
+            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Basic realm=\"clients\""),
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+    }
+}
+
+/// An error for the person at the browser: there is no client to send it to, or none to trust.
+#[derive(Debug)]
+pub(crate) struct PageError(pub(crate) StatusCode, pub(crate) String);
+
+impl PageError {
+    /// A form that is not the one this browser was last shown: out of date, or forged.
+    pub(crate) fn stale() -> Self {
+        let message = "This page is out of date. Go back to the application and start again.";
+        Self(StatusCode::FORBIDDEN, message.into())
+    }
+}
+
+impl<E: Into<OAuthError>> From<E> for PageError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self(error.status, error.description)
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        (self.0, pages::error(&self.1)).into_response()
+    }
+}

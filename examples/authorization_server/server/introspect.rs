@@ -1,0 +1,35 @@
+//! What a token is good for (RFC 7662), and its end (RFC 7009).
+
+use axum::Json;
+use axum::extract::State;
+use oauth_storage::TokenRef;
+use serde_json::{Map, Value};
+
+use super::Shared;
+use super::client::ClientForm;
+use super::error::{OAuthError, Result};
+
+/// For resource servers, which are clients that prove who they are (RFC 7662 2.1).
+pub(crate) async fn introspect(
+    State(server): Shared,
+    ClientForm(client, form): ClientForm,
+) -> Result<Json<Map<String, Value>>> {
+    if client.is_public() {
+        return Err(OAuthError::invalid_client());
+    }
+    let token = form.token.ok_or_else(|| OAuthError::missing("token"))?;
+    let found = server.storage.introspect(&token).await?;
+    let inactive = || Map::from_iter([("active".into(), false.into())]);
+    Ok(Json(found.map_or_else(inactive, |token| token.introspection_response())))
+}
+
+/// A success for any token: one that is unknown, or another client's, is left alone, and that is
+/// nothing to tell (RFC 7009 2.2).
+pub(crate) async fn revoke(
+    State(server): Shared,
+    ClientForm(client, form): ClientForm,
+) -> Result<()> {
+    let token = form.token.ok_or_else(|| OAuthError::missing("token"))?;
+    let (request, token) = (server.request(None), TokenRef::Any(&token));
+    Ok(server.storage.revoke_token(&request, &client.client_id, token).await?)
+}

@@ -1,0 +1,161 @@
+//! What people see: plain HTML, whole without scripts. maud escapes whatever is put into it.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use maud::{DOCTYPE, Markup, html};
+use oauth_storage::{Grant, Scope};
+
+use super::authorize::Authorization;
+use super::session::Session;
+
+pub(crate) async fn style() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("style.css"))
+}
+
+/// Spares the click on the `form_post` page.
+pub(crate) async fn submit() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript")], "document.forms[0].submit();")
+}
+
+/// The `refused` username is one that came with a wrong password.
+pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
+    let pending = request.and_then(|id| session.pending(id));
+    let authorization = pending.map(|pending| &*pending.authorization);
+    let hint = authorization.and_then(|authorization| authorization.query.login_hint.as_deref());
+    let username = refused.or(hint);
+    let body = html! {
+        h1 { "Sign in" }
+        @if let Some(authorization) = authorization {
+            p { "to go on to " strong { (name(authorization)) } }
+        }
+        @if refused.is_some() {
+            p.problem role="alert" { "The username or the password is wrong." }
+        }
+        form method="post" action="sign-in" {
+            (hidden("csrf_token", session.csrf_token.expose()))
+            @if let Some(request) = request { (hidden("request", request)) }
+            label for="username" { "Username" }
+            input #username name="username" value=[username] autocomplete="username"
+                autocapitalize="none" spellcheck="false" required autofocus[username.is_none()];
+            label for="password" { "Password" }
+            input #password name="password" type="password" autocomplete="current-password"
+                required autofocus[username.is_some()];
+            button { "Sign in" }
+        }
+    };
+    page("Sign in", authorization.map(|asked| &*asked.callback.redirect_uri), &body)
+}
+
+pub(crate) fn consent(session: &Session, request: &str, authorization: &Authorization) -> Response {
+    let redirect_uri = &authorization.callback.redirect_uri;
+    let body = html! {
+        h1 { "Allow " (name(authorization)) "?" }
+        p { "The application would like to act for you, and to:" }
+        (scopes(&authorization.scope))
+        p.quiet { "You will be sent to " code { (site(redirect_uri)) } "." }
+        form method="post" action="consent" {
+            (hidden("csrf_token", session.csrf_token.expose()))
+            (hidden("request", request))
+            button name="decision" value="allow" { "Allow" }
+            button.second name="decision" value="deny" { "Cancel" }
+        }
+    };
+    page("Allow access", Some(redirect_uri), &body)
+}
+
+pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Response {
+    const TIME: &str = "%-d %B %Y, %H:%M UTC";
+    let csrf_token = hidden("csrf_token", session.csrf_token.expose());
+    let body = html! {
+        h1 { "Your connected applications" }
+        @if applications.is_empty() { p { "No application has access to your account." } }
+        @for (name, grant) in applications {
+            section {
+                h2 { (name) }
+                (scopes(&grant.scope))
+                p.quiet {
+                    "Since " (grant.granted_at.format(TIME))
+                    @if let Some(time) = grant.last_rotated_at {
+                        ", last renewed " (time.format(TIME))
+                    }
+                }
+                form method="post" action="disconnect" {
+                    (csrf_token)
+                    (hidden("grant_id", &grant.grant_id.to_string()))
+                    button.second aria-label={ "Disconnect " (name) } { "Disconnect" }
+                }
+            }
+        }
+        form method="post" action="sign-out" { (csrf_token) button.second { "Sign out" } }
+    };
+    page("Your connected applications", None, &body)
+}
+
+/// The answer to an authorization request, as a form that the browser posts to the client.
+pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Response {
+    let body = html! {
+        h1 { "Almost there" }
+        form method="post" action=(redirect_uri) {
+            @for (name, value) in parameters { (hidden(name, value)) }
+            button { "Go on to " (site(redirect_uri)) }
+        }
+        script src="submit.js" {}
+    };
+    page("Almost there", Some(redirect_uri), &body)
+}
+
+pub(crate) fn error(message: &str) -> Response {
+    page("This did not work", None, &html! { h1 { "This did not work" } p { (message) } })
+}
+
+/// The frame of every page. Its forms lead to this server, and by redirects, which browsers hold
+/// against them as well, to where the client is: on the web, or under a scheme of its own.
+fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                link rel="stylesheet" href="style.css";
+            }
+            body { main { (body) } }
+        }
+    };
+    let scheme = redirect_uri.and_then(|uri| uri.split_once(':'));
+    let scheme = scheme.map(|(scheme, _)| format!(" {scheme}:")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'{scheme}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    ([(header::CONTENT_SECURITY_POLICY, policy)], markup).into_response()
+}
+
+fn hidden(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
+}
+
+fn name(authorization: &Authorization) -> &str {
+    let client = &authorization.client;
+    client.metadata.details.client_name.as_deref().unwrap_or(&client.client_id)
+}
+
+fn scopes(scope: &Scope) -> Markup {
+    let meaning = |token| match token {
+        "openid" => html! { "know who you are" },
+        "profile" => html! { "see your name" },
+        "email" => html! { "see your email address" },
+        other => html! { "use " code { (other) } },
+    };
+    html! { ul { @for token in scope.iter() { li { (meaning(token)) } } } }
+}
+
+/// The part of a URI that people should look at.
+fn site(uri: &str) -> String {
+    match url::Url::parse(uri) {
+        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => uri.to_owned(),
+    }
+}

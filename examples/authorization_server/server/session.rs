@@ -1,0 +1,177 @@
+//! Who sits at the browser, and what they are asked.
+//!
+//! Sessions are in this process's memory: enough for an example, gone at a restart. A server on
+//! several machines keeps them where all of them look.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Form;
+use axum::extract::{FromRequest, Request};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use oauth_storage::{Digest, Secret, User};
+use serde::Deserialize;
+
+use super::Server;
+use super::authorize::Authorization;
+use super::error::{OAuthError, PageError, Result};
+
+const SIGNED_IN: Duration = Duration::from_hours(12);
+const SIGNED_OUT: Duration = Duration::from_mins(30);
+const MAX_SESSIONS: usize = 10_000;
+const MAX_PENDING: usize = 8;
+
+pub(crate) struct Sessions {
+    /// By the digest of their secret identifier, as every other secret is kept.
+    sessions: Mutex<HashMap<Digest, Session>>,
+    is_secure: bool,
+}
+
+/// A look at a session.
+#[derive(Clone)]
+pub(crate) struct Session {
+    id: Secret,
+    /// What each form of this session carries, and no other site can read.
+    pub(crate) csrf_token: Secret,
+    /// Who signed in, and when, by this process's clock.
+    pub(crate) user: Option<(User, Instant)>,
+    pending: VecDeque<(String, Pending)>,
+    expires_at: Instant,
+}
+
+/// An authorization request that waits for the user.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    pub(crate) authorization: Arc<Authorization>,
+    /// Whether the user signed in on its behalf, as `prompt=login` and `max_age` demand.
+    pub(crate) signed_in_for_it: bool,
+}
+
+impl Session {
+    pub(crate) fn pending(&self, id: &str) -> Option<&Pending> {
+        self.pending.iter().find(|(own, _)| own == id).map(|(_, pending)| pending)
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(issuer: &str) -> Self {
+        Self { sessions: Mutex::default(), is_secure: issuer.starts_with("https://") }
+    }
+
+    /// Over https the cookie is this host's own, whatever a sibling domain sets.
+    fn cookie_name(&self) -> &'static str {
+        if self.is_secure { "__Host-session" } else { "session" }
+    }
+
+    pub(crate) fn find(&self, jar: &CookieJar) -> Option<Session> {
+        let id = Secret::new(jar.get(self.cookie_name())?.value());
+        let session = self.lock().get(&id.digest()).cloned();
+        session.filter(|session| session.expires_at > Instant::now())
+    }
+
+    pub(crate) fn end(&self, session: &Session) {
+        self.lock().remove(&session.id.digest());
+    }
+
+    /// Keeps a request while the user is asked, and gives the name to ask for it by.
+    pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> Result<String, PageError> {
+        let id = Secret::generate()?.expose().to_owned();
+        let mut sessions = self.lock();
+        let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
+        own.pending.truncate(MAX_PENDING - 1);
+        own.pending.push_front((id.clone(), pending));
+        Ok(id)
+    }
+
+    /// Takes the request, for the one answer that it gets.
+    pub(crate) fn resume(&self, session: &Session, id: &str) -> Result<Pending, PageError> {
+        let mut sessions = self.lock();
+        let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
+        let taken = own.and_then(|own| own.remove(own.iter().position(|(own, _)| own == id)?));
+        taken.map(|(_, pending)| pending).ok_or_else(PageError::stale)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Server {
+    /// The browser's session, or a new one of nobody.
+    pub(crate) fn open_session(&self, jar: CookieJar) -> Result<(CookieJar, Session), PageError> {
+        match self.sessions.find(&jar) {
+            Some(session) => Ok((jar, session)),
+            None => self.start_session(jar, None, VecDeque::new()),
+        }
+    }
+
+    /// The session of a user who has just signed in: a new one, so that whoever knew the old
+    /// identifier knows nothing now. What was pending goes on.
+    pub(crate) fn sign_in(
+        &self,
+        jar: CookieJar,
+        old: &Session,
+        user: User,
+        request: Option<&str>,
+    ) -> Result<CookieJar, PageError> {
+        self.sessions.end(old);
+        let mut pending = old.pending.clone();
+        for (id, pending) in &mut pending {
+            pending.signed_in_for_it = request == Some(id);
+        }
+        Ok(self.start_session(jar, Some((user, Instant::now())), pending)?.0)
+    }
+
+    fn start_session(
+        &self,
+        jar: CookieJar,
+        user: Option<(User, Instant)>,
+        pending: VecDeque<(String, Pending)>,
+    ) -> Result<(CookieJar, Session), PageError> {
+        let (id, csrf_token) = (Secret::generate()?, Secret::generate()?);
+        let now = Instant::now();
+        let expires_at = now + if user.is_some() { SIGNED_IN } else { SIGNED_OUT };
+        let session = Session { id, csrf_token, user, pending, expires_at };
+        let mut sessions = self.sessions.lock();
+        // Whoever opens sessions without end ends those of nobody, not those of users.
+        if sessions.len() >= MAX_SESSIONS {
+            sessions.retain(|_, own| own.user.is_some() && own.expires_at > now);
+        }
+        sessions.insert(session.id.digest(), session.clone());
+        let cookie = Cookie::build((self.sessions.cookie_name(), session.id.expose().to_owned()))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.sessions.is_secure);
+        Ok((jar.add(cookie), session))
+    }
+}
+
+/// A form that this browser was shown in this session.
+pub(crate) struct SessionForm(pub(crate) Session, pub(crate) Fields);
+
+/// What the pages' forms have in them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fields {
+    csrf_token: Secret,
+    pub(crate) request: Option<String>,
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) decision: String,
+    pub(crate) grant_id: uuid::Uuid,
+}
+
+impl FromRequest<Arc<Server>> for SessionForm {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, PageError> {
+        let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
+        let fields = Form::<Fields>::from_request(request, server).await;
+        let Form(fields) = fields.map_err(OAuthError::from)?;
+        let session = session.filter(|session| session.csrf_token == fields.csrf_token);
+        Ok(Self(session.ok_or_else(PageError::stale)?, fields))
+    }
+}

@@ -1,0 +1,12 @@
+//! The authorization server of the examples, over HTTP, with clients that others wrote.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+// The example itself, not a copy.
+#[path = "../../examples/authorization_server/server/mod.rs"]
+mod server;
+
+mod errors;
+mod flows;
+mod pages;
+mod response_types;
+mod support;
