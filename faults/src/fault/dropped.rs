@@ -1,0 +1,94 @@
+//! Every public future dropped at every await point.
+
+mod sweep;
+
+use std::time::Duration;
+
+use sqlx::postgres::PgPoolOptions;
+
+use crate::Result;
+use crate::ledger::Told;
+use crate::report::Row;
+use crate::scene::{CALLERS, CONNECTIONS, Scene, builder, shared};
+use sweep::{Method, Sweep};
+
+pub(crate) async fn run(short: bool) -> Result<Row> {
+    let (rounds, time) = if short { (1, 2) } else { (10, 20) };
+    let lanes =
+        on(Scene::new(shared().await?, "dropped_lanes").await?, rounds, time, false).await?;
+    // The other form: a pool of the application's.
+    let database = shared().await?.database("dropped_pool").await?;
+    let pool = PgPoolOptions::new().max_connections(u32::try_from(CONNECTIONS)?);
+    let pool = pool.connect(database.url()).await?;
+    let scene = Scene::of(database.url(), builder()?.pool(pool)).await?;
+    let mut row = on(scene, rounds, time, true).await?;
+
+    row.absorb(lanes);
+    row.remark("storage.on(&mut connection) is left out: that connection is the application's");
+    Ok(row)
+}
+
+async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Result<Row> {
+    // Others are at work, so that what is dropped shares its statement, or waits.
+    let load = scene.load(4);
+    let sweep = Sweep::new(&scene);
+    let mut points = 0;
+    for _ in 0..rounds {
+        for method in Method::ALL {
+            let (dropped, reached) = sweep.run(*method).await?;
+            scene.row.injected += dropped;
+            points += reached;
+        }
+    }
+    load.stop().await?;
+    let form = if on_pool { "a pool" } else { "lanes" };
+    let methods = Method::ALL.len();
+    let points = points / u64::from(rounds);
+    scene.row.remark(format!("on {form}: {methods} futures, {points} await points of them"));
+
+    let mut dropping = scene.caller.clone();
+    dropping.dropped_percent = 30;
+    std::mem::swap(&mut scene.caller, &mut dropping);
+    let before = scene.caller.ledger.tally.snapshot();
+    let load = scene.load(CALLERS);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    load.stop().await?;
+    let after = scene.caller.ledger.tally.snapshot();
+    // Without a fault of the server's, what is neither acknowledged nor failed was dropped.
+    let failed = |errors: &std::collections::BTreeMap<String, u64>| errors.values().sum::<u64>();
+    let not_served = after.refused + after.unknown - before.refused - before.unknown;
+    scene.row.injected += not_served - (failed(&after.errors) - failed(&before.errors));
+    std::mem::swap(&mut scene.caller, &mut dropping);
+
+    let load = scene.load(CALLERS);
+    scene.recovers(Duration::from_secs(5)).await?;
+    lanes_answer(&mut scene, on_pool).await?;
+    scene.check(load).await?;
+    Ok(scene.end().await)
+}
+
+/// Many calls at the same time are all answered, and no session is missing or in excess.
+async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let (caller, world) = (scene.caller.clone(), scene.world.clone());
+        calls.spawn(async move { crate::load::write(&caller, &world).await });
+    }
+    while let Some(call) = calls.join_next().await {
+        let (told, story) = call??;
+        scene.caller.ledger.close(story);
+        scene.row.require(told == Told::Acknowledged, || {
+            format!("a call after all the dropping was {told:?}")
+        });
+    }
+    if on_pool {
+        return Ok(());
+    }
+    let mut beside = scene.beside().await?;
+    let sessions = beside.sessions().await?;
+    beside.close().await?;
+    scene.row.require((4..=CONNECTIONS).contains(&sessions), || {
+        format!("{sessions} sessions, where four lanes and at most four others have to be")
+    });
+    Ok(())
+}
