@@ -133,7 +133,7 @@ impl World {
             let told =
                 caller.call(storage.set_client_disabled(&story.client_id, disabled)).await.told;
             if told != Told::Refused {
-                story.disabled = (disabled, told);
+                story.disabled = (disabled, told.min(story.registered));
             }
         }
         if let Some(secret) = &story.secret
@@ -149,7 +149,9 @@ impl World {
             }
         }
         if chance(50) {
-            story.deleted = Some(caller.call(storage.delete_client(&story.client_id)).await.told);
+            let told = caller.call(storage.delete_client(&story.client_id)).await.told;
+            // What is registered afterwards is not deleted by what came before.
+            story.deleted = Some(told.min(story.registered));
         }
         Ok(())
     }
