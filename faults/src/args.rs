@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-use crate::fault::FAULTS;
+use crate::fault::{Extent, FAULTS};
 
 pub(crate) const HELP: &str = "\
 Injects faults under load, and checks afterwards that nothing acknowledged is lost.
@@ -10,11 +10,12 @@ cargo run --release -p faults -- [options]
   --short            every fault, but less of it
   --only NAME,…      these faults
   --skip NAME,…      all but these
+  --seconds N        how long backends are terminated (60) and two processes contend (600)
   --help             this";
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Args {
-    pub(crate) short: bool,
+    pub(crate) extent: Extent,
     only: Option<Vec<String>>,
     skip: Vec<String>,
 }
@@ -29,15 +30,19 @@ impl Args {
                 Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
                 None => (argument, None),
             };
-            let mut names = || {
-                let value = inline.clone().or_else(|| arguments.next());
-                fault_names(&value.ok_or(format!("{name} needs a value"))?)
+            let mut value = || {
+                inline.clone().or_else(|| arguments.next()).ok_or(format!("{name} needs a value"))
             };
             match name.as_str() {
                 "--help" | "-h" => return Ok(None),
-                "--short" => args.short = true,
-                "--only" => args.only = Some(names()?),
-                "--skip" => args.skip = names()?,
+                "--short" => args.extent.short = true,
+                "--only" => args.only = Some(fault_names(&value()?)?),
+                "--skip" => args.skip = fault_names(&value()?)?,
+                "--seconds" => {
+                    let seconds = value()?;
+                    let seconds = seconds.parse().map_err(|_| format!("{seconds}: no number"))?;
+                    args.extent.seconds = Some(seconds);
+                }
                 _ => return Err(format!("{name}: no such option")),
             }
         }
@@ -72,7 +77,7 @@ mod tests {
     fn names_are_checked() {
         let args =
             parse(&["--short", "--only", "killed,frozen", "--skip=frozen"]).unwrap().unwrap();
-        assert!(args.short && args.wants("killed"));
+        assert!(args.extent.short && args.wants("killed"));
         assert!(!args.wants("frozen") && !args.wants("dropped"));
         assert!(parse(&["--only", "flood"]).unwrap_err().contains("there are dropped, "));
         assert!(parse(&["--only"]).is_err());

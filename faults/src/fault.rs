@@ -19,15 +19,35 @@ use crate::report::Row;
 
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
-    /// Injects it under load, or less of it if it is to be short.
-    pub(crate) run: fn(short: bool) -> Running,
+    /// Injects it under load.
+    pub(crate) run: fn(Extent) -> Running,
+}
+
+/// How much of a fault is injected.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(crate) struct Extent {
+    pub(crate) short: bool,
+    /// For what takes a time that matters.
+    pub(crate) seconds: Option<u64>,
+}
+
+impl Extent {
+    /// One of the two.
+    pub(crate) fn of<T>(self, short: T, full: T) -> T {
+        if self.short { short } else { full }
+    }
+
+    /// One of the two, or the time that was asked for.
+    pub(crate) fn seconds(self, short: u64, full: u64) -> u64 {
+        self.seconds.unwrap_or(self.of(short, full))
+    }
 }
 
 type Running = Pin<Box<dyn Future<Output = Result<Row>>>>;
 
 macro_rules! faults {
     ($($name:ident),*) => {
-        &[$(Fault { name: stringify!($name), run: |short| Box::pin($name::run(short)) }),*]
+        &[$(Fault { name: stringify!($name), run: |extent| Box::pin($name::run(extent)) }),*]
     };
 }
 

@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     let mut report = Report::default();
     println!("{}", Report::header());
     for fault in fault::FAULTS.iter().filter(|fault| args.wants(fault.name)) {
-        let line = match (fault.run)(args.short).await {
+        let line = match (fault.run)(args.extent).await {
             Ok(row) => report.row(fault.name, row),
             Err(error) => report.not_run(fault.name, error.to_string()),
         };

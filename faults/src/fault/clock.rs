@@ -12,6 +12,7 @@ use oauth_storage::{
 };
 
 use crate::Result;
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, shared};
 use crate::world::URI;
@@ -25,8 +26,8 @@ const LIFETIME: Duration = Duration::from_secs(2);
 const FUNCTIONS: [&str; 4] =
     ["now", "statement_timestamp", "transaction_timestamp", "clock_timestamp"];
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let time = Duration::from_secs(if short { 1 } else { 20 });
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let time = Duration::from_secs(extent.of(1, 20));
     let mut behind = off_by(-SKEW, time).await?;
     let ahead = off_by(SKEW, time).await?;
     behind.absorb(ahead);

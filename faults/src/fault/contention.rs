@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use crate::Result;
 use crate::caller::Caller;
+use crate::fault::Extent;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::report::Row;
@@ -30,8 +31,8 @@ const HOT_CALLERS: usize = 16;
 /// The verdict is passed as often, so that the ledger stays small.
 const ROUND: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let seconds = if short { 5 } else { 600 };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let seconds = extent.seconds(5, 600);
     // Of its own, for its log.
     let cluster = server(&[]).await?;
     let mut scene = Scene::new(&cluster, "contention").await?;

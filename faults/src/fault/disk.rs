@@ -8,6 +8,7 @@ use oauth_storage_testbed::{Cluster, Database as Named};
 
 use crate::Result;
 use crate::database::Database;
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 use small::SmallDisk;
@@ -20,8 +21,8 @@ const WAL: u32 = 96;
 const SMALL_WAL: &[(&str, &str)] =
     &[("max_wal_size", "48MB"), ("min_wal_size", "32MB"), ("wal_recycle", "off")];
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let (times, full) = if short { (1, 2) } else { (5, 5) };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let (times, full) = extent.of((1, 2), (5, 5));
     let full = Duration::from_secs(full);
     let mut row = tables(times, full).await?;
     row.absorb(wal(times, full).await?);

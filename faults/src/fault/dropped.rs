@@ -7,13 +7,14 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::Result;
+use crate::fault::Extent;
 use crate::ledger::Told;
 use crate::report::Row;
 use crate::scene::{CALLERS, CONNECTIONS, Scene, builder, shared};
 use sweep::{Method, Sweep};
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let (rounds, time) = if short { (1, 2) } else { (10, 20) };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let (rounds, time) = extent.of((1, 2), (10, 20));
     let lanes =
         on(Scene::new(shared().await?, "dropped_lanes").await?, rounds, time, false).await?;
     // The other form: a pool of the application's.

@@ -6,6 +6,7 @@ use oauth_storage::{Advice, Error, NewToken, PgStorage, Request, Secret, TokenSt
 use oauth_storage_testbed::Cluster;
 
 use crate::database::Database;
+use crate::fault::Extent;
 use crate::forward::{Forwarder, port_of};
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
@@ -16,9 +17,9 @@ use crate::{Result, processes};
 const SETTINGS: &[(&str, &str)] =
     &[("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "remote_apply")];
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let mut all = Row::default();
-    for _ in 0..if short { 1 } else { 5 } {
+    for _ in 0..extent.of(1, 5) {
         all.absorb(once().await?);
     }
     all.remark(two_hosts().await);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, DEADLINE, Scene, shared};
 use crate::{Result, processes};
@@ -9,8 +10,8 @@ use crate::{Result, processes};
 /// How far past its deadline a call may fail: this machine is busy, too.
 const SLACK: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let (freezes, frozen) = if short { (1, 3) } else { (6, 8) };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let (freezes, frozen) = extent.of((1, 3), (6, 8));
     let cluster = shared().await?;
     let mut scene = Scene::new(cluster, "frozen").await?;
     let load = scene.load(CALLERS);

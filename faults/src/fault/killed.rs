@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, shared};
 use crate::{Result, processes};
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let kills = if short { 3 } else { 24 };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let kills = extent.of(3, 24);
     let cluster = shared().await?;
     let mut scene = Scene::new(cluster, "killed").await?;
     let load = scene.load(CALLERS);

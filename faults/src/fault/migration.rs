@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::database::Database;
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 
@@ -18,8 +19,8 @@ const NEXT: [(&str, &str); 3] = [
     ("oauth_storage.token_next_version", "next_version"),
 ];
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let times = if short { 1 } else { 5 };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let times = extent.of(1, 5);
     // Of its own, for its log.
     let cluster = server(&[]).await?;
     let mut all = Row::default();

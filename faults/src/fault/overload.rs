@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::fault::Extent;
 use crate::forward::{Forwarder, port_of};
 use crate::report::Row;
 use crate::scene::{CONNECTIONS, Scene, builder, shared};
@@ -20,8 +21,8 @@ const ATTEMPTS: u64 = 100;
 /// What the process may grow by while nobody is served, in KiB.
 const GROWTH: u64 = 64 * 1024;
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let (outages, time) = if short { (1, 3) } else { (5, 8) };
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let (outages, time) = extent.of((1, 3), (5, 8));
     let time = Duration::from_secs(time);
     let cluster = shared().await?;
     let database = cluster.database("overload").await?;

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, shared};
 
 const EVERY: Duration = Duration::from_millis(50);
 
-pub(crate) async fn run(short: bool) -> Result<Row> {
-    let time = Duration::from_secs(if short { 3 } else { 60 });
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let time = Duration::from_secs(extent.seconds(3, 60));
     let mut scene = Scene::new(shared().await?, "terminated").await?;
     let mut beside = scene.beside().await?;
     let load = scene.load(CALLERS);
