@@ -280,7 +280,7 @@ mod tests {
                     let access = e.story.pairs[1].access;
                     e.tokens.remove(access.as_bytes());
                 },
-                "acknowledged pair 1 is lost; half of pair 1",
+                "half of pair 1 is stored",
             ),
             (
                 |e| {
