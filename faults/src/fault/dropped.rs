@@ -2,9 +2,12 @@
 
 mod sweep;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
+use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::fault::Extent;
@@ -30,6 +33,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
 }
 
 async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Result<Row> {
+    let watch = Watch::start(&scene).await?;
     // Others are at work, so that what is dropped shares its statement, or waits.
     let load = scene.load(4);
     let sweep = Sweep::new(&scene);
@@ -65,7 +69,39 @@ async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Resul
     scene.recovers(Duration::from_secs(5)).await?;
     lanes_answer(&mut scene, on_pool).await?;
     scene.check(load).await?;
+    let seen = watch.stop().await?;
+    scene.row.require(seen == 0, || format!("{seen} times a session was left in a transaction"));
     Ok(scene.end().await)
+}
+
+/// Looks all the time for sessions that were left in a transaction. The storage has none of its
+/// own, and the next call might end one that was left.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    looking: JoinHandle<Result<u64>>,
+}
+
+impl Watch {
+    async fn start(scene: &Scene) -> Result<Self> {
+        let mut beside = scene.beside().await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let looking = tokio::spawn(async move {
+            let mut seen = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                seen += beside.in_transaction().await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(seen)
+        });
+        Ok(Self { stop, looking })
+    }
+
+    /// How many it saw.
+    async fn stop(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.looking.await?
+    }
 }
 
 /// Many calls at the same time are all answered, and no session is missing or in excess.
