@@ -1,5 +1,7 @@
 //! Each way to fail has an error of its own, which says what to do next.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_storage::{
@@ -210,6 +212,35 @@ async fn with_every_connection_busy_a_call_is_overloaded() {
     assert_eq!(error.advice(), Advice::BackOff);
     drop(busy);
     eventually("it works again", async || test.storage.read_client("c").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_proxy_without_a_server_is_not_stormed() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://app@{}/app?sslmode=disable", proxy.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = proxy.accept().await {
+            drop(connection);
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect_lazy(&url).unwrap();
+    let storage = PgStorage::builder().deadline(Duration::from_secs(1)).pool(pool);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let storage = storage.clone();
+        callers.spawn(async move {
+            for _ in 0..2 {
+                let error = storage.read_client("c").await.unwrap_err();
+                assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+            }
+        });
+    }
+    callers.join_all().await;
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((2..80).contains(&attempts), "{attempts} attempts of 64 callers in two seconds");
 }
 
 #[tokio::test]
