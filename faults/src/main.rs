@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use args::Args;
 use report::Report;
 
-/// What keeps a fault from being injected.
+/// An error is what keeps a fault from being injected to its end.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 #[tokio::main]
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
     for fault in fault::FAULTS.iter().filter(|fault| args.wants(fault.name)) {
         let line = match (fault.run)(args.extent).await {
             Ok(row) => report.row(fault.name, row),
-            Err(error) => report.not_run(fault.name, error.to_string()),
+            Err(error) => report.unfinished(fault.name, error.to_string()),
         };
         println!("{line}");
     }

@@ -55,8 +55,8 @@ impl Row {
 
 enum Ran {
     Row(Row),
-    /// Why it could not be injected.
-    Not(String),
+    /// Why it could not be injected, or not to its end.
+    Unfinished(String),
 }
 
 /// All rows.
@@ -94,16 +94,16 @@ impl Report {
         text
     }
 
-    pub(crate) fn not_run(&mut self, name: &'static str, why: String) -> String {
-        let text = format!("{name:<12} NOT RUN: {why}");
-        self.0.push((name, Ran::Not(why)));
+    pub(crate) fn unfinished(&mut self, name: &'static str, why: String) -> String {
+        let text = format!("{name:<12} NOT FINISHED: {why}");
+        self.0.push((name, Ran::Unfinished(why)));
         text
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row> {
         self.0.iter().filter_map(|(_, ran)| match ran {
             Ran::Row(row) => Some(row),
-            Ran::Not(_) => None,
+            Ran::Unfinished(_) => None,
         })
     }
 
@@ -111,7 +111,7 @@ impl Report {
     pub(crate) fn holds(&self) -> bool {
         self.0.iter().all(|(_, ran)| match ran {
             Ran::Row(row) => row.counts.lost == 0 && row.broken.is_empty() && row.injected > 0,
-            Ran::Not(_) => false,
+            Ran::Unfinished(_) => false,
         })
     }
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Report {
                         writeln!(f, "{name}: does not hold: {what}")?;
                     }
                 }
-                Ran::Not(why) => writeln!(f, "{name}: not run: {why}")?,
+                Ran::Unfinished(why) => writeln!(f, "{name}: not finished: {why}")?,
             }
         }
         let sum = |figure: fn(&Row) -> u64| self.rows().map(figure).sum::<u64>();
@@ -177,10 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_or_did_not_run_is_said_and_is_no_success() {
+    fn what_does_not_hold_or_did_not_finish_is_said_and_is_no_success() {
         let mut report = Report::default();
-        report.not_run("disk", "no rights".into());
-        assert!(report.to_string().starts_with("disk: not run: no rights\n"));
+        report.unfinished("disk", "no rights".into());
+        assert!(report.to_string().starts_with("disk: not finished: no rights\n"));
         assert!(!report.holds());
 
         let mut slow = row(0);

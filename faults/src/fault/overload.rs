@@ -14,9 +14,9 @@ const CALLERS: usize = 32 * 4;
 /// Half as many as there are callers, so that some find it full.
 const QUEUE: usize = CALLERS / 2;
 
-/// Attempts to connect in a second while the server is away: the lanes back off, and what runs
-/// beside them tries as often as it is called, four at a time.
-const ATTEMPTS: u64 = 100;
+/// Attempts to connect in a second while the server is away: the lanes back off, and of what runs
+/// beside them one caller at a time looks whether it is back.
+const ATTEMPTS: u64 = 50;
 
 /// What the process may grow by while nobody is served, in KiB.
 const GROWTH: u64 = 64 * 1024;

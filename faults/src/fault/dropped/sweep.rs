@@ -123,7 +123,8 @@ impl Sweep {
             .with_refresh_token(tokens.refresh.clone());
         story.grant_id = Some(new.grant_id);
         let create = self.caller.storage.create_token(&self.request, new);
-        story.pairs.push(pair(&tokens, Origin::Nothing, self.caller.call(create).await.told));
+        let told = served(self.caller.call(create).await.told)?;
+        story.pairs.push(pair(&tokens, Origin::Nothing, told));
         Ok(Made { story, tokens, code: Secret::generate()? })
     }
 
@@ -134,7 +135,8 @@ impl Sweep {
         let create = self.caller.storage.create_authorization_code(&self.request, new);
         let reply = self.caller.call(create).await;
         story.grant_id = reply.value.map(|code| code.grant_id);
-        story.code = Some(Code { digest: code.digest(), created: reply.told, deleted: None });
+        let created = served(reply.told)?;
+        story.code = Some(Code { digest: code.digest(), created, deleted: None });
         Ok(Made { story, code, tokens: Tokens::generate()? })
     }
 
@@ -154,7 +156,7 @@ impl Sweep {
         };
         let register = self.caller.storage.register_client(new_client(&story));
         let reply = self.caller.call(register).await;
-        story.registered = reply.told;
+        story.registered = served(reply.told)?;
         let secret = reply.value.and_then(|registered| registered.client_secret);
         Ok((story, secret))
     }
@@ -269,7 +271,7 @@ impl Sweep {
                 dropped
             }
             _ => {
-                // Everybody's of this sweep: whoever is active may end with it.
+                // A subject of its own: everything of it ends.
                 let subject = format!("swept-{}", Uuid::now_v7());
                 let request = Request::for_user(User::new(&subject));
                 let tokens = Tokens::generate()?;
@@ -426,6 +428,14 @@ impl Sweep {
             }
             _ => caller.call_cut(users.set_disabled(&name, true), cut).await.1,
         })
+    }
+}
+
+/// What nobody dropped has to be done: the server has no fault.
+fn served(told: Told) -> Result<Told> {
+    match told {
+        Told::Acknowledged => Ok(told),
+        _ => Err(format!("after calls that were dropped, one that was not is {told:?}").into()),
     }
 }
 
