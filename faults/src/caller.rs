@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oauth_storage::{PgStorage, Result};
 
@@ -44,6 +44,13 @@ impl Caller {
 
     pub(crate) async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Reply<T> {
         let dropped = self.dropped_percent > 0 && fastrand::u32(0..100) < self.dropped_percent;
+        if dropped && fastrand::bool() {
+            // While a lane is at it: that takes a millisecond or so.
+            let time = Duration::from_micros(fastrand::u64(0..4000));
+            let started = Instant::now();
+            let result = tokio::time::timeout(time, call).await.ok();
+            return self.reply(result, Told::Unknown, started).0;
+        }
         let at = dropped.then(|| Cut {
             polls: fastrand::u32(0..4),
             when: if fastrand::bool() { When::AtOnce } else { When::WhenWoken },
@@ -62,24 +69,30 @@ impl Caller {
             None => Some(call.await),
             Some(at) => cut(call, at).await,
         };
-        let (dropped, reply) = match result {
-            None => {
-                // A future that was never polled did nothing.
-                let never = at.is_some_and(|at| at.polls == 0);
-                let told = if never { Told::Refused } else { Told::Unknown };
-                (true, Reply { told, value: None })
-            }
-            Some(Ok(value)) => {
-                let told = Told::Acknowledged;
-                (false, Reply { told, value: Some(value) })
-            }
+        // A future that was never polled did nothing.
+        let never = at.is_some_and(|at| at.polls == 0);
+        self.reply(result, if never { Told::Refused } else { Told::Unknown }, started)
+    }
+
+    /// Writes down what the call was told, and for one that was dropped what is known; whether it
+    /// was.
+    fn reply<T>(
+        &self,
+        result: Option<Result<T>>,
+        dropped: Told,
+        started: Instant,
+    ) -> (Reply<T>, bool) {
+        let was_dropped = result.is_none();
+        let reply = match result {
+            None => Reply { told: dropped, value: None },
+            Some(Ok(value)) => Reply { told: Told::Acknowledged, value: Some(value) },
             Some(Err(error)) => {
                 self.ledger.tally.error(&error);
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                (false, Reply { told: Told::by(&error), value: None })
+                Reply { told: Told::by(&error), value: None }
             }
         };
         self.ledger.tally.told(reply.told, started.elapsed());
-        (reply, dropped)
+        (reply, was_dropped)
     }
 }

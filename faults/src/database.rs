@@ -133,6 +133,16 @@ impl Database {
         .await
     }
 
+    /// Sessions of the storage that wait for a lock.
+    pub(crate) async fn waiting_for_a_lock(&mut self) -> Result<u64> {
+        self.number(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'oauth-storage'
+                 AND wait_event_type = 'Lock'",
+        )
+        .await
+    }
+
     /// Ends sessions of the storage, at most so many; how many it were.
     pub(crate) async fn terminate(&mut self, most: i64) -> Result<u64> {
         let ended: i64 = sqlx::query_scalar(

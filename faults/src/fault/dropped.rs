@@ -9,11 +9,11 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinHandle;
 
-use crate::Result;
 use crate::fault::Extent;
 use crate::ledger::Told;
 use crate::report::Row;
 use crate::scene::{CALLERS, CONNECTIONS, Scene, builder, shared};
+use crate::{Result, load};
 use sweep::{Method, Sweep};
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {
@@ -65,9 +65,9 @@ async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Resul
     scene.row.injected += not_served - (failed(&after.errors) - failed(&before.errors));
     std::mem::swap(&mut scene.caller, &mut dropping);
 
+    lanes_answer(&mut scene, on_pool).await?;
     let load = scene.load(CALLERS);
     scene.recovers(Duration::from_secs(5)).await?;
-    lanes_answer(&mut scene, on_pool).await?;
     scene.check(load).await?;
     let seen = watch.stop().await?;
     scene.row.require(seen == 0, || format!("{seen} times a session was left in a transaction"));
@@ -109,7 +109,7 @@ async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..256 {
         let (caller, world) = (scene.caller.clone(), scene.world.clone());
-        calls.spawn(async move { crate::load::write(&caller, &world).await });
+        calls.spawn(async move { load::write(&caller, &world).await });
     }
     while let Some(call) = calls.join_next().await {
         let (told, story) = call??;
@@ -123,7 +123,23 @@ async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
     }
     let mut beside = scene.beside().await?;
     let sessions = beside.sessions().await?;
+    // With the tables locked each lane takes one call, and waits.
+    beside
+        .run("BEGIN; LOCK TABLE oauth_storage.token, oauth_storage.client IN ACCESS EXCLUSIVE MODE")
+        .await?;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (caller, world) = (scene.caller.clone(), scene.world.clone());
+        calls.spawn(async move { load::recovery(&caller, &world).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let lanes = beside.waiting_for_a_lock().await?;
     beside.close().await?;
+    while let Some(call) = calls.join_next().await {
+        call??;
+    }
+    scene.row.require(lanes == 4, || format!("{lanes} lanes of four are at work"));
     scene.row.require((4..=CONNECTIONS).contains(&sessions), || {
         format!("{sessions} sessions, where four lanes and at most four others have to be")
     });
