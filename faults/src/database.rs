@@ -42,7 +42,10 @@ fn key(bytes: &[u8]) -> Result<Key> {
 
 impl Database {
     pub(crate) async fn connect(url: &str) -> Result<Self> {
-        Ok(Self { connection: PgConnection::connect(url).await? })
+        let mut connection = PgConnection::connect(url).await?;
+        // Not to be taken for one of the storage's.
+        sqlx::query("SET application_name = 'faults'").execute(&mut connection).await?;
+        Ok(Self { connection })
     }
 
     pub(crate) async fn run(&mut self, sql: &str) -> Result<()> {
@@ -128,7 +131,8 @@ impl Database {
     pub(crate) async fn in_transaction(&mut self) -> Result<u64> {
         self.number(
             "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+             WHERE datname = current_database() AND application_name <> 'faults'
+                 AND state LIKE 'idle in transaction%'",
         )
         .await
     }
