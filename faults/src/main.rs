@@ -25,6 +25,7 @@ mod walk;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use args::Args;
 use report::Report;
@@ -51,9 +52,11 @@ async fn main() -> ExitCode {
     let mut report = Report::default();
     println!("{}", Report::header());
     for fault in fault::FAULTS.iter().filter(|fault| args.wants(fault.name)) {
-        let line = match (fault.run)(args.extent).await {
-            Ok(row) => report.row(fault.name, row),
-            Err(error) => report.unfinished(fault.name, error.to_string()),
+        let limit = args.extent.of(Duration::from_mins(2), Duration::from_mins(30));
+        let line = match tokio::time::timeout(limit, (fault.run)(args.extent)).await {
+            Ok(Ok(row)) => report.row(fault.name, row),
+            Ok(Err(error)) => report.unfinished(fault.name, error.to_string()),
+            Err(_) => report.unfinished(fault.name, format!("it hangs, after {limit:?}")),
         };
         println!("{line}");
     }
