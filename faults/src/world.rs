@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, Form, GrantStorage as _,
-    NewClient, NewToken, NewUser, PgStorage, Request, RotateClientSecret, Scope, Secret, Settings,
-    TokenStorage as _, UserStorage as _,
+    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, FormParameters,
+    GrantStorage as _, NewClient, NewToken, NewUser, PgStorage, Request, RotateClientSecret, Scope,
+    Secret, Settings, TokenStorage as _, UserStorage as _,
 };
 use uuid::Uuid;
 
@@ -76,10 +76,10 @@ impl World {
         if chance(1) {
             let right = chance(50);
             let password = if right { PASSWORD } else { "looking glass" };
-            let form = Form {
+            let form = FormParameters {
                 username: Some(USERNAME.into()),
                 password: Some(password.into()),
-                ..Form::default()
+                ..FormParameters::default()
             };
             let request = Request { form, ..Request::default() };
             let user = caller.call(storage.authenticate(&request)).await.value;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _, Form,
-    GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient, NewIdToken, NewToken,
-    NewUser, PgStorage, Redeem, Redeemed, Request, Rotate, RotateClientSecret, Rotated, Secret,
-    Settings, TokenRef, TokenStorage as _, User, UserStorage as _, purge,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
+    FormParameters, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
+    NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed, Request, Rotate,
+    RotateClientSecret, Rotated, Secret, Settings, TokenRef, TokenStorage as _, User,
+    UserStorage as _, purge,
 };
 use uuid::Uuid;
 
@@ -409,14 +410,17 @@ impl Sweep {
             }
             Method::ListClients => caller.call_cut(storage.list_clients(None, 10), cut).await.1,
             Method::Authenticate => {
-                let form =
-                    Form { username: Some(name), password: Some(password()), ..Form::default() };
+                let form = FormParameters {
+                    username: Some(name),
+                    password: Some(password()),
+                    ..FormParameters::default()
+                };
                 let request = Request { form, ..Request::default() };
                 caller.call_cut(storage.authenticate(&request), cut).await.1
             }
             Method::GetIdToken => {
                 let client_id = self.world.any_client();
-                let new = NewIdToken::new(client_id, &self.world.scope, URI);
+                let new = NewIdToken::new(client_id, &self.world.scope);
                 caller.call_cut(storage.get_id_token(&self.request, new), cut).await.1
             }
             Method::CreateUser => {
