@@ -150,6 +150,12 @@ impl Error {
         }
     }
 
+    /// The same, once a step was committed.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn after_commit_if(self, committed: bool) -> Self {
+        if committed { self.after_commit() } else { self }
+    }
+
     /// The OAuth 2.0 error code that an endpoint would answer with for this error
     /// (RFC 6749 4.1.2.1 and 5.2): the client's mistakes are `invalid_request` or
     /// `invalid_scope`, a client that is gone is `unauthorized_client`, what passes is `temporarily_unavailable`, the rest is `server_error`.

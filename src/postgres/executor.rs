@@ -1,5 +1,6 @@
 //! Runs statements: on which connection, for how long, and what an error means.
 
+mod away;
 mod job;
 mod lanes;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error, is_broken, statement_error};
 use crate::secret::Digest;
+use away::Away;
 use lanes::Lanes;
 
 /// An operation of the hot path: its input is the type itself, its statement takes a batch.
@@ -89,13 +91,14 @@ fn no_outcome() -> Error {
 #[derive(Clone)]
 pub struct Pooled {
     pool: PgPool,
+    away: Arc<Away>,
     lanes: Option<Lanes>,
     deadline: Duration,
 }
 
 impl Pooled {
     pub(super) fn new(pool: PgPool, deadline: Duration) -> Self {
-        Self { pool, lanes: None, deadline }
+        Self { pool, away: Arc::default(), lanes: None, deadline }
     }
 
     /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
@@ -121,10 +124,10 @@ impl Pooled {
     }
 
     async fn acquire(&self, until: Instant) -> Result<PoolConnection<Postgres>> {
-        match timeout_at(until, self.pool.acquire()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.no_connection()),
-            Ok(Err(error)) => Err(connect_error(error)),
+        match self.away.acquire(&self.pool, until).await {
+            Some(Ok(connection)) => Ok(connection),
+            None | Some(Err(sqlx::Error::PoolTimedOut)) => Err(self.no_connection()),
+            Some(Err(error)) => Err(connect_error(error)),
         }
     }
 

@@ -54,8 +54,14 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         // A rotation or a code exchange that was in flight may have stored a successor that the
         // statement could not see. It then met a row that changed under it, and looks again; a
         // rotation that comes later finds its token revoked, so the last look misses none.
-        while self.connections.run(RevokeToken(named.clone())).await? {}
-        Ok(())
+        let mut begun = false;
+        loop {
+            let again = self.connections.run(RevokeToken(named.clone())).await;
+            if !again.map_err(|error| error.after_commit_if(begun))? {
+                return Ok(());
+            }
+            begun = true;
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Cluster {
     bin: PathBuf,
     dir: PathBuf,
     port: u16,
+    password: String,
     url: String,
     version: String,
 }
@@ -69,23 +70,41 @@ impl Cluster {
     fn launch(
         bin: PathBuf,
         config: &str,
-        mut next_port: impl FnMut() -> io::Result<u16>,
+        next_port: impl FnMut() -> io::Result<u16>,
     ) -> Result<Self, Error> {
-        let dir = std::env::temp_dir().join(format!("oauth-storage-testbed-{}", Uuid::new_v4()));
-        let failed = |reason: String| Error::Start { bin: bin.clone(), reason };
-        let io_failed = |error: io::Error| failed(error.to_string());
         let password = Uuid::new_v4().simple().to_string();
-
-        let mut supervisor = Supervisor::start(&bin, &dir).map_err(io_failed)?;
-        if !supervisor.run(&format!("init {password}")).map_err(io_failed)? {
-            return Err(failed(end_of(&dir.join("supervisor.log"))));
-        }
+        let (supervisor, dir) = Self::data(&bin, &format!("init {password}"))?;
         fs::OpenOptions::new()
             .append(true)
             .open(dir.join("data/postgresql.conf"))
             .and_then(|mut file| file.write_all(config.as_bytes()))
-            .map_err(io_failed)?;
+            .map_err(|error| Error::Start { bin: bin.clone(), reason: error.to_string() })?;
+        Self::serve(bin, dir, supervisor, &password, next_port)
+    }
 
+    /// A folder with data that the command makes, and its supervisor.
+    fn data(bin: &Path, command: &str) -> Result<(Supervisor, PathBuf), Error> {
+        let dir = std::env::temp_dir().join(format!("oauth-storage-testbed-{}", Uuid::new_v4()));
+        let failed = |reason: String| Error::Start { bin: bin.to_owned(), reason };
+        let io_failed = |error: io::Error| failed(error.to_string());
+        let mut supervisor = Supervisor::start(bin, &dir).map_err(io_failed)?;
+        if supervisor.run(command).map_err(io_failed)? {
+            Ok((supervisor, dir))
+        } else {
+            Err(failed(end_of(&dir.join("supervisor.log"))))
+        }
+    }
+
+    /// Starts the server on a folder with data.
+    fn serve(
+        bin: PathBuf,
+        dir: PathBuf,
+        mut supervisor: Supervisor,
+        password: &str,
+        mut next_port: impl FnMut() -> io::Result<u16>,
+    ) -> Result<Self, Error> {
+        let failed = |reason: String| Error::Start { bin: bin.clone(), reason };
+        let io_failed = |error: io::Error| failed(error.to_string());
         let log = dir.join("postgres.log");
         let mut attempts = 1..=ATTEMPTS;
         let port = loop {
@@ -105,7 +124,35 @@ impl Cluster {
         let url =
             format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable");
         let supervisor = Arc::new(Mutex::new(supervisor));
-        Ok(Self { supervisor, bin, dir, port, url, version: String::new() })
+        let password = password.to_owned();
+        Ok(Self { supervisor, bin, dir, port, password, url, version: String::new() })
+    }
+
+    /// Starts a standby: a copy of this server that follows it by streaming replication, with its
+    /// settings, on a port of its own. It goes when its handle does.
+    ///
+    /// # Errors
+    ///
+    /// When this server does not run or has no `max_wal_senders`, or the standby does not start.
+    pub async fn standby(&self) -> Result<Self, Error> {
+        let (bin, password) = (self.bin.clone(), self.password.clone());
+        let command = format!("follow {} {password}", self.port);
+        let mut standby = blocking(move || {
+            let (supervisor, dir) = Self::data(&bin, &command)?;
+            Self::serve(bin, dir, supervisor, &password, free_port)
+        })
+        .await?;
+        standby.version.clone_from(&self.version);
+        Ok(standby)
+    }
+
+    /// Makes a primary of a standby, and returns when it is one.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, or does not run.
+    pub async fn promote(&self) -> Result<(), Error> {
+        self.command("promote".to_owned()).await
     }
 
     /// Makes an empty database, named after `label`.

@@ -15,6 +15,16 @@ init() {
         rm "$dir/password"
 }
 
+# A copy of the server on port $1, with password $2, that follows it.
+follow() {
+    PGPASSWORD=${1#* } "$bin/pg_basebackup" --host 127.0.0.1 --port "${1%% *}" \
+        --username postgres --pgdata "$data" --write-recovery-conf --checkpoint fast --no-sync
+}
+
+promote() {
+    "$bin/pg_ctl" promote --pgdata "$data" --wait --timeout 60
+}
+
 start() {
     port=$1
     "$bin/pg_ctl" start --pgdata "$data" --log "$dir/postgres.log" --options "-p $port" \

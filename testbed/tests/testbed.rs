@@ -163,6 +163,26 @@ async fn a_private_server_survives_faults() {
 }
 
 #[tokio::test]
+async fn a_private_standby_follows_and_is_promoted() {
+    let primary = Cluster::start(&[]).await.unwrap();
+    let standby = primary.standby().await.unwrap();
+    run(primary.url(), "CREATE TABLE followed ()").await;
+    let recovery = "SELECT pg_is_in_recovery()::text";
+    assert_eq!(ask(standby.url(), recovery).await, "true");
+    let start = Instant::now();
+    let followed = "SELECT (to_regclass('followed') IS NOT NULL)::text";
+    while ask(standby.url(), followed).await != "true" {
+        assert!(start.elapsed() < Duration::from_secs(20), "in vain: the standby follows");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(primary.promote().await.is_err(), "it is no standby");
+    drop(primary);
+    standby.promote().await.unwrap();
+    assert_eq!(ask(standby.url(), recovery).await, "false");
+    run(standby.url(), "DROP TABLE followed").await;
+}
+
+#[tokio::test]
 async fn a_killed_server_leaves_nothing_after_the_drop() {
     let cluster = Cluster::start(&[]).await.unwrap();
     let pidfile = std::fs::read_to_string(cluster.data_dir().join("postmaster.pid")).unwrap();

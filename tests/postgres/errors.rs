@@ -1,11 +1,13 @@
 //! Each way to fail has an error of its own, which says what to do next.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oauth_storage::{
-    Advice, ClientRegistry as _, ClientStorage as _, Error, IdTokenStorage as _, NewIdToken,
-    NewToken, PgStorage, Request, ResponseType, SchemaProblem, TokenRef, TokenStorage as _,
-    UserStorage as _,
+    Advice, ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, IdTokenStorage as _,
+    NewIdToken, NewToken, PgStorage, Request, ResponseType, SchemaProblem, TokenRef,
+    TokenStorage as _, UserStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -210,6 +212,72 @@ async fn with_every_connection_busy_a_call_is_overloaded() {
     assert_eq!(error.advice(), Advice::BackOff);
     drop(busy);
     eventually("it works again", async || test.storage.read_client("c").await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_proxy_without_a_server_is_not_stormed() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://app@{}/app?sslmode=disable", proxy.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = proxy.accept().await {
+            drop(connection);
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect_lazy(&url).unwrap();
+    let storage = PgStorage::builder().deadline(Duration::from_secs(1)).pool(pool);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let storage = storage.clone();
+        callers.spawn(async move {
+            for _ in 0..2 {
+                let error = storage.read_client("c").await.unwrap_err();
+                assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+            }
+        });
+    }
+    callers.join_all().await;
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!((2..80).contains(&attempts), "{attempts} attempts of 64 callers in two seconds");
+}
+
+#[tokio::test]
+async fn a_revocation_that_stops_halfway_is_unknown() {
+    let builder = PgStorage::builder().max_connections(1).deadline(Duration::from_secs(2));
+    let test = TestStorage::with("errors_halfway", builder).await;
+    let (client_id, _) = test.client().await;
+    let new = NewToken::new(&client_id, scope(), secret());
+    test.storage.create_token(&alice(), new).await.unwrap();
+
+    // The one connection beside the lanes waits for a row; who asks for it meanwhile has it next,
+    // and keeps it. So one batch is revoked, and there is none for the look that follows.
+    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+    let lock = "BEGIN; SELECT FROM oauth_storage.token FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let storage = test.storage.clone();
+    let revoke = tokio::spawn(async move { storage.revoke_subject("alice").await });
+    eventually("the revocation waits for the row", async || {
+        let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+        sqlx::query_scalar::<_, bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock')",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+    })
+    .await;
+    let pool = test.storage.pool().clone();
+    let taken = tokio::spawn(async move { pool.acquire().await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    locker.close().await.unwrap();
+    let taken = taken.await.unwrap();
+    let error = revoke.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    drop(taken);
+    assert_eq!(test.storage.revoke_subject("alice").await.unwrap(), 0, "it was revoked");
 }
 
 #[tokio::test]

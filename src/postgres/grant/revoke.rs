@@ -20,13 +20,15 @@ const BATCH: i64 = 10_000;
 
 impl<C: Connections> PgStorage<C> {
     pub(super) async fn revoke_whole_grant(&self, grant_id: Uuid) -> Result<u64> {
-        let mut sum = 0;
+        let (mut sum, mut begun) = (0, false);
         loop {
-            let looked = self.connections.run(RevokeGrant(grant_id)).await?;
+            let looked = self.connections.run(RevokeGrant(grant_id)).await;
+            let looked = looked.map_err(|error| error.after_commit_if(begun))?;
             sum += looked.revoked;
             if !looked.again {
                 return Ok(sum);
             }
+            begun = true;
         }
     }
 
@@ -46,15 +48,25 @@ impl<C: Connections> PgStorage<C> {
 
     /// Goes on until a fresh snapshot shows nothing that is not revoked.
     async fn revoke_all(&self, owner: Owner<'_>) -> Result<u64> {
-        let mut sum = 0;
+        let (mut sum, mut begun) = (0, false);
         loop {
-            let codes = self.unrevoked_codes(owner).await?;
-            let tokens = self.unrevoked_tokens(owner).await?;
-            if codes.is_empty() && tokens.is_empty() {
-                return Ok(sum);
+            let revoked = self.revoke_some(owner).await;
+            match revoked.map_err(|error| error.after_commit_if(begun))? {
+                Some(revoked) => sum += revoked,
+                None => return Ok(sum),
             }
-            sum += self.revoke_digests(&codes, &tokens).await?;
+            begun = true;
         }
+    }
+
+    /// One batch, and how many of it were not revoked before; none if nothing was left.
+    async fn revoke_some(&self, owner: Owner<'_>) -> Result<Option<u64>> {
+        let codes = self.unrevoked_codes(owner).await?;
+        let tokens = self.unrevoked_tokens(owner).await?;
+        if codes.is_empty() && tokens.is_empty() {
+            return Ok(None);
+        }
+        self.revoke_digests(&codes, &tokens).await.map(Some)
     }
 
     async fn unrevoked_codes(&self, owner: Owner<'_>) -> Result<Vec<Vec<u8>>> {

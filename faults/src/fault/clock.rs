@@ -1,0 +1,127 @@
+//! The application's clock five minutes off, either way.
+//!
+//! Whose clock is off is a matter of view: here it is the database's that is moved, as the
+//! statements see it. A schema in front of `pg_catalog` has clock functions of its own. That takes
+//! no tool, and no right to set a clock.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use oauth_storage::{
+    AuthorizationCodeStorage as _, GrantStorage as _, NewAuthorizationCode, NewToken, Redeem,
+    Redeemed, Request, Rotate, Rotated, Secret, Settings, TokenStorage as _, User,
+};
+
+use crate::Result;
+use crate::fault::Extent;
+use crate::report::Row;
+use crate::scene::{CALLERS, Scene, builder, shared};
+use crate::world::URI;
+
+/// How far the two are apart.
+const SKEW: i64 = 5 * 60;
+
+/// Short, but longer than what is done meanwhile takes on a busy machine.
+const LIFETIME: Duration = Duration::from_secs(2);
+
+const FUNCTIONS: [&str; 4] =
+    ["now", "statement_timestamp", "transaction_timestamp", "clock_timestamp"];
+
+pub(crate) async fn run(extent: Extent) -> Result<Row> {
+    let time = Duration::from_secs(extent.of(1, 20));
+    let mut behind = off_by(-SKEW, time).await?;
+    let ahead = off_by(SKEW, time).await?;
+    behind.absorb(ahead);
+    Ok(behind)
+}
+
+/// The database's clock is so many seconds ahead of ours.
+async fn off_by(skew: i64, time: Duration) -> Result<Row> {
+    let cluster = shared().await?;
+    let database = cluster.database("clock").await?;
+    let mut beside = crate::database::Database::connect(database.url()).await?;
+    beside.run("CREATE SCHEMA skewed").await?;
+    for function in FUNCTIONS {
+        let stable = if function == "clock_timestamp" { "VOLATILE" } else { "STABLE" };
+        beside
+            .run(&format!(
+                "CREATE FUNCTION skewed.{function}() RETURNS timestamptz LANGUAGE sql {stable}
+                 RETURN pg_catalog.{function}() + interval '{skew} seconds'"
+            ))
+            .await?;
+    }
+    let name = database.name();
+    beside
+        .run(&format!("ALTER DATABASE {name} SET search_path = skewed, pg_catalog, public"))
+        .await?;
+    beside.close().await?;
+
+    let url = database.url();
+    let mut scene = Scene::of(url, builder()?.connect(url).await?).await?;
+    let load = scene.load(CALLERS);
+    scene.row.injected += 1;
+    decisions(&mut scene, skew).await?;
+    tokio::time::sleep(time).await;
+    scene.check(load).await?;
+    Ok(scene.end().await)
+}
+
+/// Each decision that a clock has a part in, before and after its time.
+async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
+    let storage = scene.caller.storage.clone();
+    let settings = Settings {
+        access_token_expires_in: LIFETIME,
+        authorization_code_expires_in: LIFETIME,
+        refresh_token_grace: LIFETIME,
+        ..Settings::default()
+    };
+    let request = Request::for_user(User::new("skewed")).with_settings(settings);
+    let client_id = scene.world.any_client().to_owned();
+    let client_id = client_id.as_str();
+    let scope = || scene.world.scope.clone();
+    let mut wrong = Vec::new();
+
+    let (access, refresh) = (Secret::generate()?, Secret::generate()?);
+    let new = NewToken::new(client_id, scope(), access.clone()).with_refresh_token(refresh.clone());
+    let token = storage.create_token(&request, new).await?;
+    let ours = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
+    let apart = token.issued_at.timestamp() - ours;
+    if (apart - skew).abs() > 30 {
+        return Err(format!("the clocks are {apart} s apart, not {skew}").into());
+    }
+    if token.expires_in() != LIFETIME.as_secs() {
+        wrong.push(format!("expires_in is {}", token.expires_in()));
+    }
+    let code = async || -> Result<Secret> {
+        let code = Secret::generate()?;
+        let new = NewAuthorizationCode::new(client_id, scope(), URI, code.clone());
+        storage.create_authorization_code(&request, new).await?;
+        Ok(code)
+    };
+    let redeem = async |code: Secret| -> Result<Redeemed> {
+        let redeem = Redeem::new(client_id, URI, code, Secret::generate()?);
+        Ok(storage.redeem_authorization_code(&request, redeem).await?)
+    };
+    let rotate = async || -> Result<Rotated> {
+        let (access, next) = (Secret::generate()?, Secret::generate()?);
+        let rotate = Rotate::new(client_id, refresh.clone(), access, next);
+        Ok(storage.rotate_refresh_token(&request, rotate).await?)
+    };
+    let (fresh, stale) = (code().await?, code().await?);
+
+    let mut expect = |what: &str, holds: bool| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    expect("a fresh token is not active", storage.introspect(&access).await?.is_some());
+    expect("a fresh code is invalid", matches!(redeem(fresh).await?, Redeemed::Issued(_)));
+    expect("a rotation is refused", matches!(rotate().await?, Rotated::Issued(_)));
+    expect("a retry within the grace is refused", matches!(rotate().await?, Rotated::Issued(_)));
+    tokio::time::sleep(LIFETIME).await;
+    expect("an expired token is active", storage.introspect(&access).await?.is_none());
+    expect("an expired code is good", redeem(stale).await? == Redeemed::Invalid);
+    expect("a reuse after the grace is good", matches!(rotate().await?, Rotated::Reused { .. }));
+    scene.row.require(wrong.is_empty(), || format!("{skew} s apart: {}", wrong.join(", ")));
+    scene.row.remark(format!("the clocks are {apart} s apart"));
+    Ok(())
+}

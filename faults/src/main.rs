@@ -1,0 +1,65 @@
+//! The faults that the storage has to survive, injected under load: `cargo run --release -p faults`.
+//!
+//! Callers walk grants (codes, redemptions, rotations, revocations) and write down what each call
+//! was told: acknowledged, refused, or unknown. Afterwards the database is asked through another
+//! connection: what was acknowledged is there, what was refused is not, what is unknown is there
+//! as a whole or not at all; nothing was issued twice, and nothing revoked is active.
+//!
+//! It needs installed PostgreSQL programs, Linux (it signals the server's processes), and for the
+//! full disk root.
+
+mod args;
+mod caller;
+mod cut;
+mod database;
+mod fault;
+mod forward;
+mod ledger;
+mod load;
+mod processes;
+mod report;
+mod scene;
+mod tally;
+mod verdict;
+mod walk;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use args::Args;
+use report::Report;
+
+/// An error is what keeps a fault from being injected to its end.
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Some(work) = fault::work_of_child() {
+        return work.await;
+    }
+    let args = match Args::parse(std::env::args().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            println!("{}", args::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", args::HELP);
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut report = Report::default();
+    println!("{}", Report::header());
+    for fault in fault::FAULTS.iter().filter(|fault| args.wants(fault.name)) {
+        let limit = args.extent.of(Duration::from_mins(2), Duration::from_mins(30));
+        let line = match tokio::time::timeout(limit, (fault.run)(args.extent)).await {
+            Ok(Ok(row)) => report.row(fault.name, row),
+            Ok(Err(error)) => report.unfinished(fault.name, error.to_string()),
+            Err(_) => report.unfinished(fault.name, format!("it hangs, after {limit:?}")),
+        };
+        println!("{line}");
+    }
+    println!("{report}");
+    if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

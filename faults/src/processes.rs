@@ -1,0 +1,75 @@
+//! Signals to the server's processes, all of which the postmaster began.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use oauth_storage_testbed::Cluster;
+
+use crate::Result;
+
+/// The postmaster and its children, the postmaster first.
+pub(crate) fn of(cluster: &Cluster) -> Result<Vec<u32>> {
+    let postmaster = cluster.pid().ok_or("the server does not run")?;
+    let mut pids = vec![postmaster];
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if parent(pid) == Some(postmaster) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
+fn stat(pid: u32) -> Option<String> {
+    std::fs::read_to_string(PathBuf::from("/proc").join(pid.to_string()).join("stat")).ok()
+}
+
+/// After the name, which is in parentheses and may hold anything: the state, and the parent's id.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = stat(pid)?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Sends a signal by its name; who is gone already does not mind.
+pub(crate) fn signal(pids: &[u32], name: &str) -> Result<()> {
+    let pids = pids.iter().map(u32::to_string);
+    let sent = Command::new("sh")
+        .args([
+            "-c",
+            "signal=$1; shift; for pid; do kill -s \"$signal\" \"$pid\"; done; true",
+            "sh",
+        ])
+        .arg(name)
+        .args(pids)
+        .stderr(std::process::Stdio::null())
+        .status()?;
+    if sent.success() { Ok(()) } else { Err("cannot signal the server".into()) }
+}
+
+/// A zombie has ended, and waits to be buried.
+pub(crate) fn runs(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.contains(") Z "))
+}
+
+/// Waits until none of them runs: the next server would meet their shared memory.
+pub(crate) async fn gone(pids: &[u32]) -> Result<()> {
+    let since = Instant::now();
+    while pids.iter().any(|pid| runs(*pid)) {
+        if since.elapsed() > Duration::from_secs(30) {
+            return Err("the server's processes do not end".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// The memory that this process has now, in KiB.
+pub(crate) fn memory() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+    Ok(kib.parse()?)
+}
