@@ -37,8 +37,9 @@ CREATE TABLE oauth_storage.token (
 -- bytes a row rather than 25; the purge compares expires_at itself, too.
 CREATE INDEX token_expires_at ON oauth_storage.token
     (date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00'));
--- Revocation of a grant, and of a pair.
-CREATE INDEX token_grant_id ON oauth_storage.token (grant_id);
+-- Revocation of a grant, and of a pair. Grant ids begin with the time, so most entries are added at
+-- the end; the room is for those of rotations.
+CREATE INDEX token_grant_id ON oauth_storage.token (grant_id) WITH (fillfactor = 95);
 -- The grants of a subject, and their revocation. The subject's hash is shorter than most subjects;
 -- the query compares the subject, too.
 CREATE INDEX token_subject ON oauth_storage.token (hashtext(subject)) WHERE subject IS NOT NULL;

@@ -19,7 +19,7 @@ use crate::subject_storage::Storage;
 
 const TASKS: usize = 64;
 const FOREGROUND_TASKS: usize = 16;
-const BATCH: usize = 5_000;
+const BATCH: usize = 1_000;
 /// How many expired rows a purge is measured on, at most.
 const EXPIRED: u64 = 500_000;
 

@@ -61,7 +61,8 @@ fn main() -> ExitCode {
 }
 
 async fn bench(args: &Args) -> ExitCode {
-    let server = match Server::start().await {
+    let rows = args.growth.iter().copied().max().unwrap_or_default();
+    let server = match Server::start(rows).await {
         Ok(server) => server,
         Err(error) => {
             eprintln!("{error}");

@@ -15,7 +15,6 @@ use crate::progress::Progress;
 /// pgbench the connections it asks for, and counts statements only when asked to.
 const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "400"),
-    ("shared_buffers", "512MB"),
     ("max_wal_size", "8GB"),
     ("checkpoint_timeout", "30min"),
 ];
@@ -38,7 +37,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Result<Self, oauth_storage_testbed::Error> {
+    /// A private one can hold so many credentials in its buffers.
+    pub(crate) async fn start(rows: u64) -> Result<Self, oauth_storage_testbed::Error> {
+        let buffers = format!("{}MB", 512 + rows * 420 / 1_000_000);
+        let settings = [SETTINGS, &[("shared_buffers", &*buffers)]].concat();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         // The testbed's own rule, which one of the two is meant.
         let existing = set("OAUTH_STORAGE_DATABASE_URL")
@@ -46,10 +48,10 @@ impl Server {
         let owner = if existing {
             Owner::Shared(Testbed::start().await?)
         } else {
-            match Cluster::start(&[SETTINGS, COUNTING].concat()).await {
+            match Cluster::start(&[&settings, COUNTING].concat()).await {
                 Ok(cluster) => Owner::Private(cluster),
                 // Most likely without the contributed modules.
-                Err(_) => Owner::Private(Cluster::start(SETTINGS).await?),
+                Err(_) => Owner::Private(Cluster::start(&settings).await?),
             }
         };
         let cluster = match &owner {

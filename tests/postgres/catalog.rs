@@ -64,7 +64,7 @@ async fn the_schema_holds_what_the_design_says() {
             "token_client_id btree (client_id)",
             "token_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
-            "token_grant_id btree (grant_id)",
+            "token_grant_id btree (grant_id) WITH (fillfactor='95')",
             "UNIQUE token_pkey btree (digest)",
             "token_subject btree (hashtext(subject)) \
              WHERE (subject IS NOT NULL)",

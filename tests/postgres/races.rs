@@ -116,8 +116,15 @@ async fn redeem_all(
     (issued, lost)
 }
 
-/// By how much one process begins before the other: more than a statement takes on a busy machine.
-const HEAD_START: Duration = Duration::from_millis(20);
+/// By how much one process begins before the other: more than a statement takes on a busy machine,
+/// in the last steps by far.
+fn head_start(step: usize, steps: usize) -> Duration {
+    Duration::from_millis(match steps - step {
+        0 | 1 => 1_500,
+        2 | 3 => 300,
+        _ => 20,
+    })
+}
 
 /// This test binary once more, as another process that runs one of the `child_…` tests.
 struct OtherProcess {
@@ -187,12 +194,12 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
     let mut other = OtherProcess::start("child_redeems", &input).await;
     let storage = storage(test.database.url()).await;
     // In step: both begin on the same code; in turn, each of them first.
-    let mut steps = 0_u32;
+    let mut steps = 0;
     let step = async || {
         other.go().await;
         steps += 1;
-        if !steps.is_multiple_of(2) {
-            tokio::time::sleep(HEAD_START).await;
+        if steps % 2 == 1 {
+            tokio::time::sleep(head_start(steps, codes.len())).await;
         }
     };
     let (mut issued, lost) = redeem_all(&storage, &client_id, &codes, TASKS / 2, step).await;
@@ -228,12 +235,12 @@ async fn child_redeems() {
     let storage = storage(url).await;
     println!("answer: ready");
     // The other one's turn to begin first.
-    let mut steps = 0_u32;
+    let mut steps = 0;
     let step = async || {
         tokio::task::block_in_place(child_step);
         steps += 1;
-        if steps.is_multiple_of(2) {
-            tokio::time::sleep(HEAD_START).await;
+        if steps % 2 == 0 {
+            tokio::time::sleep(head_start(steps, codes.len())).await;
         }
     };
     let (issued, lost) = redeem_all(&storage, client_id, &codes, TASKS / 2, step).await;
