@@ -109,5 +109,5 @@ pub use request::{
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{
     AuthorizationCodeStorage, ClientRegistry, ClientStorage, GrantStorage, IdTokenStorage,
-    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, purge,
+    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, list_all_grants, purge,
 };

@@ -180,6 +180,40 @@ pub async fn purge<S: GrantStorage + ?Sized>(
     }
 }
 
+/// Every live grant of a subject, by `grant_id`: [`GrantStorage::list_grants`] to its last page.
+///
+/// ```
+/// use oauth_storage::{MemoryStorage, list_all_grants};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> oauth_storage::Result<()> {
+/// # let storage = MemoryStorage::new();
+/// for grant in list_all_grants(&storage, "248289761001").await? {
+///     println!("{} may {}", grant.client_id, grant.scope);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`GrantStorage::list_grants`].
+pub async fn list_all_grants<S: GrantStorage + ?Sized>(
+    storage: &S,
+    subject: &str,
+) -> Result<Vec<Grant>> {
+    const PAGE: usize = 100;
+    let mut grants: Vec<Grant> = Vec::new();
+    loop {
+        let after = grants.last().map(|grant| grant.grant_id);
+        let page = storage.list_grants(subject, after, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        grants.extend(page);
+        if is_last {
+            return Ok(grants);
+        }
+    }
+}
+
 /// The bounds of a purge's batch.
 pub(crate) fn check_batch(limit: usize) -> Result<i64> {
     match limit {

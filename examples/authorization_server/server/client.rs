@@ -22,7 +22,8 @@ impl FromRequest<Arc<Server>> for ClientForm {
     async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self> {
         let headers = request.headers().clone();
         let Form(form) = Form::<FormParameters>::from_request(request, server).await?;
-        Ok(Self(authenticate(server, &headers, &form).await?, form))
+        let client = authenticate(server, &headers, &form).await?;
+        Ok(Self(client.ok_or_else(OAuthError::invalid_client)?, form))
     }
 }
 
@@ -31,7 +32,7 @@ async fn authenticate(
     server: &Server,
     headers: &HeaderMap,
     form: &FormParameters,
-) -> Result<Client> {
+) -> Result<Option<Client>> {
     let basic = headers.typed_try_get::<Authorization<Basic>>();
     let basic = basic.map_err(|_| OAuthError::invalid_client())?;
     let basic = basic.map(|Authorization(basic)| {
@@ -45,13 +46,10 @@ async fn authenticate(
         }
         _ => return Err(OAuthError::new("invalid_request", "two client authentications")),
     };
-    let client_id = client_id.ok_or_else(OAuthError::invalid_client)?;
-    let request = server.request(None);
-    let client = server.storage.get_client(&request, &client_id, secret.as_ref()).await?;
+    let Some(id) = client_id else { return Ok(None) };
+    let client = server.storage.get_client(&server.request(None), &id, secret.as_ref()).await?;
     // Without a secret the storage finds any client. That will do for one that has none.
-    client
-        .filter(|client| client.metadata.token_endpoint_auth_method == method)
-        .ok_or_else(OAuthError::invalid_client)
+    Ok(client.filter(|client| client.metadata.token_endpoint_auth_method == method))
 }
 
 /// Identifier and secret are form-encoded before they become Basic credentials (RFC 6749 2.3.1).
