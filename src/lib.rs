@@ -73,6 +73,7 @@ struct Readme;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+mod client_authentication;
 mod client_secret;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -89,6 +90,7 @@ mod request;
 mod secret;
 mod storage;
 
+pub use client_authentication::ClientAuthentication;
 pub use error::{Advice, Error, Problem, Result, SchemaProblem};
 pub use memory::MemoryStorage;
 pub use model::{

@@ -12,7 +12,7 @@ use super::error::{OAuthError, Result, require};
 /// For resource servers, which are clients that prove who they are (RFC 7662 2.1).
 pub(crate) async fn introspect(
     State(server): Shared,
-    ClientForm(client, form): ClientForm,
+    ClientForm { client, form }: ClientForm,
 ) -> Result<Json<Map<String, Value>>> {
     if client.is_public() {
         return Err(OAuthError::invalid_client());
@@ -26,7 +26,7 @@ pub(crate) async fn introspect(
 /// nothing to tell (RFC 7009 2.2).
 pub(crate) async fn revoke(
     State(server): Shared,
-    ClientForm(client, form): ClientForm,
+    ClientForm { client, form }: ClientForm,
 ) -> Result<()> {
     let token = require(form.token, "token")?;
     let (request, token) = (server.request(None), TokenRef::Any(&token));
