@@ -221,3 +221,26 @@ pub(crate) fn check_batch(limit: usize) -> Result<i64> {
         _ => Err(crate::error::Error::invalid("limit", crate::error::Problem::OutOfRange)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Scope};
+    use crate::{TokenStorage, User};
+
+    #[tokio::test]
+    async fn all_grants_are_those_of_every_page() {
+        let storage = MemoryStorage::new();
+        let new = NewClient::new(ClientMetadata::client_credentials());
+        let id = storage.register_client(new).await.unwrap().client.client_id;
+        let alice = Request::for_user(User::new("alice"));
+        for count in 1..=201 {
+            let new = NewToken::new(&id, Scope::default(), Secret::generate().unwrap());
+            storage.create_token(&alice, new).await.unwrap();
+            if matches!(count, 1 | 99 | 100 | 101 | 200 | 201) {
+                assert_eq!(list_all_grants(&storage, "alice").await.unwrap().len(), count);
+            }
+        }
+        assert!(list_all_grants(&storage, "bob").await.unwrap().is_empty());
+    }
+}

@@ -55,7 +55,7 @@ pub(crate) fn consent(session: &Session, authorization: &Authorization) -> Respo
             (hidden("csrf_token", session.csrf_token.expose()))
             (hidden("request", &authorization.id))
             button name="decision" value="allow" { "Allow" }
-            button.second name="decision" value="deny" { "Cancel" }
+            button name="decision" value="deny" { "Cancel" }
         }
     };
     page(&format!("Allow {}?", name(authorization)), Some(redirect_uri), &body)
@@ -77,11 +77,11 @@ pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Re
                 form method="post" action="disconnect" {
                     (csrf_token)
                     (hidden("grant_id", &grant.grant_id.to_string()))
-                    button.second aria-label={ "Disconnect " (name) } { "Disconnect" }
+                    button aria-label={ "Disconnect " (name) } { "Disconnect" }
                 }
             }
         }
-        form method="post" action="sign-out" { (csrf_token) button.second { "Sign out" } }
+        form method="post" action="sign-out" { (csrf_token) button { "Sign out" } }
     };
     page("Your connected applications", None, &body)
 }

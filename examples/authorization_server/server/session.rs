@@ -29,6 +29,8 @@ pub(crate) struct Sessions {
     is_secure: bool,
 }
 
+type Pending = Arc<Authorization>;
+
 /// A look at a session.
 #[derive(Clone)]
 pub(crate) struct Session {
@@ -37,7 +39,7 @@ pub(crate) struct Session {
     pub(crate) csrf_token: Secret,
     pub(crate) sign_in: Option<SignIn>,
     /// The authorization requests that wait for the user, the newest first.
-    pending: VecDeque<Arc<Authorization>>,
+    pending: VecDeque<Pending>,
     expires_at: Instant,
 }
 
@@ -51,7 +53,7 @@ pub(crate) struct SignIn {
 }
 
 impl Session {
-    pub(crate) fn pending(&self, id: &str) -> Option<&Arc<Authorization>> {
+    pub(crate) fn pending(&self, id: &str) -> Option<&Pending> {
         self.pending.iter().find(|authorization| authorization.id == id)
     }
 }
@@ -105,7 +107,7 @@ impl Sessions {
         &self,
         jar: CookieJar,
         sign_in: Option<SignIn>,
-        pending: VecDeque<Arc<Authorization>>,
+        pending: VecDeque<Pending>,
     ) -> PageResult<(CookieJar, Session)> {
         let (id, csrf_token) = (Secret::generate()?, Secret::generate()?);
         let now = Instant::now();
@@ -126,20 +128,16 @@ impl Sessions {
     }
 
     /// Keeps a request while the user is asked.
-    pub(crate) fn suspend(
-        &self,
-        session: &Session,
-        authorization: Arc<Authorization>,
-    ) -> PageResult<()> {
+    pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> PageResult<()> {
         let mut sessions = self.lock();
         let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
         own.pending.truncate(MAX_PENDING - 1);
-        own.pending.push_front(authorization);
+        own.pending.push_front(pending);
         Ok(())
     }
 
     /// Takes the request, for the one answer that it gets.
-    pub(crate) fn resume(&self, session: &Session, id: &str) -> PageResult<Arc<Authorization>> {
+    pub(crate) fn resume(&self, session: &Session, id: &str) -> PageResult<Pending> {
         let mut sessions = self.lock();
         let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
         let taken = own.and_then(|own| own.remove(own.iter().position(|own| own.id == id)?));
