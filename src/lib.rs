@@ -73,6 +73,7 @@ struct Readme;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+mod client_authentication;
 mod client_secret;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -89,6 +90,7 @@ mod request;
 mod secret;
 mod storage;
 
+pub use client_authentication::ClientAuthentication;
 pub use error::{Advice, Error, Problem, Result, SchemaProblem};
 pub use memory::MemoryStorage;
 pub use model::{
@@ -109,5 +111,5 @@ pub use request::{
 pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
 pub use storage::{
     AuthorizationCodeStorage, ClientRegistry, ClientStorage, GrantStorage, IdTokenStorage,
-    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, purge,
+    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, list_all_grants, purge,
 };

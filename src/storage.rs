@@ -42,7 +42,7 @@ pub use authorization_code::AuthorizationCodeStorage;
 pub(crate) use client::check_limit;
 pub use client::{ClientRegistry, ClientStorage, RotateClientSecret};
 pub(crate) use grant::check_batch;
-pub use grant::{GrantStorage, purge};
+pub use grant::{GrantStorage, list_all_grants, purge};
 pub use id_token::{IdTokenStorage, NewIdToken};
 pub use token::TokenStorage;
 pub use user::UserStorage;

@@ -29,13 +29,9 @@ cargo run --example authorization_server -- [OPTIONS]
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).init();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("authorization_server: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("authorization_server: {error}");
+    ExitCode::FAILURE
 }
 
 async fn run() -> Result<()> {

@@ -180,10 +180,67 @@ pub async fn purge<S: GrantStorage + ?Sized>(
     }
 }
 
+/// Every live grant of a subject, by `grant_id`: [`GrantStorage::list_grants`] to its last page.
+///
+/// ```
+/// use oauth_storage::{MemoryStorage, list_all_grants};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> oauth_storage::Result<()> {
+/// # let storage = MemoryStorage::new();
+/// for grant in list_all_grants(&storage, "248289761001").await? {
+///     println!("{} may {}", grant.client_id, grant.scope);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`GrantStorage::list_grants`].
+pub async fn list_all_grants<S: GrantStorage + ?Sized>(
+    storage: &S,
+    subject: &str,
+) -> Result<Vec<Grant>> {
+    const PAGE: usize = 100;
+    let mut grants: Vec<Grant> = Vec::new();
+    loop {
+        let after = grants.last().map(|grant| grant.grant_id);
+        let page = storage.list_grants(subject, after, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        grants.extend(page);
+        if is_last {
+            return Ok(grants);
+        }
+    }
+}
+
 /// The bounds of a purge's batch.
 pub(crate) fn check_batch(limit: usize) -> Result<i64> {
     match limit {
         1..=100_000 => Ok(i64::try_from(limit).unwrap_or(100_000)),
         _ => Err(crate::error::Error::invalid("limit", crate::error::Problem::OutOfRange)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Scope};
+    use crate::{TokenStorage, User};
+
+    #[tokio::test]
+    async fn all_grants_are_those_of_every_page() {
+        let storage = MemoryStorage::new();
+        let new = NewClient::new(ClientMetadata::client_credentials());
+        let id = storage.register_client(new).await.unwrap().client.client_id;
+        let alice = Request::for_user(User::new("alice"));
+        for count in 1..=201 {
+            let new = NewToken::new(&id, Scope::default(), Secret::generate().unwrap());
+            storage.create_token(&alice, new).await.unwrap();
+            if matches!(count, 1 | 99 | 100 | 101 | 200 | 201) {
+                assert_eq!(list_all_grants(&storage, "alice").await.unwrap().len(), count);
+            }
+        }
+        assert!(list_all_grants(&storage, "bob").await.unwrap().is_empty());
     }
 }

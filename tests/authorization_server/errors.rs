@@ -44,6 +44,11 @@ async fn nobody_is_sent_to_an_uri_that_is_not_registered() {
     let url = Browser::new().open(&url).await.left();
     assert!(url.as_str().starts_with(CALLBACK), "{url}");
     assert_eq!(parameters(&url)["error"], "unsupported_response_type");
+    // Not of an OpenID Connect request (Core 3.1.2.1).
+    let url = site.authorize(&[("client_id", id), ("response_type", "code"), ("scope", "openid")]);
+    let page = Browser::new().open(&url).await.page();
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("redirect_uri"), "{}", page.body);
     let two = json!({ "redirect_uris": [CALLBACK, "https://client.example/"] });
     let client = site.register(two).await;
     let id = client["client_id"].as_str().unwrap();
@@ -247,4 +252,34 @@ async fn refusals_of_a_registration() {
         assert_eq!((status.as_u16(), &answer["error"]), (400, &json!(error)), "{body}");
         assert_eq!(headers["cache-control"], "no-store");
     }
+}
+
+/// A client that is told that it registered something relies on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_not_know_is_not_registered() {
+    let site = Site::start().await;
+    let promises = json!({
+        "dpop_bound_access_tokens": true,
+        "require_signed_request_object": true,
+        "subject_type": "pairwise",
+        "client_name#de": "Laden",
+    });
+    let client = site.register(promises).await;
+    for name in ["dpop_bound_access_tokens", "require_signed_request_object", "subject_type"] {
+        assert_eq!(client.get(name), None, "RFC 7591 2: {name}");
+    }
+    assert_eq!(client["client_name#de"], "Laden");
+    assert_eq!(client["id_token_signed_response_alg"], "ES256");
+}
+
+/// A description may quote what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_has_the_characters_that_it_may_have() {
+    let site = Site::start().await;
+    let body = json!({ "redirect_uris": "\u{e9}\"\\\n" });
+    let (_, _, answer) = answer(site.http.post(site.url("register")).json(&body)).await;
+    let description = answer["error_description"].as_str().unwrap();
+    assert!(description.contains("invalid type"), "{description}");
+    let allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+    assert!(description.chars().all(allowed), "RFC 6749 5.2: {description}");
 }

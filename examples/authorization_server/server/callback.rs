@@ -4,7 +4,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use oauth_storage::{Client, QueryParameters, ResponseType};
 use url::form_urlencoded;
 
-use super::error::OAuthError;
+use super::error::{OAuthError, Result, require};
 use super::pages;
 
 /// Where the answer goes, and in which form. It is settled before anything else of the request is
@@ -18,14 +18,24 @@ pub(crate) struct Callback {
     issuer: String,
 }
 
+pub(crate) type Parameters = Vec<(&'static str, String)>;
+
 // OAuth 2.0 Multiple Response Type Encoding Practices 2.1, OAuth 2.0 Form Post Response Mode.
 const QUERY: &str = "query";
 const FRAGMENT: &str = "fragment";
 const FORM_POST: &str = "form_post";
 
 impl Callback {
-    /// For a redirect URI that the client has registered, byte by byte; `None` for any other.
-    pub(crate) fn new(client: &Client, query: &QueryParameters, issuer: &str) -> Option<Self> {
+    /// For a redirect URI that the client has registered, byte by byte.
+    pub(crate) fn new(client: &Client, query: &QueryParameters, issuer: &str) -> Result<Self> {
+        // OpenID Connect Core 3.1.2.1. OAuth leaves it to clients that have only one.
+        if query.scope.as_ref().is_some_and(|scope| scope.split(' ').any(|own| own == "openid")) {
+            require(query.redirect_uri.as_ref(), "redirect_uri")?;
+        }
+        let unknown = "The address to return to is not registered.";
+        let redirect_uri = client.redirect_uri(query.redirect_uri.as_deref());
+        let redirect_uri =
+            redirect_uri.ok_or_else(|| OAuthError::new("invalid_request", unknown))?;
         let asked = query.response_type.as_deref().map(str::parse::<ResponseType>);
         let mode = match (query.response_mode.as_deref(), asked) {
             (Some(FORM_POST), _) => FORM_POST,
@@ -33,12 +43,8 @@ impl Callback {
             (_, Some(Ok(asked))) if asked.is_front_channel() => FRAGMENT,
             _ => QUERY,
         };
-        Some(Self {
-            redirect_uri: client.redirect_uri(query.redirect_uri.as_deref())?.to_owned(),
-            mode,
-            state: query.state.clone(),
-            issuer: issuer.to_owned(),
-        })
+        let (redirect_uri, issuer) = (redirect_uri.to_owned(), issuer.to_owned());
+        Ok(Self { redirect_uri, mode, state: query.state.clone(), issuer })
     }
 
     /// Whether it is the mode that was asked for. A token in a query would stay in logs and
@@ -47,8 +53,12 @@ impl Callback {
         response_mode.is_none_or(|asked| asked == self.mode)
     }
 
-    /// Sends the user back, with the answer.
-    pub(crate) fn answer(&self, mut parameters: Vec<(&'static str, String)>) -> Response {
+    /// Sends the user back: with what was asked for, or with an error (RFC 6749 4.1.2.1, OpenID
+    /// Connect Core 3.1.2.6).
+    pub(crate) fn answer(&self, outcome: Result<Parameters>) -> Response {
+        let mut parameters = outcome.unwrap_or_else(|error| {
+            vec![("error", error.code.to_owned()), ("error_description", error.description)]
+        });
         parameters.extend(self.state.clone().map(|state| ("state", state)));
         parameters.push(("iss", self.issuer.clone()));
         if self.mode == FORM_POST {
@@ -64,11 +74,5 @@ impl Callback {
             (_, false) => '?',
         };
         Redirect::to(&format!("{uri}{separator}{encoded}")).into_response()
-    }
-
-    /// Sends the user back, with an error (RFC 6749 4.1.2.1, OpenID Connect Core 3.1.2.6).
-    pub(crate) fn refuse(&self, error: OAuthError) -> Response {
-        let code = error.code.to_owned();
-        self.answer(vec![("error", code), ("error_description", error.description)])
     }
 }

@@ -18,7 +18,6 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
     let implicit = server.config.implicit;
     let response_types =
         ResponseType::ALL.into_iter().filter(|t| implicit || !t.is_front_channel());
-    let secrets = ["client_secret_basic", "client_secret_post"];
     let methods = ["client_secret_basic", "client_secret_post", "none"];
     let metadata = json!({
         "issuer": issuer,
@@ -34,15 +33,13 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
         "response_modes_supported": ["query", "fragment", "form_post"],
         "grant_types_supported": server.grant_types(),
         "token_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": secrets,
+        "introspection_endpoint_auth_methods_supported": methods[..2],
         "revocation_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "authorization_response_iss_parameter_supported": true,
-        "claims_parameter_supported": false,
-        "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     });
     (PUBLIC, Json(metadata))

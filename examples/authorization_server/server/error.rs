@@ -10,26 +10,35 @@ use serde_json::json;
 use super::pages;
 
 pub(crate) type Result<T, E = OAuthError> = std::result::Result<T, E>;
+pub(crate) type PageResult<T = Response> = Result<T, PageError>;
 
 /// An error of RFC 6749 5.2, or of an RFC that builds on it. As a response it is JSON; the
 /// authorization endpoint sends it through the browser instead.
 #[derive(Debug)]
 pub(crate) struct OAuthError {
-    pub(crate) status: StatusCode,
+    status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) description: String,
+}
+
+/// Refuses with that error, unless it holds.
+pub(crate) fn ensure(holds: bool, code: &'static str, otherwise: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(OAuthError::new(code, otherwise)) }
+}
+
+/// A parameter that must be there.
+pub(crate) fn require<T>(value: Option<T>, parameter: &str) -> Result<T> {
+    let missing = || format!("the parameter {parameter} is missing");
+    value.ok_or_else(|| OAuthError::new("invalid_request", missing()))
 }
 
 impl OAuthError {
     /// A mistake of the client's.
     pub(crate) fn new(code: &'static str, description: impl Into<String>) -> Self {
-        // RFC 6749 5.2 has neither of these characters.
-        let description = description.into().replace(['"', '\\'], "'");
+        // A description may quote a request. These are the characters of RFC 6749 5.2.
+        let allowed = |c| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        let description = description.into().replace(|c| !allowed(c), "'");
         Self { status: StatusCode::BAD_REQUEST, code, description }
-    }
-
-    pub(crate) fn missing(parameter: &str) -> Self {
-        Self::new("invalid_request", format!("the parameter {parameter} is missing"))
     }
 
     /// One answer for a client that is unknown and for one that is not who it says.
@@ -78,25 +87,25 @@ impl IntoResponse for OAuthError {
 
 /// An error for the person at the browser: there is no client to send it to, or none to trust.
 #[derive(Debug)]
-pub(crate) struct PageError(pub(crate) StatusCode, pub(crate) String);
+pub(crate) struct PageError(OAuthError);
 
 impl PageError {
     /// A form that is not the one this browser was last shown: out of date, or forged.
     pub(crate) fn stale() -> Self {
         let message = "This page is out of date. Go back to the application and start again.";
-        Self(StatusCode::FORBIDDEN, message.into())
+        let error = OAuthError::new("access_denied", message);
+        Self(OAuthError { status: StatusCode::FORBIDDEN, ..error })
     }
 }
 
 impl<E: Into<OAuthError>> From<E> for PageError {
     fn from(error: E) -> Self {
-        let error = error.into();
-        Self(error.status, error.description)
+        Self(error.into())
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        (self.0, pages::error(&self.1)).into_response()
+        (self.0.status, pages::error(&self.0.description)).into_response()
     }
 }

@@ -1,18 +1,19 @@
 //! What people do here: sign in, say yes or no, see "your connected applications", sign out.
 
+use std::time::Instant;
+
 use axum::Form;
 use axum::extract::State;
-use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
-use oauth_storage::{FormParameters, Grant};
+use oauth_storage::list_all_grants;
 use serde::Deserialize;
 
-use super::authorize::{Step, answer, next_step};
-use super::error::{OAuthError, PageError, Result};
-use super::session::SessionForm;
-use super::{Server, Shared, pages};
+use super::authorize::Step;
+use super::error::{OAuthError, PageError, PageResult};
+use super::session::{Session, SessionForm, SignIn};
+use super::{Shared, pages};
 
 /// Which of the session's pending requests a page is about.
 #[derive(Deserialize)]
@@ -23,10 +24,9 @@ pub(crate) struct About {
 pub(crate) async fn sign_in_page(
     State(server): Shared,
     jar: CookieJar,
-    about: Result<Form<About>, FormRejection>,
-) -> Result<(CookieJar, Response), PageError> {
-    let Form(About { request }) = about?;
-    let (jar, session) = server.open_session(jar)?;
+    Form(About { request }): Form<About>,
+) -> PageResult<(CookieJar, Response)> {
+    let (jar, session) = server.sessions.open(jar)?;
     Ok((jar, pages::sign_in(&session, request.as_deref(), None)))
 }
 
@@ -34,78 +34,74 @@ pub(crate) async fn sign_in(
     State(server): Shared,
     jar: CookieJar,
     SessionForm(session, form): SessionForm,
-) -> Result<Response, PageError> {
-    let id = form.request.as_deref();
+) -> PageResult {
     let mut request = server.request(None);
-    request.form = FormParameters {
-        username: Some(form.username.clone()),
-        password: Some(form.password),
-        ..FormParameters::default()
-    };
+    request.form.username = Some(form.username.clone());
+    request.form.password = Some(form.password);
     let Some(user) = server.storage.authenticate(&request).await? else {
-        let page = pages::sign_in(&session, id, Some(&form.username));
+        let page = pages::sign_in(&session, form.request.as_deref(), Some(&form.username));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let jar = server.sign_in(jar, &session, user, id)?;
-    let next = id.filter(|id| session.pending(id).is_some());
-    let next = next.map_or("account".into(), |id| format!("consent?request={id}"));
-    Ok((jar, Redirect::to(&next)).into_response())
+    let request = form.request.filter(|id| session.pending(id).is_some());
+    let next = request.as_ref().map(|id| format!("consent?request={id}"));
+    let sign_in = SignIn { user, at: Instant::now(), request };
+    let jar = server.sessions.sign_in(jar, &session, sign_in)?;
+    Ok((jar, Redirect::to(next.as_deref().unwrap_or("account"))).into_response())
 }
 
 pub(crate) async fn consent_page(
     State(server): Shared,
     jar: CookieJar,
-    about: Result<Form<About>, FormRejection>,
-) -> Result<Response, PageError> {
-    let id = about?.0.request.ok_or_else(PageError::stale)?;
+    Form(About { request }): Form<About>,
+) -> PageResult {
+    let id = request.unwrap_or_default();
     let session = server.sessions.find(&jar).ok_or_else(PageError::stale)?;
     let pending = session.pending(&id).ok_or_else(PageError::stale)?;
-    Ok(match next_step(&server, pending, Some(&session)).await? {
+    Ok(match pending.next_step(&server, Some(&session)).await? {
         Step::SignIn => Redirect::to(&format!("sign-in?request={id}")).into_response(),
-        Step::Consent(_) => pages::consent(&session, &id, &pending.authorization),
-        Step::Answer(user) => answer(&server, &server.sessions.resume(&session, &id)?, user).await,
+        Step::Consent(_) => pages::consent(&session, pending),
+        Step::Answer(user) => server.sessions.resume(&session, &id)?.answer(&server, user).await,
     })
 }
 
 pub(crate) async fn consent(
     State(server): Shared,
     SessionForm(session, form): SessionForm,
-) -> Result<Response, PageError> {
+) -> PageResult {
     let pending = server.sessions.resume(&session, &form.request.unwrap_or_default())?;
-    Ok(match next_step(&server, &pending, Some(&session)).await? {
-        Step::SignIn => return Err(PageError::stale()),
+    match pending.next_step(&server, Some(&session)).await? {
+        Step::SignIn => Err(PageError::stale()),
         Step::Consent(user) | Step::Answer(user) if form.decision == "allow" => {
-            answer(&server, &pending, user).await
+            Ok(pending.answer(&server, user).await)
         }
         _ => {
             let error = OAuthError::new("access_denied", "the user said no");
-            pending.authorization.callback.refuse(error)
+            Ok(pending.callback.answer(Err(error)))
         }
-    })
+    }
 }
 
-pub(crate) async fn account(State(server): Shared, jar: CookieJar) -> Result<Response, PageError> {
+pub(crate) async fn account(State(server): Shared, jar: CookieJar) -> PageResult {
     let session = server.sessions.find(&jar);
-    let Some((session, (user, _))) = session.and_then(|own| own.user.clone().map(|u| (own, u)))
-    else {
+    let Some(session @ Session { sign_in: Some(SignIn { user, .. }), .. }) = &session else {
         return Ok(Redirect::to("sign-in").into_response());
     };
     let mut applications = Vec::new();
-    for grant in server.grants(&user.subject).await? {
+    for grant in list_all_grants(&server.storage, &user.subject).await? {
         let client = server.storage.read_client(&grant.client_id).await?;
         let name = client.and_then(|client| client.metadata.details.client_name);
         applications.push((name.unwrap_or_else(|| grant.client_id.clone()), grant));
     }
-    Ok(pages::account(&session, &applications))
+    Ok(pages::account(session, &applications))
 }
 
 pub(crate) async fn disconnect(
     State(server): Shared,
     SessionForm(session, form): SessionForm,
-) -> Result<Redirect, PageError> {
-    let (user, _) = session.user.ok_or_else(PageError::stale)?;
+) -> PageResult<Redirect> {
+    let SignIn { user, .. } = session.sign_in.ok_or_else(PageError::stale)?;
     // Whose a grant is, the storage does not ask.
-    let own = server.grants(&user.subject).await?;
+    let own = list_all_grants(&server.storage, &user.subject).await?;
     if own.iter().any(|grant| grant.grant_id == form.grant_id) {
         server.storage.revoke_grant(form.grant_id).await?;
     }
@@ -118,21 +114,4 @@ pub(crate) async fn sign_out(
 ) -> Redirect {
     server.sessions.end(&session);
     Redirect::to("sign-in")
-}
-
-impl Server {
-    /// The user's live grants, page by page to the last.
-    pub(crate) async fn grants(&self, subject: &str) -> Result<Vec<Grant>> {
-        const PAGE: usize = 100;
-        let mut grants: Vec<Grant> = Vec::new();
-        loop {
-            let after = grants.last().map(|grant| grant.grant_id);
-            let page = self.storage.list_grants(subject, after, PAGE).await?;
-            let is_last = page.len() < PAGE;
-            grants.extend(page);
-            if is_last {
-                return Ok(grants);
-            }
-        }
-    }
 }

@@ -7,18 +7,17 @@ use serde_json::{Map, Value};
 
 use super::Shared;
 use super::client::ClientForm;
-use super::error::{OAuthError, Result};
+use super::error::{OAuthError, Result, require};
 
 /// For resource servers, which are clients that prove who they are (RFC 7662 2.1).
 pub(crate) async fn introspect(
     State(server): Shared,
-    ClientForm(client, form): ClientForm,
+    ClientForm { client, form }: ClientForm,
 ) -> Result<Json<Map<String, Value>>> {
     if client.is_public() {
         return Err(OAuthError::invalid_client());
     }
-    let token = form.token.ok_or_else(|| OAuthError::missing("token"))?;
-    let found = server.storage.introspect(&token).await?;
+    let found = server.storage.introspect(&require(form.token, "token")?).await?;
     let inactive = || Map::from_iter([("active".into(), false.into())]);
     Ok(Json(found.map_or_else(inactive, |token| token.introspection_response())))
 }
@@ -27,9 +26,9 @@ pub(crate) async fn introspect(
 /// nothing to tell (RFC 7009 2.2).
 pub(crate) async fn revoke(
     State(server): Shared,
-    ClientForm(client, form): ClientForm,
+    ClientForm { client, form }: ClientForm,
 ) -> Result<()> {
-    let token = form.token.ok_or_else(|| OAuthError::missing("token"))?;
+    let token = require(form.token, "token")?;
     let (request, token) = (server.request(None), TokenRef::Any(&token));
     Ok(server.storage.revoke_token(&request, &client.client_id, token).await?)
 }

@@ -20,12 +20,10 @@ pub(crate) async fn submit() -> impl IntoResponse {
 
 /// The `refused` username is one that came with a wrong password.
 pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
-    let pending = request.and_then(|id| session.pending(id));
-    let authorization = pending.map(|pending| &*pending.authorization);
+    let authorization = request.and_then(|id| session.pending(id));
     let hint = authorization.and_then(|authorization| authorization.query.login_hint.as_deref());
     let username = refused.or(hint);
     let body = html! {
-        h1 { "Sign in" }
         @if let Some(authorization) = authorization {
             p { "to go on to " strong { (name(authorization)) } }
         }
@@ -47,47 +45,43 @@ pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<
     page("Sign in", authorization.map(|asked| &*asked.callback.redirect_uri), &body)
 }
 
-pub(crate) fn consent(session: &Session, request: &str, authorization: &Authorization) -> Response {
+pub(crate) fn consent(session: &Session, authorization: &Authorization) -> Response {
     let redirect_uri = &authorization.callback.redirect_uri;
     let body = html! {
-        h1 { "Allow " (name(authorization)) "?" }
         p { "The application would like to act for you, and to:" }
         (scopes(&authorization.scope))
         p.quiet { "You will be sent to " code { (site(redirect_uri)) } "." }
         form method="post" action="consent" {
             (hidden("csrf_token", session.csrf_token.expose()))
-            (hidden("request", request))
+            (hidden("request", &authorization.id))
             button name="decision" value="allow" { "Allow" }
-            button.second name="decision" value="deny" { "Cancel" }
+            button name="decision" value="deny" { "Cancel" }
         }
     };
-    page("Allow access", Some(redirect_uri), &body)
+    page(&format!("Allow {}?", name(authorization)), Some(redirect_uri), &body)
 }
 
 pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Response {
-    const TIME: &str = "%-d %B %Y, %H:%M UTC";
+    const DAY: &str = "%-d %B %Y";
     let csrf_token = hidden("csrf_token", session.csrf_token.expose());
     let body = html! {
-        h1 { "Your connected applications" }
         @if applications.is_empty() { p { "No application has access to your account." } }
         @for (name, grant) in applications {
             section {
                 h2 { (name) }
                 (scopes(&grant.scope))
                 p.quiet {
-                    "Since " (grant.granted_at.format(TIME))
-                    @if let Some(time) = grant.last_rotated_at {
-                        ", last renewed " (time.format(TIME))
-                    }
+                    "Since " (grant.granted_at.format(DAY))
+                    @if let Some(time) = grant.last_rotated_at { ", renewed " (time.format(DAY)) }
                 }
                 form method="post" action="disconnect" {
                     (csrf_token)
                     (hidden("grant_id", &grant.grant_id.to_string()))
-                    button.second aria-label={ "Disconnect " (name) } { "Disconnect" }
+                    button aria-label={ "Disconnect " (name) } { "Disconnect" }
                 }
             }
         }
-        form method="post" action="sign-out" { (csrf_token) button.second { "Sign out" } }
+        form method="post" action="sign-out" { (csrf_token) button { "Sign out" } }
     };
     page("Your connected applications", None, &body)
 }
@@ -95,7 +89,6 @@ pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Re
 /// The answer to an authorization request, as a form that the browser posts to the client.
 pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Response {
     let body = html! {
-        h1 { "Almost there" }
         form method="post" action=(redirect_uri) {
             @for (name, value) in parameters { (hidden(name, value)) }
             button { "Go on to " (site(redirect_uri)) }
@@ -106,7 +99,7 @@ pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Re
 }
 
 pub(crate) fn error(message: &str) -> Response {
-    page("This did not work", None, &html! { h1 { "This did not work" } p { (message) } })
+    page("This did not work", None, &html! { p { (message) } })
 }
 
 /// The frame of every page. Its forms lead to this server, and by redirects, which browsers hold
@@ -121,7 +114,7 @@ fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
                 title { (title) }
                 link rel="stylesheet" href="style.css";
             }
-            body { main { (body) } }
+            body { main { h1 { (title) } (body) } }
         }
     };
     let scheme = redirect_uri.and_then(|uri| uri.split_once(':'));

@@ -1,55 +1,55 @@
 //! Clients register themselves (RFC 7591, OpenID Connect Dynamic Client Registration).
 //!
-//! Everyone may. A server that is open to the world limits the rate, or asks for an initial access
-//! token (RFC 7591 3).
+//! Everyone may, and may then have people sent to the redirect URIs: a request that is refused
+//! goes back at once (RFC 9700 4.11.2). A server that is open to the world limits the rate, and
+//! asks for an initial access token (RFC 7591 3) or looks at the URIs.
 
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use oauth_storage::{ClientMetadata, NewClient, TokenEndpointAuthMethod};
+use oauth_storage::{ClientMetadata, Error, NewClient, TokenEndpointAuthMethod};
 
-use super::error::{OAuthError, Result};
+use super::error::{OAuthError, Result, ensure};
 use super::{Server, Shared};
+
+const INVALID: &str = "invalid_client_metadata";
 
 pub(crate) async fn register(
     State(server): Shared,
     body: Result<Json<ClientMetadata>, JsonRejection>,
 ) -> Result<impl IntoResponse> {
-    let Json(metadata) = body.map_err(|rejection| invalid(rejection.body_text()))?;
-    let metadata = admit(&server, metadata)?;
-    let registered = server.storage.register_client(NewClient::new(metadata)).await;
-    let registered = registered.map_err(|error| match error.registration_error_code() {
+    let Json(metadata) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
+    let refused = |error: Error| match error.registration_error_code() {
         Some(code) => OAuthError::new(code, error.to_string()),
         None => error.into(),
-    })?;
+    };
+    metadata.check().map_err(refused)?;
+    let new = NewClient::new(admit(&server, metadata)?);
+    let registered = server.storage.register_client(new).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(registered.registration_response())))
 }
 
 /// The metadata to register. The storage knows what metadata is, this server what it offers.
 fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata> {
     let offered = server.grant_types();
-    if let Some(other) = metadata.grant_types.iter().find(|own| !offered.contains(own)) {
-        return Err(invalid(format!("there is no grant type {other} here")));
-    }
+    let is_offered = metadata.grant_types.iter().all(|own| offered.contains(own));
+    ensure(is_offered, INVALID, "one of the grant types is not offered here")?;
     let method = metadata.token_endpoint_auth_method;
-    if method != TokenEndpointAuthMethod::None && !method.uses_secret() {
-        return Err(invalid(format!("there is no authentication by {method} here")));
-    }
+    let is_offered = method == TokenEndpointAuthMethod::None || method.uses_secret();
+    ensure(is_offered, INVALID, "this authentication is not offered here")?;
     if metadata.scope.is_empty() {
         metadata.scope = server.config.scope.clone();
-    } else if !metadata.scope.is_subset_of(&server.config.scope) {
-        return Err(invalid(format!("the scope here is: {}", server.config.scope)));
     }
+    let is_offered = metadata.scope.is_subset_of(&server.config.scope);
+    ensure(is_offered, INVALID, &format!("the scope here is: {}", server.config.scope))?;
     // OpenID Connect's default would be RS256.
-    let algorithm = metadata.details.other.entry("id_token_signed_response_alg");
-    if *algorithm.or_insert("ES256".into()) != "ES256" {
-        return Err(invalid("ID tokens are signed with ES256 here"));
-    }
+    let other = &mut metadata.details.other;
+    let algorithm = other.entry("id_token_signed_response_alg").or_insert("ES256".into());
+    ensure(*algorithm == "ES256", INVALID, "ID tokens are signed with ES256 here")?;
+    // What is not known here is ignored (RFC 7591 2), not registered: that would be a promise, of
+    // bound or encrypted tokens for one. What is left are names in other languages.
+    other.retain(|name, _| name.contains('#') || name == "id_token_signed_response_alg");
     Ok(metadata)
-}
-
-fn invalid(description: impl Into<String>) -> OAuthError {
-    OAuthError::new("invalid_client_metadata", description)
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::Server;
 use super::authorize::Authorization;
-use super::error::{OAuthError, PageError, Result};
+use super::error::{OAuthError, PageError, PageResult};
 
 const SIGNED_IN: Duration = Duration::from_hours(12);
 const SIGNED_OUT: Duration = Duration::from_mins(30);
@@ -29,29 +29,32 @@ pub(crate) struct Sessions {
     is_secure: bool,
 }
 
+type Pending = Arc<Authorization>;
+
 /// A look at a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     id: Secret,
     /// What each form of this session carries, and no other site can read.
     pub(crate) csrf_token: Secret,
-    /// Who signed in, and when, by this process's clock.
-    pub(crate) user: Option<(User, Instant)>,
-    pending: VecDeque<(String, Pending)>,
+    pub(crate) sign_in: Option<SignIn>,
+    /// The authorization requests that wait for the user, the newest first.
+    pending: VecDeque<Pending>,
     expires_at: Instant,
 }
 
-/// An authorization request that waits for the user.
+/// Who signed in, when by this process's clock, and on behalf of which request: `prompt=login` and
+/// `max_age` demand that.
 #[derive(Clone)]
-pub(crate) struct Pending {
-    pub(crate) authorization: Arc<Authorization>,
-    /// Whether the user signed in on its behalf, as `prompt=login` and `max_age` demand.
-    pub(crate) signed_in_for_it: bool,
+pub(crate) struct SignIn {
+    pub(crate) user: User,
+    pub(crate) at: Instant,
+    pub(crate) request: Option<String>,
 }
 
 impl Session {
     pub(crate) fn pending(&self, id: &str) -> Option<&Pending> {
-        self.pending.iter().find(|(own, _)| own == id).map(|(_, pending)| pending)
+        self.pending.iter().find(|authorization| authorization.id == id)
     }
 }
 
@@ -65,87 +68,80 @@ impl Sessions {
         if self.is_secure { "__Host-session" } else { "session" }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn find(&self, jar: &CookieJar) -> Option<Session> {
         let id = Secret::new(jar.get(self.cookie_name())?.value());
         let session = self.lock().get(&id.digest()).cloned();
         session.filter(|session| session.expires_at > Instant::now())
     }
 
-    pub(crate) fn end(&self, session: &Session) {
-        self.lock().remove(&session.id.digest());
-    }
-
-    /// Keeps a request while the user is asked, and gives the name to ask for it by.
-    pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> Result<String, PageError> {
-        let id = Secret::generate()?.expose().to_owned();
-        let mut sessions = self.lock();
-        let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
-        own.pending.truncate(MAX_PENDING - 1);
-        own.pending.push_front((id.clone(), pending));
-        Ok(id)
-    }
-
-    /// Takes the request, for the one answer that it gets.
-    pub(crate) fn resume(&self, session: &Session, id: &str) -> Result<Pending, PageError> {
-        let mut sessions = self.lock();
-        let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
-        let taken = own.and_then(|own| own.remove(own.iter().position(|(own, _)| own == id)?));
-        taken.map(|(_, pending)| pending).ok_or_else(PageError::stale)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Server {
     /// The browser's session, or a new one of nobody.
-    pub(crate) fn open_session(&self, jar: CookieJar) -> Result<(CookieJar, Session), PageError> {
-        match self.sessions.find(&jar) {
+    pub(crate) fn open(&self, jar: CookieJar) -> PageResult<(CookieJar, Session)> {
+        match self.find(&jar) {
             Some(session) => Ok((jar, session)),
-            None => self.start_session(jar, None, VecDeque::new()),
+            None => self.start(jar, None, VecDeque::new()),
         }
     }
 
     /// The session of a user who has just signed in: a new one, so that whoever knew the old
-    /// identifier knows nothing now. What was pending goes on.
+    /// identifier knows nothing now. What was pending goes on, and nowhere else.
     pub(crate) fn sign_in(
         &self,
         jar: CookieJar,
         old: &Session,
-        user: User,
-        request: Option<&str>,
-    ) -> Result<CookieJar, PageError> {
-        self.sessions.end(old);
-        let mut pending = old.pending.clone();
-        for (id, pending) in &mut pending {
-            pending.signed_in_for_it = request == Some(id);
-        }
-        Ok(self.start_session(jar, Some((user, Instant::now())), pending)?.0)
+        sign_in: SignIn,
+    ) -> PageResult<CookieJar> {
+        let pending = self.end(old).ok_or_else(PageError::stale)?.pending;
+        Ok(self.start(jar, Some(sign_in), pending)?.0)
     }
 
-    fn start_session(
+    /// Ends the session, and gives what it was at last.
+    pub(crate) fn end(&self, session: &Session) -> Option<Session> {
+        self.lock().remove(&session.id.digest())
+    }
+
+    fn start(
         &self,
         jar: CookieJar,
-        user: Option<(User, Instant)>,
-        pending: VecDeque<(String, Pending)>,
-    ) -> Result<(CookieJar, Session), PageError> {
+        sign_in: Option<SignIn>,
+        pending: VecDeque<Pending>,
+    ) -> PageResult<(CookieJar, Session)> {
         let (id, csrf_token) = (Secret::generate()?, Secret::generate()?);
         let now = Instant::now();
-        let expires_at = now + if user.is_some() { SIGNED_IN } else { SIGNED_OUT };
-        let session = Session { id, csrf_token, user, pending, expires_at };
-        let mut sessions = self.sessions.lock();
-        // Whoever opens sessions without end ends those of nobody, not those of users.
-        if sessions.len() >= MAX_SESSIONS {
-            sessions.retain(|_, own| own.user.is_some() && own.expires_at > now);
-        }
-        sessions.insert(session.id.digest(), session.clone());
-        let cookie = Cookie::build((self.sessions.cookie_name(), session.id.expose().to_owned()))
+        let expires_at = now + if sign_in.is_some() { SIGNED_IN } else { SIGNED_OUT };
+        let cookie = Cookie::build((self.cookie_name(), id.expose().to_owned()))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
-            .secure(self.sessions.is_secure);
+            .secure(self.is_secure);
+        let session = Session { id, csrf_token, sign_in, pending, expires_at };
+        let mut sessions = self.lock();
+        // Whoever opens sessions without end ends those of nobody, not those of users.
+        if sessions.len() >= MAX_SESSIONS {
+            sessions.retain(|_, own| own.sign_in.is_some() && own.expires_at > now);
+        }
+        sessions.insert(session.id.digest(), session.clone());
         Ok((jar.add(cookie), session))
+    }
+
+    /// Keeps a request while the user is asked.
+    pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> PageResult<()> {
+        let mut sessions = self.lock();
+        let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
+        own.pending.truncate(MAX_PENDING - 1);
+        own.pending.push_front(pending);
+        Ok(())
+    }
+
+    /// Takes the request, for the one answer that it gets.
+    pub(crate) fn resume(&self, session: &Session, id: &str) -> PageResult<Pending> {
+        let mut sessions = self.lock();
+        let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
+        let taken = own.and_then(|own| own.remove(own.iter().position(|own| own.id == id)?));
+        taken.ok_or_else(PageError::stale)
     }
 }
 
@@ -167,7 +163,7 @@ pub(crate) struct Fields {
 impl FromRequest<Arc<Server>> for SessionForm {
     type Rejection = PageError;
 
-    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, PageError> {
+    async fn from_request(request: Request, server: &Arc<Server>) -> PageResult<Self> {
         let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
         let fields = Form::<Fields>::from_request(request, server).await;
         let Form(fields) = fields.map_err(OAuthError::from)?;

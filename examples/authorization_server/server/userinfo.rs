@@ -20,17 +20,13 @@ pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Resul
     let Some(token) = token.filter(|token| token.kind == TokenKind::AccessToken) else {
         return Ok(challenge(StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""));
     };
-    match token.subject.filter(|_| token.scope.contains("openid")) {
-        Some(subject) => {
-            let mut claims = (server.config.claims)(&subject, &token.scope);
-            claims.insert("sub".into(), subject.into());
-            Ok(Json(claims).into_response())
-        }
-        None => {
-            let error = ", error=\"insufficient_scope\", scope=\"openid\"";
-            Ok(challenge(StatusCode::FORBIDDEN, error))
-        }
-    }
+    let Some(subject) = token.subject.filter(|_| token.scope.contains("openid")) else {
+        let error = ", error=\"insufficient_scope\", scope=\"openid\"";
+        return Ok(challenge(StatusCode::FORBIDDEN, error));
+    };
+    let mut claims = (server.config.claims)(&subject, &token.scope);
+    claims.insert("sub".into(), subject.into());
+    Ok(Json(claims).into_response())
 }
 
 /// RFC 6750 3.
