@@ -13,11 +13,8 @@ use crate::progress::Progress;
 
 /// Durability stays as it is by default. The rest keeps checkpoints out of the measurements, gives
 /// pgbench the connections it asks for, and counts statements only when asked to.
-const SETTINGS: &[(&str, &str)] = &[
-    ("max_connections", "400"),
-    ("max_wal_size", "8GB"),
-    ("checkpoint_timeout", "30min"),
-];
+const SETTINGS: &[(&str, &str)] =
+    &[("max_connections", "400"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")];
 const COUNTING: &[(&str, &str)] =
     &[("shared_preload_libraries", "pg_stat_statements"), ("pg_stat_statements.track", "none")];
 
