@@ -20,7 +20,7 @@ use crate::support::{TestStorage, alice, eventually, scope, secret};
 /// What was counted, by name and labels.
 struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
 
-/// Adds up what one snapshot after the other tells, for taking one resets counters and histograms.
+/// Adds up what one snapshot after the other tells, for taking one resets everything.
 struct Meters {
     snapshotter: Snapshotter,
     seen: Mutex<Counted>,
@@ -54,7 +54,8 @@ impl Meters {
                     assert_eq!(kind, MetricKind::Counter);
                     *values.entry(name).or_default() += n as f64;
                 }
-                DebugValue::Gauge(now) => drop(values.insert(name, now.0)),
+                // What it moved by.
+                DebugValue::Gauge(by) => *values.entry(name).or_default() += by.0,
                 DebugValue::Histogram(new) => {
                     samples.entry(name).or_default().extend(new.iter().map(|sample| sample.0));
                 }
@@ -211,13 +212,12 @@ async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     assert_eq!((broken("read"), broken("write")), (0.0, 0.0));
 
     let name = test.database.name();
-    let mut admin = PgConnection::connect(test.database.url()).await.unwrap();
-    // Nobody but this session gets in again.
+    // From elsewhere, for nobody gets in here any more.
+    let (server, _) = test.database.url().rsplit_once('/').unwrap();
+    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     for sql in [
         format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            .to_owned(),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
     }
