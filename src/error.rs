@@ -140,6 +140,22 @@ impl Error {
         Self::Configuration { message: message.into(), source: None }
     }
 
+    /// The variant in a word that stays the same, for spans and metrics.
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid",
+            Self::Unavailable { .. } => "unavailable",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Schema(_) => "schema",
+            Self::PermissionDenied { .. } => "permission_denied",
+            Self::Configuration { .. } => "configuration",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Backend { .. } => "backend",
+        }
+    }
+
     /// The error of a step whose earlier steps are committed: "nothing was changed" would be wrong.
     #[cfg(feature = "postgres")]
     pub(crate) fn after_commit(self) -> Self {

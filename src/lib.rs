@@ -60,6 +60,7 @@
 //! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
 //! | `conformance` | no | `conformance`, the suite that any storage can run |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
+//! | `metrics` | no | calls, errors, latency, queues and lanes, on the `metrics` facade |
 //!
 //! [`MemoryStorage`] is always there, for the tests of applications.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -99,6 +100,8 @@ pub use model::{
     Purged, Redeem, Redeemed, RegisteredClient, ResponseType, Rotate, Rotated, Scope, Token,
     TokenEndpointAuthMethod, TokenKind, TokenRef, TokenState, User,
 };
+#[cfg(feature = "metrics")]
+pub use postgres::metrics;
 #[cfg(feature = "password")]
 #[cfg(feature = "postgres")]
 pub use postgres::{NewUser, PgUsers};

@@ -7,7 +7,10 @@ mod context;
 mod error;
 mod executor;
 mod grant;
+mod meter;
+pub mod metrics;
 mod migrate;
+mod observe;
 mod token;
 #[cfg(feature = "password")]
 mod user;
@@ -119,7 +122,7 @@ impl PgStorage {
     #[must_use]
     pub fn on<'c>(&self, connection: &'c mut PgConnection) -> PgTransaction<'c> {
         PgStorage {
-            connections: Held::new(connection),
+            connections: Held::new(connection, self.connections.meters().clone()),
             users: self.users.clone(),
             id_tokens: self.id_tokens.clone(),
             create_schema: self.create_schema,

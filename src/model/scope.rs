@@ -25,6 +25,7 @@ pub struct Scope(String);
 
 impl Scope {
     /// A scope as it was written by [`Display`](fmt::Display): checked, but not parsed again.
+    #[cfg(feature = "postgres")]
     pub(crate) fn from_stored(text: String) -> Result<Self> {
         check(&text).map(|()| Self(text))
     }

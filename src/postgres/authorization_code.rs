@@ -17,6 +17,7 @@ use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::observe::observe;
 use crate::postgres::token::by_position;
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
@@ -24,68 +25,77 @@ use crate::storage::AuthorizationCodeStorage;
 
 #[async_trait]
 impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
-    #[tracing::instrument(name = "db.authorization_code.create", skip_all, fields(client_id = code.client_id))]
     async fn create_authorization_code(
         &self,
         request: &Request,
         code: NewAuthorizationCode,
     ) -> Result<AuthorizationCode> {
-        code.check(request)?;
-        let create = CreateCode {
-            context: code.full_context(request),
-            digest: code.code.digest(),
-            grant_id: Uuid::now_v7(),
-            client_id: code.client_id,
-            subject: request.subject().map(str::to_owned),
-            scope: code.scope,
-            response_type: code.response_type,
-            redirect_uri: code.redirect_uri,
-            code_challenge: code.code_challenge,
-            lifetime: micros(request.settings.authorization_code_expires_in),
-        };
-        let lifetime = TimeDelta::microseconds(create.lifetime);
-        let code = AuthorizationCode {
-            grant_id: create.grant_id,
-            client_id: create.client_id.clone(),
-            subject: create.subject.clone(),
-            scope: create.scope.clone(),
-            response_type: create.response_type,
-            redirect_uri: create.redirect_uri.clone(),
-            code_challenge: create.code_challenge.clone(),
-            issued_at: DateTime::UNIX_EPOCH,
-            expires_at: DateTime::UNIX_EPOCH,
-            expired: false,
-            context: create.context.clone(),
-        };
-        let issued_at = self.connections.run(create).await?;
-        let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
-        Ok(AuthorizationCode { issued_at, expires_at: issued_at + lifetime, ..code })
+        observe!(self, create_authorization_code on authorization_code, client_id = code.client_id)
+            .run(async {
+                code.check(request)?;
+                let create = CreateCode {
+                    context: code.full_context(request),
+                    digest: code.code.digest(),
+                    grant_id: Uuid::now_v7(),
+                    client_id: code.client_id,
+                    subject: request.subject().map(str::to_owned),
+                    scope: code.scope,
+                    response_type: code.response_type,
+                    redirect_uri: code.redirect_uri,
+                    code_challenge: code.code_challenge,
+                    lifetime: micros(request.settings.authorization_code_expires_in),
+                };
+                let lifetime = TimeDelta::microseconds(create.lifetime);
+                let code = AuthorizationCode {
+                    grant_id: create.grant_id,
+                    client_id: create.client_id.clone(),
+                    subject: create.subject.clone(),
+                    scope: create.scope.clone(),
+                    response_type: create.response_type,
+                    redirect_uri: create.redirect_uri.clone(),
+                    code_challenge: create.code_challenge.clone(),
+                    issued_at: DateTime::UNIX_EPOCH,
+                    expires_at: DateTime::UNIX_EPOCH,
+                    expired: false,
+                    context: create.context.clone(),
+                };
+                let issued_at = self.connections.run(create).await?;
+                let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
+                Ok(AuthorizationCode { issued_at, expires_at: issued_at + lifetime, ..code })
+            })
+            .await
     }
 
-    #[tracing::instrument(name = "db.authorization_code.get", skip_all, fields(client_id = client_id))]
     async fn get_authorization_code(
         &self,
         _request: &Request,
         client_id: &str,
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>> {
-        let Some(named) = NamedCode::new(client_id, code) else { return Ok(None) };
-        let digest = named.digest;
-        match self.connections.run(FindCode(named)).await? {
-            Some(row) => row.into_code(digest).map(Some),
-            None => Ok(None),
-        }
+        observe!(self, get_authorization_code on authorization_code, client_id)
+            .run(async {
+                let Some(named) = NamedCode::new(client_id, code) else { return Ok(None) };
+                let digest = named.digest;
+                match self.connections.run(FindCode(named)).await? {
+                    Some(row) => row.into_code(digest).map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await
     }
 
-    #[tracing::instrument(name = "db.authorization_code.delete", skip_all, fields(client_id = client_id))]
     async fn delete_authorization_code(
         &self,
         _request: &Request,
         client_id: &str,
         code: &Secret,
     ) -> Result<()> {
-        let Some(named) = NamedCode::new(client_id, code) else { return Ok(()) };
-        self.connections.run(DeleteCode(named)).await
+        observe!(self, delete_authorization_code on authorization_code, client_id)
+            .run(async {
+                let Some(named) = NamedCode::new(client_id, code) else { return Ok(()) };
+                self.connections.run(DeleteCode(named)).await
+            })
+            .await
     }
 }
 
@@ -156,6 +166,7 @@ impl CodeRow {
 impl Operation for CreateCode {
     /// When it was issued; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
+    const NAME: &'static str = "create_authorization_code";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(
@@ -274,6 +285,7 @@ struct FindCode(NamedCode);
 
 impl Operation for FindCode {
     type Outcome = Option<CodeRow>;
+    const NAME: &'static str = "get_authorization_code";
     const EFFECT: Effect = Effect::Read;
 
     async fn run(
@@ -310,6 +322,7 @@ struct DeleteCode(NamedCode);
 
 impl Operation for DeleteCode {
     type Outcome = ();
+    const NAME: &'static str = "delete_authorization_code";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(

@@ -14,6 +14,7 @@ use crate::model::{
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::observe::observe;
 use crate::postgres::token::by_position;
 use crate::request::Request;
 use crate::secret::Secret;
@@ -24,27 +25,30 @@ const DELETE_BATCH: i64 = 10_000;
 
 #[async_trait]
 impl<C: Connections> ClientStorage for PgStorage<C> {
-    #[tracing::instrument(name = "db.client.get", skip_all, fields(client_id = client_id))]
     async fn get_client(
         &self,
         _request: &Request,
         client_id: &str,
         client_secret: Option<&Secret>,
     ) -> Result<Option<Client>> {
-        if check_client_id(client_id).is_err() {
-            return Ok(None);
-        }
-        let found = self.connections.run(FindClient(client_id.to_owned())).await?;
-        let (row, hashes) = match found {
-            Some(FoundClient { row, hashes }) => (Some(row), hashes),
-            None => (None, Vec::new()),
-        };
-        if let Some(secret) = client_secret
-            && !client_secret::verify(secret, &hashes).await?
-        {
-            return Ok(None);
-        }
-        row.map(ClientRow::into_client).transpose()
+        observe!(self, get_client on client, client_id)
+            .run(async {
+                if check_client_id(client_id).is_err() {
+                    return Ok(None);
+                }
+                let found = self.connections.run(FindClient(client_id.to_owned())).await?;
+                let (row, hashes) = match found {
+                    Some(FoundClient { row, hashes }) => (Some(row), hashes),
+                    None => (None, Vec::new()),
+                };
+                if let Some(secret) = client_secret
+                    && !client_secret::verify(secret, &hashes).await?
+                {
+                    return Ok(None);
+                }
+                row.map(ClientRow::into_client).transpose()
+            })
+            .await
     }
 }
 
@@ -59,6 +63,7 @@ struct FoundClient {
 impl Operation for FindClient {
     /// `None` for a client that is unknown or disabled.
     type Outcome = Option<FoundClient>;
+    const NAME: &'static str = "get_client";
     const EFFECT: Effect = Effect::Read;
 
     async fn run(
@@ -183,8 +188,57 @@ async fn new_secret(
 
 #[async_trait]
 impl<C: Connections> ClientRegistry for PgStorage<C> {
-    #[tracing::instrument(name = "db.client.register", skip_all)]
     async fn register_client(&self, client: NewClient) -> Result<RegisteredClient> {
+        observe!(self, register_client on client).run(self.insert_client(client)).await
+    }
+
+    async fn read_client(&self, client_id: &str) -> Result<Option<Client>> {
+        observe!(self, read_client on client, client_id)
+            .run(self.find_registered_client(client_id))
+            .await
+    }
+
+    async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>> {
+        observe!(self, list_clients on client, limit)
+            .run(self.list_registered_clients(after, limit))
+            .await
+    }
+
+    async fn update_client(
+        &self,
+        client_id: &str,
+        metadata: ClientMetadata,
+    ) -> Result<Option<Client>> {
+        observe!(self, update_client on client, client_id)
+            .run(self.replace_metadata(client_id, metadata))
+            .await
+    }
+
+    async fn rotate_client_secret(
+        &self,
+        client_id: &str,
+        rotation: RotateClientSecret,
+    ) -> Result<Option<RegisteredClient>> {
+        observe!(self, rotate_client_secret on client, client_id)
+            .run(self.replace_secret(client_id, rotation))
+            .await
+    }
+
+    async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool> {
+        observe!(self, set_client_disabled on client, client_id, disabled)
+            .run(self.update_disabled_at(client_id, disabled))
+            .await
+    }
+
+    async fn delete_client(&self, client_id: &str) -> Result<bool> {
+        observe!(self, delete_client on client, client_id)
+            .run(self.delete_client_and_credentials(client_id))
+            .await
+    }
+}
+
+impl<C: Connections> PgStorage<C> {
+    async fn insert_client(&self, client: NewClient) -> Result<RegisteredClient> {
         client.check()?;
         let NewClient { client_id, metadata, client_secret, client_secret_expires_in } = client;
         let client_id = match client_id {
@@ -235,8 +289,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         Ok(RegisteredClient { client: row.into_client()?, client_secret: shown })
     }
 
-    #[tracing::instrument(name = "db.client.read", skip_all, fields(client_id = client_id))]
-    async fn read_client(&self, client_id: &str) -> Result<Option<Client>> {
+    async fn find_registered_client(&self, client_id: &str) -> Result<Option<Client>> {
         if check_client_id(client_id).is_err() {
             return Ok(None);
         }
@@ -262,8 +315,11 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         row.map(ClientRow::into_client).transpose()
     }
 
-    #[tracing::instrument(name = "db.client.list", skip_all)]
-    async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>> {
+    async fn list_registered_clients(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Client>> {
         let limit = check_limit(limit)?;
         if let Some(after) = after {
             check_client_id(after)?;
@@ -294,8 +350,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         rows.into_iter().map(ClientRow::into_client).collect()
     }
 
-    #[tracing::instrument(name = "db.client.update", skip_all, fields(client_id = client_id))]
-    async fn update_client(
+    async fn replace_metadata(
         &self,
         client_id: &str,
         metadata: ClientMetadata,
@@ -349,14 +404,13 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         row.map(ClientRow::into_client).transpose()
     }
 
-    #[tracing::instrument(name = "db.client.rotate_secret", skip_all, fields(client_id = client_id))]
-    async fn rotate_client_secret(
+    async fn replace_secret(
         &self,
         client_id: &str,
         rotation: RotateClientSecret,
     ) -> Result<Option<RegisteredClient>> {
         rotation.check()?;
-        let Some(client) = self.read_client(client_id).await? else { return Ok(None) };
+        let Some(client) = self.find_registered_client(client_id).await? else { return Ok(None) };
         let not_allowed = Error::invalid("token_endpoint_auth_method", Problem::NotAllowed);
         let (shown, hash) = new_secret(&client.metadata, &rotation.client_secret).await?;
         let Some(hash) = hash else { return Err(not_allowed) };
@@ -397,7 +451,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
             .await?;
         let Some(row) = row else {
             // It is gone meanwhile, or has no secret any more.
-            return if self.read_client(client_id).await?.is_some() {
+            return if self.find_registered_client(client_id).await?.is_some() {
                 Err(not_allowed)
             } else {
                 Ok(None)
@@ -406,8 +460,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         Ok(Some(RegisteredClient { client: row.into_client()?, client_secret: shown }))
     }
 
-    #[tracing::instrument(name = "db.client.set_disabled", skip_all, fields(client_id = client_id, disabled = disabled))]
-    async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool> {
+    async fn update_disabled_at(&self, client_id: &str, disabled: bool) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
         }
@@ -435,8 +488,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         Ok(done.rows_affected() > 0)
     }
 
-    #[tracing::instrument(name = "db.client.delete", skip_all, fields(client_id = client_id))]
-    async fn delete_client(&self, client_id: &str) -> Result<bool> {
+    async fn delete_client_and_credentials(&self, client_id: &str) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
         }
@@ -455,9 +507,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
         while self.delete_credentials(client_id).await.map_err(Error::after_commit)? {}
         Ok(done.rows_affected() > 0)
     }
-}
 
-impl<C: Connections> PgStorage<C> {
     /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
     async fn delete_credentials(&self, client_id: &str) -> Result<bool> {
         let mut call = self.connections.begin(Effect::Write).await?;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error, is_broken, statement_error};
+use crate::postgres::meter::Meters;
 use crate::secret::Digest;
 use away::Away;
 use lanes::Lanes;
@@ -29,6 +30,9 @@ use lanes::Lanes;
 pub trait Operation: Sized + Send + Sync + 'static {
     /// What a member of the batch gets back.
     type Outcome: Send;
+
+    /// What metrics call the statement.
+    const NAME: &'static str;
 
     /// Whether the statement changes anything.
     const EFFECT: Effect;
@@ -54,6 +58,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
 pub trait Connections: Send + Sync {
     /// Begins a call of one statement: takes a connection.
     fn begin(&self, effect: Effect) -> impl Future<Output = Result<Call<'_>>> + Send;
+
+    /// Where calls are counted.
+    fn meters(&self) -> &Meters;
 
     /// Runs an operation for one caller.
     fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
@@ -94,11 +101,12 @@ pub struct Pooled {
     away: Arc<Away>,
     lanes: Option<Lanes>,
     deadline: Duration,
+    meters: Meters,
 }
 
 impl Pooled {
     pub(super) fn new(pool: PgPool, deadline: Duration) -> Self {
-        Self { pool, away: Arc::default(), lanes: None, deadline }
+        Self { pool, away: Arc::default(), lanes: None, deadline, meters: Meters::new() }
     }
 
     /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
@@ -152,6 +160,10 @@ impl Connections for Pooled {
         Ok(Call::new(connection, Some((until, self.deadline)), effect))
     }
 
+    fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     /// The operation goes to the heap before the future begins: a small future is allocated and
     /// moved in a fraction of the time, which is a fifth of all that a lookup takes here.
     fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
@@ -181,18 +193,25 @@ impl fmt::Debug for Pooled {
 
 /// On one connection that the application holds, in its own transaction if it began one. How long
 /// a call may take is the application's matter, too.
-pub struct Held<'c>(Mutex<&'c mut PgConnection>);
+pub struct Held<'c> {
+    connection: Mutex<&'c mut PgConnection>,
+    meters: Meters,
+}
 
 impl<'c> Held<'c> {
-    pub(super) fn new(connection: &'c mut PgConnection) -> Self {
-        Self(Mutex::new(connection))
+    pub(super) fn new(connection: &'c mut PgConnection, meters: Meters) -> Self {
+        Self { connection: Mutex::new(connection), meters }
     }
 }
 
 impl Connections for Held<'_> {
     async fn begin(&self, effect: Effect) -> Result<Call<'_>> {
-        let connection = MutexGuard::map(self.0.lock().await, |connection| &mut **connection);
+        let connection = MutexGuard::map(self.connection.lock().await, |held| &mut **held);
         Ok(Call::new(Connection::Held(connection), None, effect))
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.meters
     }
 }
 

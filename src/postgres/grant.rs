@@ -17,6 +17,7 @@ use crate::model::{
 use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::executor::Connections;
+use crate::postgres::observe::observe;
 use crate::postgres::token::{FindToken, NamedToken, corrupt};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
@@ -59,12 +60,12 @@ impl SpentRow {
 
 #[async_trait]
 impl<C: Connections> GrantStorage for PgStorage<C> {
-    #[tracing::instrument(name = "db.grant.redeem", skip_all, fields(client_id = redeem.client_id))]
     async fn redeem_authorization_code(
         &self,
         request: &Request,
         redeem: Redeem,
     ) -> Result<Redeemed> {
+        observe!(self, redeem_authorization_code on authorization_code, client_id = redeem.client_id).run(async {
         redeem.check(request)?;
         let Some(spend) = redeem::RedeemCode::new(request, &redeem) else {
             return Ok(Redeemed::Invalid);
@@ -81,65 +82,79 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 Ok(Redeemed::Issued(Box::new(token)))
             }
         }
+        }).await
     }
 
-    #[tracing::instrument(name = "db.grant.rotate", skip_all, fields(client_id = rotate.client_id))]
     async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated> {
-        rotate.check(request)?;
-        let Some(spend) = rotate::RotateToken::new(request, &rotate) else {
-            return Ok(Rotated::Invalid);
-        };
-        let client_id = rotate.client_id;
-        match self.connections.run(spend).await? {
-            None => Ok(Rotated::Invalid),
-            Some(SpentRow { reused: true, grant_id, .. }) => {
-                self.revoke_whole_grant(grant_id).await?;
-                Ok(Rotated::Reused { grant_id })
-            }
-            Some(SpentRow { wider: true, .. }) => Err(Error::invalid("scope", Problem::NotAllowed)),
-            Some(row) => {
-                let token = row.into_token(client_id, &rotate.new_access_token.digest())?;
-                Ok(Rotated::Issued(Box::new(token)))
-            }
-        }
+        observe!(self, rotate_refresh_token on token, client_id = rotate.client_id)
+            .run(async {
+                rotate.check(request)?;
+                let Some(spend) = rotate::RotateToken::new(request, &rotate) else {
+                    return Ok(Rotated::Invalid);
+                };
+                let client_id = rotate.client_id;
+                match self.connections.run(spend).await? {
+                    None => Ok(Rotated::Invalid),
+                    Some(SpentRow { reused: true, grant_id, .. }) => {
+                        self.revoke_whole_grant(grant_id).await?;
+                        Ok(Rotated::Reused { grant_id })
+                    }
+                    Some(SpentRow { wider: true, .. }) => {
+                        Err(Error::invalid("scope", Problem::NotAllowed))
+                    }
+                    Some(row) => {
+                        let token = row.into_token(client_id, &rotate.new_access_token.digest())?;
+                        Ok(Rotated::Issued(Box::new(token)))
+                    }
+                }
+            })
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.introspect", skip_all)]
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>> {
-        let Some(named) = NamedToken::new(None, TokenRef::Any(token)) else { return Ok(None) };
-        match self.connections.run(FindToken(named.clone())).await? {
-            Some(row) if row.is_active() => row.into_token(&named),
-            _ => Ok(None),
-        }
+        observe!(self, introspect on token)
+            .run(async {
+                let Some(named) = NamedToken::new(None, TokenRef::Any(token)) else {
+                    return Ok(None);
+                };
+                match self.connections.run(FindToken(named.clone())).await? {
+                    Some(row) if row.is_active() => row.into_token(&named),
+                    _ => Ok(None),
+                }
+            })
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.revoke", skip_all, fields(grant_id = %grant_id))]
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64> {
-        self.revoke_whole_grant(grant_id).await
+        observe!(self, revoke_grant on token, grant_id = grant_id)
+            .run(self.revoke_whole_grant(grant_id))
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.revoke_subject", skip_all, fields(subject = subject))]
     async fn revoke_subject(&self, subject: &str) -> Result<u64> {
-        self.revoke_all_of_subject(subject).await
+        observe!(self, revoke_subject on token, subject)
+            .run(self.revoke_all_of_subject(subject))
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.revoke_client", skip_all, fields(client_id = client_id))]
     async fn revoke_client(&self, client_id: &str) -> Result<u64> {
-        self.revoke_all_of_client(client_id).await
+        observe!(self, revoke_client on token, client_id)
+            .run(self.revoke_all_of_client(client_id))
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.list", skip_all, fields(subject = subject))]
     async fn list_grants(
         &self,
         subject: &str,
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<Grant>> {
-        self.list_live_grants(subject, after, limit).await
+        observe!(self, list_grants on token, subject)
+            .run(self.list_live_grants(subject, after, limit))
+            .await
     }
 
-    #[tracing::instrument(name = "db.grant.purge", skip_all, fields(limit = limit))]
     async fn purge_expired(&self, limit: usize) -> Result<Purged> {
-        self.purge_batch(limit).await
+        observe!(self, purge_expired on token, limit).run(self.purge_batch(limit)).await
     }
 }

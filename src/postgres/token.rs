@@ -16,52 +16,60 @@ use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::observe::observe;
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::TokenStorage;
 
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {
-    #[tracing::instrument(name = "db.token.create", skip_all, fields(client_id = token.client_id, grant_id = %token.grant_id))]
     async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token> {
+        observe!(self, create_token on token, client_id = token.client_id, grant_id = token.grant_id).run(async {
         let (create, token) = CreateToken::new(request, token)?;
         let issued_at = self.connections.run(create).await?;
         issued_at.map(|at| token.issued(at)).ok_or(Error::invalid("client_id", Problem::Unknown))
+        }).await
     }
 
-    #[tracing::instrument(name = "db.token.get", skip_all, fields(client_id = client_id))]
     async fn get_token(
         &self,
         _request: &Request,
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<Option<Token>> {
-        let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
-        match self.connections.run(FindToken(named.clone())).await? {
-            Some(row) => row.into_token(&named),
-            None => Ok(None),
-        }
+        observe!(self, get_token on token, client_id)
+            .run(async {
+                let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
+                match self.connections.run(FindToken(named.clone())).await? {
+                    Some(row) => row.into_token(&named),
+                    None => Ok(None),
+                }
+            })
+            .await
     }
 
-    #[tracing::instrument(name = "db.token.revoke", skip_all, fields(client_id = client_id))]
     async fn revoke_token(
         &self,
         _request: &Request,
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<()> {
-        let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
-        // A rotation or a code exchange that was in flight may have stored a successor that the
-        // statement could not see. It then met a row that changed under it, and looks again; a
-        // rotation that comes later finds its token revoked, so the last look misses none.
-        let mut begun = false;
-        loop {
-            let again = self.connections.run(RevokeToken(named.clone())).await;
-            if !again.map_err(|error| error.after_commit_if(begun))? {
-                return Ok(());
-            }
-            begun = true;
-        }
+        observe!(self, revoke_token on token, client_id)
+            .run(async {
+                let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
+                // A rotation or a code exchange that was in flight may have stored a successor that the
+                // statement could not see. It then met a row that changed under it, and looks again; a
+                // rotation that comes later finds its token revoked, so the last look misses none.
+                let mut begun = false;
+                loop {
+                    let again = self.connections.run(RevokeToken(named.clone())).await;
+                    if !again.map_err(|error| error.after_commit_if(begun))? {
+                        return Ok(());
+                    }
+                    begun = true;
+                }
+            })
+            .await
     }
 }
 
@@ -121,6 +129,7 @@ impl CreateToken {
 impl Operation for CreateToken {
     /// When it was issued; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
+    const NAME: &'static str = "create_token";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(
@@ -326,6 +335,7 @@ pub(super) fn corrupt(column: &'static str, digest: &Digest, message: String) ->
 
 impl Operation for FindToken {
     type Outcome = Option<TokenRow>;
+    const NAME: &'static str = "find_token";
     const EFFECT: Effect = Effect::Read;
 
     async fn run(
@@ -366,6 +376,7 @@ struct RevokeToken(NamedToken);
 impl Operation for RevokeToken {
     /// Whether a row changed under the statement, so that it has to look again.
     type Outcome = bool;
+    const NAME: &'static str = "revoke_token";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(

@@ -10,6 +10,7 @@ use crate::model::{MAX_IDENTIFIER_BYTES, User, check_text};
 use crate::password;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections as _, Pooled};
+use crate::postgres::observe::observe;
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::UserStorage;
@@ -70,6 +71,12 @@ impl PgUsers {
     /// [`Error::Invalid`] names the field; `username` or `subject` that exists is
     /// [`Problem::Duplicate`].
     pub async fn create(&self, user: NewUser) -> Result<User> {
+        observe!(self, create_user on user_account, subject = user.subject)
+            .run(self.insert(user))
+            .await
+    }
+
+    async fn insert(&self, user: NewUser) -> Result<User> {
         check_text("username", &user.username, MAX_IDENTIFIER_BYTES)?;
         check_subject(&user.subject)?;
         check_password(&user.password)?;
@@ -111,6 +118,12 @@ impl PgUsers {
     /// # Errors
     /// [`Error::Invalid`] for a `password` outside the limits.
     pub async fn set_password(&self, username: &str, new: Secret) -> Result<bool> {
+        observe!(self, set_user_password on user_account)
+            .run(self.update_password(username, new))
+            .await
+    }
+
+    async fn update_password(&self, username: &str, new: Secret) -> Result<bool> {
         check_password(&new)?;
         if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
             return Ok(false);
@@ -139,6 +152,12 @@ impl PgUsers {
     /// # Errors
     /// None that depend on the user.
     pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<bool> {
+        observe!(self, set_user_disabled on user_account, disabled)
+            .run(self.update_disabled_at(username, disabled))
+            .await
+    }
+
+    async fn update_disabled_at(&self, username: &str, disabled: bool) -> Result<bool> {
         if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
             return Ok(false);
         }
@@ -177,8 +196,13 @@ fn check_password(password: &Secret) -> Result<()> {
 
 #[async_trait]
 impl UserStorage for PgUsers {
-    #[tracing::instrument(name = "db.user.authenticate", skip_all)]
     async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+        observe!(self, authenticate on user_account).run(self.verify(request)).await
+    }
+}
+
+impl PgUsers {
+    async fn verify(&self, request: &Request) -> Result<Option<User>> {
         let form = &request.form;
         let (Some(username), Some(password)) = (&form.username, &form.password) else {
             return Ok(None);

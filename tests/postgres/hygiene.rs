@@ -233,7 +233,7 @@ async fn s12_s17_no_secret_at_rest_in_logs_in_traces_or_in_errors() {
     search("what the application saw", seen.as_bytes());
     let traces = traces.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&traces);
-    assert!(text.contains("db.token.create"), "traces were taken: {text}");
+    assert!(text.contains("create_token oauth_storage.token"), "traces were taken: {text}");
     search("the traces", &traces);
 
     let dump = dump(&cluster, database.url()).await;

@@ -9,6 +9,7 @@ mod grants;
 mod hygiene;
 mod lanes;
 mod migrations;
+mod observability;
 #[cfg(unix)]
 mod pgbouncer;
 mod plans;

@@ -27,6 +27,9 @@ pub(super) trait Job: Any + Send {
     /// Which operation it is of.
     fn operation(&self) -> TypeId;
 
+    /// See [`Operation::NAME`].
+    fn name(&self) -> &'static str;
+
     /// See [`Operation::key`].
     fn key(&self) -> Option<Digest>;
 
@@ -66,6 +69,10 @@ impl<O: Operation> Waiting<O> {
 impl<O: Operation> Job for Waiting<O> {
     fn operation(&self) -> TypeId {
         TypeId::of::<O>()
+    }
+
+    fn name(&self) -> &'static str {
+        O::NAME
     }
 
     fn key(&self) -> Option<Digest> {

@@ -23,6 +23,7 @@ use super::Operation;
 use super::job::{Job, Waiting};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error};
+use crate::postgres::meter;
 use crate::secret::Digest;
 
 /// The most members of one statement. More gain little and make the others wait.
@@ -54,14 +55,14 @@ impl Lanes {
         queue: usize,
         deadline: Duration,
     ) -> Self {
-        let start = || {
-            let queue = Arc::new(Queue::new(queue));
+        let start = |effect| {
+            let queue = Arc::new(Queue::new(queue, meter::Lanes::new(effect)));
             for _ in 0..each {
                 tokio::spawn(keep_lane(Arc::clone(&queue), options.clone(), deadline));
             }
             queue
         };
-        Self(Arc::new(Inner { reads: start(), writes: start(), deadline }))
+        Self(Arc::new(Inner { reads: start(Effect::Read), writes: start(Effect::Write), deadline }))
     }
 
     /// Runs an operation for one caller, in a batch of its own or with others.
@@ -124,6 +125,7 @@ struct Queue {
     state: Mutex<State>,
     work: Notify,
     limit: usize,
+    meter: meter::Lanes,
 }
 
 struct State {
@@ -136,10 +138,10 @@ struct State {
 }
 
 impl Queue {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, meter: meter::Lanes) -> Self {
         let waiting = VecDeque::new();
         let state = State { waiting, next: 0, open: true, down: None, connected: 0 };
-        Self { state: Mutex::new(state), work: Notify::new(), limit }
+        Self { state: Mutex::new(state), work: Notify::new(), limit, meter }
     }
 
     /// Never held across an await, and nothing that holds it panics halfway.
@@ -161,6 +163,7 @@ impl Queue {
             let ticket = Ticket(state.next);
             state.next += 1;
             state.waiting.push_back((ticket, job));
+            self.meter.queued(1);
             ticket
         };
         self.work.notify_one();
@@ -172,6 +175,7 @@ impl Queue {
         let mut state = self.state();
         let index = state.waiting.iter().position(|(waiting, _)| *waiting == ticket)?;
         state.waiting.remove(index);
+        self.meter.left_queue(1);
         Some(match &state.down {
             Some(message) => Error::Unavailable { message: message.clone(), source: None },
             None => Error::Overloaded { message: "no lane was free before the deadline".into() },
@@ -183,7 +187,9 @@ impl Queue {
         loop {
             {
                 let mut state = self.state();
+                let waited = state.waiting.len();
                 let batch = state.next_batch();
+                self.meter.left_queue(waited - state.waiting.len());
                 if !batch.is_empty() {
                     let more = !state.waiting.is_empty();
                     drop(state);
@@ -210,6 +216,7 @@ impl Queue {
             return;
         }
         let mut state = self.state();
+        self.meter.queued(jobs.len());
         for job in jobs.into_iter().rev() {
             let ticket = Ticket(state.next);
             state.next += 1;
@@ -233,6 +240,7 @@ impl Queue {
         let mut state = self.state();
         state.connected += 1;
         state.down = None;
+        self.meter.connected();
         Connected(self)
     }
 
@@ -249,6 +257,7 @@ struct Connected<'a>(&'a Queue);
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
         self.0.state().connected -= 1;
+        self.0.meter.disconnected();
     }
 }
 
@@ -301,12 +310,14 @@ async fn run_lane(queue: Arc<Queue>, options: PgConnectOptions, deadline: Durati
             let _ = timeout(Duration::from_secs(1), connection.close()).await;
             return;
         }
+        queue.meter.broke();
     }
 }
 
 /// Runs batch after batch; whether it ended because the connection broke.
 async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
     let mut used = Instant::now();
+    let mut batches = meter::Batches::default();
     while let Some(mut batch) = queue.take().await {
         // What the network or the server dropped while nobody looked would cost a write its
         // outcome. Nothing was sent yet, so the batch can wait for the next connection.
@@ -314,8 +325,11 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
             queue.put_back(batch);
             return true;
         }
+        batches.record(batch[0].name(), batch.len());
         let first = batch.remove(0);
+        let at_work = queue.meter.at_work();
         let ran = first.run_batch(batch, connection).await;
+        drop(at_work);
         if let Some(retry) = ran.broken {
             queue.put_back(retry);
             return true;

@@ -42,6 +42,7 @@ impl RedeemCode {
 impl Operation for RedeemCode {
     /// `None` for an invalid code.
     type Outcome = Option<SpentRow>;
+    const NAME: &'static str = "redeem_authorization_code";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(

@@ -205,6 +205,7 @@ struct Looked {
 
 impl Operation for RevokeGrant {
     type Outcome = Looked;
+    const NAME: &'static str = "revoke_grant";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(

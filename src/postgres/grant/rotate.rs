@@ -41,6 +41,7 @@ impl RotateToken {
 impl Operation for RotateToken {
     /// `None` for an invalid token.
     type Outcome = Option<SpentRow>;
+    const NAME: &'static str = "rotate_refresh_token";
     const EFFECT: Effect = Effect::Write;
 
     async fn run(

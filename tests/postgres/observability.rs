@@ -1,0 +1,326 @@
+//! What the storage tells its operator: metrics, and the spans of calls.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use metrics_util::MetricKind;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use oauth_storage::{
+    Error, GrantStorage as _, NewToken, PgStorage, TokenRef, TokenStorage as _, metrics,
+};
+use sqlx::{Connection as _, PgConnection};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::{Layer, Registry};
+
+use crate::support::{TestStorage, alice, eventually, scope, secret};
+
+/// What was counted, by name and labels.
+struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
+
+/// Adds up what one snapshot after the other tells, for taking one resets everything.
+struct Meters {
+    snapshotter: Snapshotter,
+    seen: Mutex<Counted>,
+    _local: ::metrics::LocalRecorderGuard<'static>,
+}
+
+impl Meters {
+    /// Of this thread, so the test has to stay on it.
+    fn install() -> Self {
+        let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
+        Self {
+            snapshotter: recorder.snapshotter(),
+            seen: Mutex::new(Counted(HashMap::new(), HashMap::new())),
+            _local: ::metrics::set_default_local_recorder(recorder),
+        }
+    }
+
+    fn look(&self) {
+        let Counted(values, samples) = &mut *self.seen.lock().unwrap();
+        for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
+            let (kind, key) = (key.kind(), key.key().clone());
+            let mut name = key.name().to_owned();
+            let mut labels: Vec<_> = key.labels().map(|l| (l.key(), l.value())).collect();
+            labels.sort_unstable();
+            for (label, value) in labels.into_iter().filter(|(label, _)| *label != "db.system.name")
+            {
+                name.push_str(&format!(" {label}={value}"));
+            }
+            match value {
+                DebugValue::Counter(n) => {
+                    assert_eq!(kind, MetricKind::Counter);
+                    *values.entry(name).or_default() += n as f64;
+                }
+                // What it moved by.
+                DebugValue::Gauge(by) => *values.entry(name).or_default() += by.0,
+                DebugValue::Histogram(new) => {
+                    samples.entry(name).or_default().extend(new.iter().map(|sample| sample.0));
+                }
+            }
+        }
+    }
+
+    fn value(&self, metric: &str, labels: &[(&str, &str)]) -> f64 {
+        self.look();
+        let seen = self.seen.lock().unwrap();
+        seen.0.get(&name(metric, labels)).copied().unwrap_or_default()
+    }
+
+    fn samples(&self, metric: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+        self.look();
+        let seen = self.seen.lock().unwrap();
+        seen.1.get(&name(metric, labels)).cloned().unwrap_or_default()
+    }
+
+    fn connected(&self, lanes: &str) -> f64 {
+        ["idle", "used"]
+            .map(|state| {
+                let labels = [(metrics::LANES, lanes), (metrics::STATE, state)];
+                self.value(metrics::CONNECTED_LANES, &labels)
+            })
+            .iter()
+            .sum()
+    }
+}
+
+fn name(metric: &str, labels: &[(&str, &str)]) -> String {
+    let mut labels = labels.to_vec();
+    labels.sort_unstable();
+    labels.iter().fold(metric.to_owned(), |name, (label, value)| format!("{name} {label}={value}"))
+}
+
+#[tokio::test]
+async fn calls_errors_and_latency_are_counted_by_operation() {
+    let meters = Meters::install();
+    let test = TestStorage::new("metrics_calls").await;
+    let (client_id, _) = test.client().await;
+    let (token, storage) = (secret(), &test.storage);
+    let new = NewToken::new(&client_id, scope(), token.clone());
+    storage.create_token(&alice(), new.clone()).await.unwrap();
+    storage.create_token(&alice(), new).await.unwrap_err();
+    for _ in 0..3 {
+        storage.get_token(&alice(), &client_id, TokenRef::Access(&token)).await.unwrap().unwrap();
+    }
+    // Not on a lane, and in a transaction of the application's.
+    storage.list_grants("alice", None, 10).await.unwrap();
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    storage.on(&mut connection).list_grants("alice", None, 10).await.unwrap();
+    assert_eq!(storage.revoke_subject("alice").await.unwrap(), 1);
+
+    let calls = [
+        ("register_client", 1.0),
+        ("create_token", 2.0),
+        ("get_token", 3.0),
+        ("list_grants", 2.0),
+        ("revoke_subject", 1.0),
+        ("introspect", 0.0),
+    ];
+    for (operation, times) in calls {
+        let of = [(metrics::OPERATION, operation)];
+        assert_eq!(meters.value(metrics::CALLS, &of), times, "{operation}");
+        let failed = if operation == "create_token" { 1.0 } else { 0.0 };
+        let invalid = [of[0], (metrics::ERROR, "invalid")];
+        assert_eq!(meters.value(metrics::ERRORS, &invalid), failed, "{operation}");
+        let took = meters.samples(metrics::OPERATION_DURATION, &of);
+        assert_eq!(took.len() as f64, times - failed, "{operation}");
+        assert!(took.iter().all(|seconds| (1e-5..5.0).contains(seconds)), "{operation}: {took:?}");
+        let took = meters.samples(metrics::OPERATION_DURATION, &invalid);
+        assert_eq!(took.len() as f64, failed, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_own() {
+    let meters = Meters::install();
+    let test = TestStorage::with("metrics_errors", PgStorage::builder().lanes(1).queue(1)).await;
+    let (client_id, _) = test.client().await;
+    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE oauth_storage.token";
+    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let find = || {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        tokio::spawn(async move {
+            storage.get_token(&alice(), &id, TokenRef::Any(&secret())).await.map(drop)
+        })
+    };
+    let read = [(metrics::LANES, "read")];
+    let waiting = || meters.value(metrics::QUEUE_LENGTH, &read);
+    let used = [read[0], (metrics::STATE, "used")];
+    let at_work = find();
+    eventually("a lane is at work", async || {
+        meters.value(metrics::CONNECTED_LANES, &used) == 1.0 && waiting() == 0.0
+    })
+    .await;
+    let queued = find();
+    eventually("the next call waits", async || waiting() == 1.0).await;
+    let refused = find().await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::Overloaded { .. }), "{refused:?}");
+    at_work.abort();
+    assert!(at_work.await.unwrap_err().is_cancelled());
+    locker.close().await.unwrap();
+    queued.await.unwrap().unwrap();
+
+    let error = |kind| {
+        let of = [(metrics::OPERATION, "get_token"), (metrics::ERROR, kind)];
+        meters.value(metrics::ERRORS, &of)
+    };
+    assert_eq!((error("overloaded"), error("cancelled")), (1.0, 1.0));
+    assert_eq!(meters.value(metrics::CALLS, &[(metrics::OPERATION, "get_token")]), 3.0);
+    assert_eq!(waiting(), 0.0);
+    eventually("no lane is at work", async || meters.value(metrics::CONNECTED_LANES, &used) == 0.0)
+        .await;
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
+    let meters = Meters::install();
+    let test = TestStorage::new("metrics_batches").await;
+    let (client_id, _) = test.client().await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        callers.spawn(async move {
+            let token = secret();
+            let new = NewToken::new(&id, scope(), token.clone());
+            storage.create_token(&alice(), new).await.unwrap();
+            assert!(storage.introspect(&token).await.unwrap().is_some());
+        });
+    }
+    callers.join_all().await;
+    for operation in ["create_token", "find_token"] {
+        let sizes = meters.samples(metrics::BATCH_SIZE, &[(metrics::OPERATION, operation)]);
+        assert_eq!(sizes.iter().sum::<f64>(), 64.0, "{operation}: {sizes:?}");
+        assert!(sizes.iter().any(|size| *size > 1.0), "{operation}: {sizes:?}");
+    }
+    for lanes in ["read", "write"] {
+        assert_eq!(meters.value(metrics::QUEUE_LENGTH, &[(metrics::LANES, lanes)]), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn lanes_are_seen_to_connect_to_break_and_to_end() {
+    let meters = Meters::install();
+    let test = TestStorage::new("metrics_lanes").await;
+    eventually("two lanes each", async || {
+        meters.connected("read") == 2.0 && meters.connected("write") == 2.0
+    })
+    .await;
+    let broken = |lanes| meters.value(metrics::BROKEN_LANES, &[(metrics::LANES, lanes)]);
+    assert_eq!((broken("read"), broken("write")), (0.0, 0.0));
+
+    let name = test.database.name();
+    // From elsewhere, for nobody gets in here any more.
+    let (server, _) = test.database.url().rsplit_once('/').unwrap();
+    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    for sql in [
+        format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+    }
+    // A lane notices when it is used.
+    test.storage.introspect(&secret()).await.unwrap_err();
+    eventually("the read lanes are gone", async || {
+        let _ = test.storage.introspect(&secret()).await;
+        meters.connected("read") == 0.0
+    })
+    .await;
+    assert_eq!(broken("read"), 2.0);
+
+    let allow = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(allow)).execute(&mut admin).await.unwrap();
+    eventually("they are back", async || meters.connected("read") == 2.0).await;
+    test.storage.close().await;
+    eventually("they end", async || {
+        meters.connected("read") == 0.0 && meters.connected("write") == 0.0
+    })
+    .await;
+    assert_eq!(broken("read"), 2.0, "an end is no break");
+}
+
+/// The spans of a test, in their order.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<Span>>>);
+
+struct Span {
+    id: Id,
+    name: &'static str,
+    fields: HashMap<String, String>,
+}
+
+struct Fields<'a>(&'a mut HashMap<String, String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}").replace('"', ""));
+    }
+}
+
+impl Layer<Registry> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, Registry>) {
+        let mut fields = HashMap::new();
+        attributes.record(&mut Fields(&mut fields));
+        let span = Span { id: id.clone(), name: attributes.metadata().name(), fields };
+        self.0.lock().unwrap().push(span);
+    }
+
+    fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, Registry>) {
+        // Of those that had the id one after the other, the last is alive.
+        let mut spans = self.0.lock().unwrap();
+        let span = spans.iter_mut().rfind(|span| span.id == *id).unwrap();
+        record.record(&mut Fields(&mut span.fields));
+    }
+}
+
+impl Spans {
+    /// The fields of each span of the name.
+    fn of(&self, name: &str) -> Vec<HashMap<String, String>> {
+        let spans = self.0.lock().unwrap();
+        spans.iter().filter(|span| span.name == name).map(|span| span.fields.clone()).collect()
+    }
+}
+
+#[tokio::test]
+async fn spans_keep_to_the_conventions_of_opentelemetry() {
+    let spans = Spans::default();
+    let _local = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
+    let test = TestStorage::new("spans").await;
+    let (client_id, _) = test.client().await;
+    let new = NewToken::new(&client_id, scope(), secret()).with_refresh_token(secret());
+    test.storage.create_token(&alice(), new.clone()).await.unwrap();
+    test.storage.create_token(&alice(), new.clone()).await.unwrap_err();
+
+    // An error of the server's that is none of those the crate knows.
+    test.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XX000'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON oauth_storage.token
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    test.storage.create_token(&alice(), new.clone()).await.unwrap_err();
+
+    let mut expected = HashMap::from(
+        [
+            ("otel.kind", "client"),
+            ("db.system.name", "postgresql"),
+            ("db.operation.name", "create_token"),
+            ("db.collection.name", "oauth_storage.token"),
+            ("client_id", &client_id),
+            ("grant_id", &new.grant_id.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let spans = spans.of("create_token oauth_storage.token");
+    assert_eq!(spans.len(), 3, "{spans:?}");
+    assert_eq!(spans[0], expected, "these fields and no others");
+    expected.insert("error.type".into(), "invalid".into());
+    expected.insert("otel.status_code".into(), "ERROR".into());
+    assert_eq!(spans[1], expected);
+    expected.insert("error.type".into(), "backend".into());
+    expected.insert("db.response.status_code".into(), "XX000".into());
+    assert_eq!(spans[2], expected);
+}
