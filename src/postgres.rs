@@ -163,6 +163,7 @@ impl<C: Connections> IdTokenStorage for PgStorage<C> {
         }
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

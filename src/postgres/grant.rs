@@ -65,24 +65,26 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         request: &Request,
         redeem: Redeem,
     ) -> Result<Redeemed> {
-        observe!(self, redeem_authorization_code on authorization_code, client_id = redeem.client_id).run(async {
-        redeem.check(request)?;
-        let Some(spend) = redeem::RedeemCode::new(request, &redeem) else {
-            return Ok(Redeemed::Invalid);
-        };
-        let client_id = redeem.client_id;
-        match self.connections.run(spend).await? {
-            None => Ok(Redeemed::Invalid),
-            Some(SpentRow { reused: true, grant_id, .. }) => {
-                self.revoke_whole_grant(grant_id).await?;
-                Ok(Redeemed::Replayed { grant_id })
-            }
-            Some(row) => {
-                let token = row.into_token(client_id, &redeem.access_token.digest())?;
-                Ok(Redeemed::Issued(Box::new(token)))
-            }
-        }
-        }).await
+        let client_id = redeem.client_id.clone();
+        observe!(self, redeem_authorization_code on authorization_code, client_id = client_id)
+            .run(async {
+                redeem.check(request)?;
+                let Some(spend) = redeem::RedeemCode::new(request, &redeem) else {
+                    return Ok(Redeemed::Invalid);
+                };
+                match self.connections.run(spend).await? {
+                    None => Ok(Redeemed::Invalid),
+                    Some(SpentRow { reused: true, grant_id, .. }) => {
+                        self.revoke_whole_grant(grant_id).await?;
+                        Ok(Redeemed::Replayed { grant_id })
+                    }
+                    Some(row) => {
+                        let token = row.into_token(client_id, &redeem.access_token.digest())?;
+                        Ok(Redeemed::Issued(Box::new(token)))
+                    }
+                }
+            })
+            .await
     }
 
     async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated> {

@@ -10,7 +10,8 @@ impl<C: Connections> PgStorage<C> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
         // SKIP LOCKED: another node's purge takes other rows, and a row that is in use waits for
-        // the next batch. The index is by ten seconds; a row stays until its own moment. A locked row stays where it is, so its ctid may name it.
+        // the next batch. The index is by ten seconds; a row stays until its own moment. A locked
+        // row stays where it is, so its ctid may name it.
         let row = call
             .statement(|connection| {
                 sqlx::query!(

@@ -2,8 +2,8 @@
 //!
 //! A rotation or a redemption that is in flight can store a successor which the revoking statement
 //! does not see. But what it spends, it has locked, and the statement sees that as it was: so it
-//! waits, and then knows that the row changed under it, or went. It looks again, with a fresh snapshot, until
-//! nothing changed, or nothing was left. What comes later finds its token revoked.
+//! waits, and then knows that the row changed under it, or went. It looks again, with a fresh
+//! snapshot, until nothing changed, or nothing was left. What comes later finds its token revoked.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
