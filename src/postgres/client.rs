@@ -37,16 +37,13 @@ impl<C: Connections> ClientStorage for PgStorage<C> {
                     return Ok(None);
                 }
                 let found = self.connections.run(FindClient(client_id.to_owned())).await?;
-                let (row, hashes) = match found {
-                    Some(FoundClient { row, hashes }) => (Some(row), hashes),
-                    None => (None, Vec::new()),
-                };
-                if let Some(secret) = client_secret
-                    && !client_secret::verify(secret, &hashes).await?
-                {
-                    return Ok(None);
+                if let Some(secret) = client_secret {
+                    let hashes = found.as_deref().map_or(&[][..], |found| &found.hashes);
+                    if !client_secret::verify(secret, hashes).await? {
+                        return Ok(None);
+                    }
                 }
-                row.map(ClientRow::into_client).transpose()
+                found.map(|found| found.row.into_client()).transpose()
             })
             .await
     }
@@ -61,8 +58,8 @@ struct FoundClient {
 }
 
 impl Operation for FindClient {
-    /// `None` for a client that is unknown or disabled.
-    type Outcome = Option<FoundClient>;
+    /// `None` for a client that is unknown or disabled. In a box, for it is large.
+    type Outcome = Option<Box<FoundClient>>;
     const NAME: &'static str = "get_client";
     const EFFECT: Effect = Effect::Read;
 
@@ -113,7 +110,7 @@ impl Operation for FindClient {
                 },
                 hashes: hashes.into_iter().flatten().collect(),
             };
-            (row.position, found)
+            (row.position, Box::new(found))
         });
         Ok(by_position(batch.len(), found))
     }

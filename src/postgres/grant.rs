@@ -75,7 +75,8 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 match self.connections.run(spend).await? {
                     None => Ok(Redeemed::Invalid),
                     Some(SpentRow { reused: true, grant_id, .. }) => {
-                        self.revoke_whole_grant(grant_id).await?;
+                        // What is rare is in a box: the future stays small.
+                        Box::pin(self.revoke_whole_grant(grant_id)).await?;
                         Ok(Redeemed::Replayed { grant_id })
                     }
                     Some(row) => {
@@ -98,7 +99,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 match self.connections.run(spend).await? {
                     None => Ok(Rotated::Invalid),
                     Some(SpentRow { reused: true, grant_id, .. }) => {
-                        self.revoke_whole_grant(grant_id).await?;
+                        Box::pin(self.revoke_whole_grant(grant_id)).await?;
                         Ok(Rotated::Reused { grant_id })
                     }
                     Some(SpentRow { wider: true, .. }) => {

@@ -24,11 +24,7 @@ use crate::storage::TokenStorage;
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {
     async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token> {
-        observe!(self, create_token on token, client_id = token.client_id, grant_id = token.grant_id).run(async {
-        let (create, token) = CreateToken::new(request, token)?;
-        let issued_at = self.connections.run(create).await?;
-        issued_at.map(|at| token.issued(at)).ok_or(Error::invalid("client_id", Problem::Unknown))
-        }).await
+        self.create(request, token).await
     }
 
     async fn get_token(
@@ -70,6 +66,27 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
                 }
             })
             .await
+    }
+}
+
+impl<C: Connections> PgStorage<C> {
+    /// No `async fn`, for its future would keep the new token, and be too large (see the test in
+    /// `postgres.rs`).
+    fn create(
+        &self,
+        request: &Request,
+        token: NewToken,
+    ) -> impl Future<Output = Result<Token>> + Send {
+        let (client, grant) = (&token.client_id, token.grant_id);
+        let call = observe!(self, create_token on token, client_id = client, grant_id = grant);
+        let new = CreateToken::new(request, token)
+            .map(|(create, token)| (Box::pin(self.connections.run(create)), token));
+        call.run(async {
+            let (create, token) = new?;
+            let issued_at = create.await?;
+            let token = issued_at.map(|at| token.issued(at));
+            token.ok_or(Error::invalid("client_id", Problem::Unknown))
+        })
     }
 }
 
