@@ -1,6 +1,7 @@
 //! Tokens: how the questions of [`TokenStorage`] are answered.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -287,8 +288,9 @@ impl NamedToken {
 
 pub(super) struct FindToken(pub(super) NamedToken);
 
+#[derive(Clone)]
 pub(super) struct TokenRow {
-    position: i64,
+    digest: [u8; 32],
     grant_id: Uuid,
     /// The byte of a `"char"`.
     kind: i8,
@@ -318,28 +320,29 @@ impl TokenRow {
     }
 
     /// A row of `digest`; none where it is not the token that was named.
-    pub(super) fn into_token(self, named: &NamedToken) -> Result<Option<Token>> {
+    pub(super) fn into_token(self: Arc<Self>, named: &NamedToken) -> Result<Option<Token>> {
+        let row = Arc::unwrap_or_clone(self);
         let corrupt = |column, message| corrupt(column, &named.digest, message);
-        let kind = match u8::try_from(self.kind) {
+        let kind = match u8::try_from(row.kind) {
             Ok(b'a') => TokenKind::AccessToken,
             Ok(b'r') => TokenKind::RefreshToken,
-            _ => return Err(corrupt("kind", format!("{} is no kind", self.kind))),
+            _ => return Err(corrupt("kind", format!("{} is no kind", row.kind))),
         };
-        if named.client_id.as_ref().is_some_and(|client_id| *client_id != self.client_id)
+        if named.client_id.as_ref().is_some_and(|client_id| *client_id != row.client_id)
             || named.kind.is_some_and(|named| named != kind)
         {
             return Ok(None);
         }
         Ok(Some(Token {
             kind,
-            grant_id: self.grant_id,
-            state: self.state(),
-            client_id: self.client_id,
-            subject: self.subject,
-            scope: Scope::from_stored(self.scope).map_err(|e| corrupt("scope", e.to_string()))?,
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-            context: context::from_column(self.context)
+            grant_id: row.grant_id,
+            state: row.state(),
+            client_id: row.client_id,
+            subject: row.subject,
+            scope: Scope::from_stored(row.scope).map_err(|e| corrupt("scope", e.to_string()))?,
+            issued_at: row.issued_at,
+            expires_at: row.expires_at,
+            context: context::from_column(row.context)
                 .map_err(|e| corrupt("context", e.to_string()))?,
         }))
     }
@@ -351,7 +354,8 @@ pub(super) fn corrupt(column: &'static str, digest: &Digest, message: String) ->
 }
 
 impl Operation for FindToken {
-    type Outcome = Option<TokenRow>;
+    /// Members of a batch that ask for the same token share its row.
+    type Outcome = Option<Arc<TokenRow>>;
     const NAME: &'static str = "find_token";
     const EFFECT: Effect = Effect::Read;
 
@@ -364,19 +368,18 @@ impl Operation for FindToken {
             TokenRow,
             r#"
             SELECT
-                input.position AS "position!", token.grant_id, token.kind AS "kind: _",
-                token.client_id, token.subject, token.scope, token.issued_at, token.expires_at,
-                token.revoked, token.rotated_at IS NOT NULL AS "rotated!",
-                token.expires_at <= statement_timestamp() AS "expired!",
-                token.context::text AS context
-            FROM UNNEST($1::bytea[]) WITH ORDINALITY AS input (digest, position)
-            JOIN oauth_storage.token ON token.digest = input.digest
+                digest AS "digest: _", grant_id, kind AS "kind: _", client_id, subject, scope,
+                issued_at, expires_at, revoked, rotated_at IS NOT NULL AS "rotated!",
+                expires_at <= statement_timestamp() AS "expired!", context::text AS context
+            FROM oauth_storage.token
+            WHERE digest = ANY ($1::bytea[])
             "#,
             &digest as _,
         )
         .fetch_all(connection)
         .await?;
-        Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.digest, Arc::new(row))).collect();
+        Ok(batch.iter().map(|find| rows.get(find.0.digest.as_bytes()).cloned()).collect())
     }
 }
 

@@ -88,7 +88,11 @@ impl<O: Operation> Job for Waiting<O> {
         rest: Vec<Box<dyn Job>>,
         connection: &'c mut PgConnection,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>> {
-        let (mut operations, mut callers) = (vec![self.operation], vec![self.caller]);
+        let members = 1 + rest.len();
+        let (mut operations, mut callers) =
+            (Vec::with_capacity(members), Vec::with_capacity(members));
+        operations.push(self.operation);
+        callers.push(self.caller);
         for job in rest {
             let job: Box<dyn Any + Send> = job;
             // The queue put calls of one operation together.
