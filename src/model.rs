@@ -59,6 +59,7 @@ macro_rules! string_serde {
 
 mod authorization_code;
 mod client;
+mod client_metadata;
 mod grant;
 mod grant_context;
 mod grant_type;
@@ -72,10 +73,8 @@ pub use authorization_code::{
     AuthorizationCode, CodeChallenge, CodeChallengeMethod, NewAuthorizationCode,
 };
 pub(crate) use client::check_secret_lifetime;
-pub use client::{
-    Client, ClientDetails, ClientMetadata, ClientSecret, NewClient, RegisteredClient,
-    TokenEndpointAuthMethod,
-};
+pub use client::{Client, ClientSecret, NewClient, RegisteredClient};
+pub use client_metadata::{ClientDetails, ClientMetadata, TokenEndpointAuthMethod};
 pub use grant::{Grant, Purged, Redeem, Redeemed, Rotate, Rotated};
 pub use grant_context::GrantContext;
 pub use grant_type::GrantType;
