@@ -11,6 +11,7 @@ mod meter;
 pub mod metrics;
 mod migrate;
 mod observe;
+mod shards;
 mod token;
 #[cfg(feature = "password")]
 mod user;

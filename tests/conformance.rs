@@ -57,8 +57,11 @@ mod postgres {
         let database = testbed.database("conformance").await.unwrap();
         let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate().unwrap());
         let builder = PgStorage::builder().password_users().id_tokens(signer.unwrap());
+        // A cluster on one machine takes its time.
+        let builder = builder.deadline(std::time::Duration::from_secs(60));
         let storage = builder.connect(database.url()).await.unwrap();
         storage.migrate().await.unwrap();
+        database.distribute().await.unwrap();
         let user = NewUser {
             username: "alice".into(),
             subject: "248289761001".into(),
@@ -82,6 +85,7 @@ mod postgres {
         let database = testbed.database("conformance_bare").await.unwrap();
         let storage = PgStorage::from_pool(sqlx::PgPool::connect(database.url()).await.unwrap());
         storage.migrate().await.unwrap();
+        database.distribute().await.unwrap();
         let storage = Arc::new(storage);
         for noun in ["user::", "id_token::", "token::"] {
             Conformance::new(storage.clone()).only(noun).run().await;

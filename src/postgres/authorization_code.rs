@@ -15,10 +15,10 @@ use crate::model::{
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
-use crate::postgres::error::Effect;
+use crate::postgres::error::{Effect, is_duplicate};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
-use crate::postgres::token::by_position;
+use crate::postgres::token::{alone, by_position};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::AuthorizationCodeStorage;
@@ -242,7 +242,7 @@ impl Operation for CreateCode {
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        (error.code() == "23505" && error.constraint() == Some("authorization_code_pkey"))
+        is_duplicate(error, "authorization_code_pkey")
             .then_some(Error::invalid("code", Problem::Duplicate))
     }
 }
@@ -333,19 +333,23 @@ impl Operation for DeleteCode {
         sqlx::query!(
             r#"
             WITH doomed AS MATERIALIZED (
-                SELECT code.digest
-                FROM UNNEST($1::bytea[], $2::text[]) AS input (digest, client_id)
-                JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
-                    AND code.client_id = input.client_id
-                ORDER BY code.digest
-                FOR UPDATE OF code
+                SELECT * FROM (
+                    SELECT code.digest
+                    FROM UNNEST($1::bytea[], $2::text[]) AS input (digest, client_id)
+                    JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+                        AND code.client_id = input.client_id
+                    WHERE ($3::bytea IS NULL OR code.digest = $3)
+                    ORDER BY code.digest
+                    FOR UPDATE OF code
+                ) AS locked
             )
             DELETE FROM oauth_storage.authorization_code AS code
             USING doomed
-            WHERE code.digest = doomed.digest
+            WHERE code.digest = doomed.digest AND ($3::bytea IS NULL OR code.digest = $3)
             "#,
             &digest as _,
             &client_id as _,
+            alone(batch, |delete| &delete.0.digest),
         )
         .execute(connection)
         .await?;

@@ -155,7 +155,7 @@ impl PgStorageBuilder {
             message: format!("the server did not answer within {:?}", self.deadline),
             source: None,
         })?;
-        probe.map_err(|error| match error {
+        let on_shards = probe.map_err(|error| match error {
             // Over TCP only a file can be missing.
             sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(&options) => {
                 Error::Configuration {
@@ -171,8 +171,10 @@ impl PgStorageBuilder {
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
         let connections = Pooled::new(pool, self.deadline);
-        // The statements of a lane are few and always the same: planned once, for any parameters.
-        let options = options.options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")]);
+        // The statements of a lane are few and always the same: planned once, for any parameters. But
+        // Citus finds the shard by the parameters, and refuses a plan for any.
+        let plans = if on_shards { "auto" } else { "force_generic_plan" };
+        let options = options.options([("plan_cache_mode", plans), ("jit", "off")]);
         let connections = connections.with_lanes(&options, self.lanes, self.queue);
         Ok(self.on(connections))
     }
@@ -211,8 +213,8 @@ const ROUNDS: u8 = 8;
 /// Connects, and finds a pooler out that mixes up the statements of its clients. sqlx numbers them,
 /// so two sessions use the same names; where one finds a name taken that it has not used yet, it
 /// would sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
-/// so long; then a later statement tells.)
-async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
+/// so long; then a later statement tells.) Whether the server has Citus is asked here, too.
+async fn probe(options: &PgConnectOptions) -> sqlx::Result<bool> {
     // Each time another name, not what was prepared before.
     let options = options.clone().statement_cache_capacity(0);
     let mut sessions = [options.connect().await?, options.connect().await?];
@@ -221,11 +223,15 @@ async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
             session.prepare("SELECT 1".into_sql_str()).await?;
         }
     }
+    let citus = sqlx::query_scalar!(
+        r#"SELECT current_setting('citus.version', true) IS NOT NULL AS "on_shards!""#
+    );
+    let on_shards = citus.fetch_one(&mut sessions[0]).await?;
     for session in sessions {
         // Not worth failing over: the session did its job.
         let _ = session.close().await;
     }
-    Ok(())
+    Ok(on_shards)
 }
 
 fn uses_tcp(options: &PgConnectOptions) -> bool {

@@ -12,7 +12,7 @@ use crate::model::{
     check_client_id, micros,
 };
 use crate::postgres::PgStorage;
-use crate::postgres::error::Effect;
+use crate::postgres::error::{Effect, is_of_many_shards};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::postgres::token::by_position;
@@ -507,6 +507,15 @@ impl<C: Connections> PgStorage<C> {
 
     /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
     async fn delete_credentials(&self, client_id: &str) -> Result<bool> {
+        match self.delete_at_once(client_id).await {
+            Err(error) if is_of_many_shards(&error) => {
+                self.delete_on_shards(client_id, DELETE_BATCH).await
+            }
+            deleted => deleted,
+        }
+    }
+
+    async fn delete_at_once(&self, client_id: &str) -> Result<bool> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection: &mut PgConnection| {
             sqlx::query_scalar!(

@@ -101,10 +101,40 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether one row's values are at fault: SQLSTATE classes 22 (data) and 23 (constraints).
-pub(super) fn is_data_error(error: &sqlx::Error) -> bool {
+/// Whether the members of a batch may do better alone: one row's values are at fault (SQLSTATE
+/// classes 22, data, and 23, constraints; [`RELAYED`]), or rows are of several shards.
+pub(super) fn may_run_alone(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    code.is_some_and(|code| {
+        code.starts_with("22") || code.starts_with("23") || [MANY_SHARDS, RELAYED].contains(&&*code)
+    })
+}
+
+/// "Feature not supported": Citus locks rows of one shard only in one statement.
+const MANY_SHARDS: &str = "0A000";
+
+/// "Internal error": so Citus relays what a node refused of an INSERT … SELECT, with the message and
+/// the detail, but without the code and the constraint.
+const RELAYED: &str = "XX000";
+
+/// Whether a statement would lock rows of several shards of a Citus cluster. Nothing was done.
+pub(super) fn is_of_many_shards(error: &Error) -> bool {
+    matches!(error, Error::Backend { code: Some(code), .. } if code == MANY_SHARDS)
+}
+
+/// Whether a value is there already that has to be unique by this constraint. On a cluster it is the
+/// constraint of a shard, whose number its name ends in.
+pub(super) fn is_duplicate(error: &PgDatabaseError, constraint: &str) -> bool {
+    let is_ours = |name: &str| {
+        let rest = name.strip_prefix(constraint);
+        rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'_' || byte.is_ascii_digit()))
+    };
+    match error.code() {
+        "23505" => error.constraint().is_some_and(is_ours),
+        // In whatever language, the name is in quotation marks.
+        RELAYED => error.message().split('"').any(is_ours),
+        _ => false,
+    }
 }
 
 /// What a SQLSTATE asks for. Only the message is kept: DETAIL and CONTEXT show values.

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
-use crate::postgres::error::Effect;
+use crate::postgres::error::{Effect, is_duplicate, is_of_many_shards};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::request::Request;
@@ -60,6 +60,9 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
                 let mut begun = false;
                 loop {
                     let again = self.connections.run(RevokeToken(named.clone())).await;
+                    if again.as_ref().is_err_and(is_of_many_shards) {
+                        return self.revoke_token_on_shards(&named).await;
+                    }
                     if !again.map_err(|error| error.after_commit_if(begun))? {
                         return Ok(());
                     }
@@ -240,7 +243,7 @@ pub(super) fn duplicate_token(
     error: &PgDatabaseError,
     refresh_digest: Option<Digest>,
 ) -> Option<Error> {
-    if error.code() != "23505" || error.constraint() != Some("token_pkey") {
+    if !is_duplicate(error, "token_pkey") {
         return None;
     }
     // DETAIL reads `Key (digest)=(\x0123…) already exists.`, in the server's language.
@@ -262,6 +265,18 @@ pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -
         }
     }
     outcomes
+}
+
+/// The digest of a call that is alone in its statement: where rows are on shards, it names theirs.
+/// (`digest = ANY (…)` would, too, but on one machine it changes the plan.)
+pub(super) fn alone<'a, T>(
+    batch: &'a [T],
+    digest: impl Fn(&'a T) -> &'a Digest,
+) -> Option<&'a [u8]> {
+    match batch {
+        [one] => Some(&digest(one).as_bytes()[..]),
+        _ => None,
+    }
 }
 
 /// A token as somebody names it.

@@ -5,10 +5,11 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::SemaphorePermit;
 use url::Url;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Error, citus};
 
 /// Tells our databases from all others on a server that is not ours.
 const PREFIX: &str = "oauth_storage_testbed_";
@@ -38,9 +39,39 @@ pub struct Database {
     /// The URL of the database to connect to for dropping this one.
     server: String,
     cleanup: Cleanup,
+    /// On a Citus cluster, where all take turns on one database, which is never dropped.
+    turn: Option<SemaphorePermit<'static>>,
 }
 
 impl Database {
+    /// The database of a coordinator that the URL names, when it is this caller's turn.
+    pub(crate) async fn of_coordinator(url: &str) -> Result<Self, Error> {
+        let name = Url::parse(url).map_or_else(|_| String::new(), |url| url.path()[1..].to_owned());
+        let (url, server) = (url.to_owned(), url.to_owned());
+        match citus::turn(&url).await {
+            Ok(turn) => {
+                Ok(Self { name, url, server, cleanup: Cleanup::WithServer, turn: Some(turn) })
+            }
+            Err(source) => Err(Error::Database { action: "empty", name, source }),
+        }
+    }
+
+    /// On a Citus cluster distributes the tables, once they are there; elsewhere does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster refuses.
+    pub async fn distribute(&self) -> Result<(), Error> {
+        if self.turn.is_none() {
+            return Ok(());
+        }
+        citus::distribute(&self.url).await.map_err(|source| Error::Database {
+            action: "distribute the tables of",
+            name: self.name.clone(),
+            source,
+        })
+    }
+
     pub(crate) async fn create(server: &str, label: &str, cleanup: Cleanup) -> Result<Self, Error> {
         let name = name(label);
         let created = async {
@@ -50,7 +81,7 @@ impl Database {
             Ok(url)
         };
         match created.await {
-            Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup }),
+            Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup, turn: None }),
             Err(source) => Err(Error::Database { action: "create", name, source }),
         }
     }
@@ -72,6 +103,9 @@ impl Database {
     /// When the server is not running.
     pub async fn close(mut self) -> Result<(), Error> {
         self.cleanup = Cleanup::WithServer; // nothing is left to do
+        if self.turn.is_some() {
+            return Ok(());
+        }
         drop_database(&self.server, &self.name).await.map_err(|source| Error::Database {
             action: "drop",
             name: self.name.clone(),

@@ -44,10 +44,10 @@ pub enum Error {
         reason: String,
     },
 
-    /// A database could not be made or dropped.
+    /// A database could not be made, prepared or dropped.
     #[error("cannot {action} the database {name}: {source}")]
     Database {
-        /// "create" or "drop".
+        /// What was to be done with it, such as "create".
         action: &'static str,
         /// The database's name.
         name: String,

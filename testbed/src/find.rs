@@ -6,6 +6,8 @@ use std::process::Command;
 
 use crate::Error;
 
+/// A database on the coordinator of a Citus cluster; see [`crate::citus`].
+pub(crate) const COORDINATOR: &str = "OAUTH_STORAGE_TEST_CITUS";
 const OWN_URL: &str = "OAUTH_STORAGE_DATABASE_URL";
 const COMMON_URL: &str = "DATABASE_URL";
 pub(crate) const URLS: [&str; 2] = [OWN_URL, COMMON_URL];
@@ -36,7 +38,7 @@ pub(crate) fn database_url(variables: Variables<'_>) -> Option<(&'static str, Os
         // Many shells export DATABASE_URL for other reasons; who names binaries means those.
         variables(BIN).is_none().then(|| variables(COMMON_URL)).flatten()
     };
-    let own = variables(OWN_URL).map(|url| (OWN_URL, url));
+    let own = [COORDINATOR, OWN_URL].into_iter().find_map(|name| Some((name, variables(name)?)));
     own.or_else(|| common().map(|url| (COMMON_URL, url)))
 }
 

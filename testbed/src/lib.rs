@@ -10,13 +10,16 @@
 //!
 //! The server is the first of:
 //!
-//! 1. the existing one whose URL is in `OAUTH_STORAGE_DATABASE_URL`, or else in `DATABASE_URL`. Only
+//! 1. the Citus cluster whose coordinator has the database of the URL in `OAUTH_STORAGE_TEST_CITUS`.
+//!    Everyone gets that database in turn: **its schema `oauth_storage` is dropped** each time;
+//! 2. the existing one whose URL is in `OAUTH_STORAGE_DATABASE_URL`, or else in `DATABASE_URL`. Only
 //!    databases of our own are made there, and dropped again: the URL's user needs `CREATEDB`;
-//! 2. one started from installed programs, on a free port and in a temporary folder. It is gone
+//! 3. one started from installed programs, on a free port and in a temporary folder. It is gone
 //!    when this process is, in whatever way that ends. `OAUTH_STORAGE_POSTGRES_BIN` may name the
 //!    folder of the programs, and then outdoes `DATABASE_URL`;
-//! 3. with the feature `download`, one started from programs that are downloaded once.
+//! 4. with the feature `download`, one started from programs that are downloaded once.
 
+mod citus;
 mod cluster;
 mod database;
 mod download;
@@ -94,6 +97,9 @@ impl Testbed {
     /// When the server is not running, or does not permit it.
     pub async fn database(&self, label: &str) -> Result<Database, Error> {
         match &self.0 {
+            Server::Existing { variable: find::COORDINATOR, url, .. } => {
+                Database::of_coordinator(url).await
+            }
             Server::Existing { url, .. } => {
                 Database::create(url, label, database::Cleanup::WithHandle).await
             }

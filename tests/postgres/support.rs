@@ -24,6 +24,7 @@ impl TestStorage {
         let database = database(label).await;
         let storage = builder.connect(database.url()).await.unwrap();
         storage.migrate().await.unwrap();
+        database.distribute().await.unwrap();
         Self { storage, database }
     }
 

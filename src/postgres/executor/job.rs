@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Operation, no_outcome, refused_or};
 use crate::error::Result;
-use crate::postgres::error::{Effect, is_broken, is_data_error};
+use crate::postgres::error::{Effect, is_broken, may_run_alone};
 use crate::secret::Digest;
 
 /// How often a read may run again.
@@ -144,7 +144,7 @@ async fn run_batch<O: Operation>(
     }
     // One member's data must not harm its neighbours: the statement was undone as a whole, so each
     // may run by itself.
-    if operations.len() > 1 && is_data_error(&error) {
+    if operations.len() > 1 && may_run_alone(&error) {
         return one_by_one(operations, callers, connection).await;
     }
     for (operation, caller) in operations.iter().zip(callers) {

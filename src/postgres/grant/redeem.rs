@@ -6,7 +6,7 @@ use crate::model::{CodeChallenge, Redeem, micros};
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Operation;
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{by_position, duplicate_token};
+use crate::postgres::token::{alone, by_position, duplicate_token};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 
@@ -67,36 +67,43 @@ impl Operation for RedeemCode {
         let rows = sqlx::query_as!(
             SpentRow,
             r#"
-            WITH code AS MATERIALIZED (
-                SELECT
-                    input.position, input.access_digest, input.refresh_digest,
-                    statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
-                    input.access_lifetime * interval '1 microsecond' AS access_lifetime,
-                    input.refresh_lifetime * interval '1 microsecond' AS refresh_lifetime,
-                    code.consumed_at IS NOT NULL AS spent, code.digest, code.grant_id,
-                    code.client_id, code.subject, code.scope, code.context
-                FROM UNNEST(
-                    $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
-                    $7::bigint[], $8::bigint[]
-                ) WITH ORDINALITY AS input (
-                    digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
-                    access_lifetime, refresh_lifetime, position
-                )
-                JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
-                    AND code.client_id = input.client_id
-                    AND code.redirect_uri = input.redirect_uri
-                    AND code.code_challenge IS NOT DISTINCT FROM input.code_challenge
-                    AND code.expires_at > statement_timestamp()
-                    AND NOT code.revoked
-                JOIN oauth_storage.client ON client.client_id = code.client_id
+            WITH locked AS MATERIALIZED (
+                SELECT * FROM (
+                    SELECT
+                        input.position, input.access_digest, input.refresh_digest,
+                        statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
+                        input.access_lifetime * interval '1 microsecond' AS access_lifetime,
+                        input.refresh_lifetime * interval '1 microsecond' AS refresh_lifetime,
+                        code.consumed_at IS NOT NULL AS spent, code.digest, code.grant_id,
+                        code.client_id, code.subject, code.scope, code.context
+                    FROM UNNEST(
+                        $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
+                        $7::bigint[], $8::bigint[]
+                    ) WITH ORDINALITY AS input (
+                        digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
+                        access_lifetime, refresh_lifetime, position
+                    )
+                    JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+                        AND code.client_id = input.client_id
+                        AND code.redirect_uri = input.redirect_uri
+                        AND code.code_challenge IS NOT DISTINCT FROM input.code_challenge
+                        AND code.expires_at > statement_timestamp()
+                        AND NOT code.revoked
+                    WHERE ($9::bytea IS NULL OR code.digest = $9)
+                    ORDER BY code.digest
+                    FOR UPDATE OF code
+                ) AS locked
+            ), code AS MATERIALIZED (
+                SELECT locked.*
+                FROM locked
+                JOIN oauth_storage.client ON client.client_id = locked.client_id
                     AND client.disabled_at IS NULL
-                ORDER BY code.digest
-                FOR UPDATE OF code
             ), spent AS (
                 UPDATE oauth_storage.authorization_code AS row
                 SET consumed_at = statement_timestamp()
                 FROM code
-                WHERE row.digest = code.digest AND NOT code.spent
+                WHERE row.digest = code.digest AND ($9::bytea IS NULL OR row.digest = $9)
+                    AND NOT code.spent
             ), stored AS (
                 INSERT INTO oauth_storage.token (
                     issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
@@ -129,6 +136,7 @@ impl Operation for RedeemCode {
             &refresh_digest as _,
             &access_lifetime,
             &refresh_lifetime,
+            alone(batch, |redeem| &redeem.digest),
         )
         .fetch_all(connection)
         .await?;

@@ -5,14 +5,15 @@
 //! waits, and then knows that the row changed under it, or went. It looks again, with a fresh
 //! snapshot, until nothing changed, or nothing was left. What comes later finds its token revoked.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::check_client_id;
 use crate::model::user::check_subject;
 use crate::postgres::PgStorage;
-use crate::postgres::error::Effect;
+use crate::postgres::error::{Effect, is_of_many_shards};
 use crate::postgres::executor::{Connections, Operation};
 
 /// Tokens of one statement when many are revoked, so that no lock is held for long.
@@ -22,8 +23,12 @@ impl<C: Connections> PgStorage<C> {
     pub(super) async fn revoke_whole_grant(&self, grant_id: Uuid) -> Result<u64> {
         let (mut sum, mut begun) = (0, false);
         loop {
-            let looked = self.connections.run(RevokeGrant(grant_id)).await;
-            let looked = looked.map_err(|error| error.after_commit_if(begun))?;
+            let looked = match self.connections.run(RevokeGrant(grant_id)).await {
+                Err(error) if is_of_many_shards(&error) => {
+                    return self.revoke_all(Owner::Grant(grant_id, None)).await;
+                }
+                looked => looked.map_err(|error| error.after_commit_if(begun))?,
+            };
             sum += looked.revoked;
             if !looked.again {
                 return Ok(sum);
@@ -47,10 +52,24 @@ impl<C: Connections> PgStorage<C> {
     }
 
     /// Goes on until a fresh snapshot shows nothing that is not revoked.
-    async fn revoke_all(&self, owner: Owner<'_>) -> Result<u64> {
-        let (mut sum, mut begun) = (0, false);
+    pub(in crate::postgres) async fn revoke_all(&self, owner: Owner<'_>) -> Result<u64> {
+        let (mut sum, mut begun, mut settled) = (0, false, false);
         loop {
-            let revoked = self.revoke_some(owner).await;
+            let revoked = async {
+                let seen = self.unrevoked(owner).await?;
+                if seen.codes.is_empty() && seen.tokens.is_empty() && (settled || !seen.on_shards) {
+                    return Ok(None);
+                }
+                if !seen.on_shards {
+                    return self.revoke_digests(&seen.codes, &seen.tokens).await.map(Some);
+                }
+                let revoked = self.revoke_on_shards(&seen.codes, &seen.tokens).await;
+                let revoked = revoked.map_err(Error::after_commit)?;
+                self.settle().await.map_err(Error::after_commit)?;
+                settled = true;
+                Ok(Some(revoked))
+            };
+            let revoked: Result<Option<u64>> = revoked.await;
             match revoked.map_err(|error| error.after_commit_if(begun))? {
                 Some(revoked) => sum += revoked,
                 None => return Ok(sum),
@@ -59,88 +78,94 @@ impl<C: Connections> PgStorage<C> {
         }
     }
 
-    /// One batch, and how many of it were not revoked before; none if nothing was left.
-    async fn revoke_some(&self, owner: Owner<'_>) -> Result<Option<u64>> {
-        let codes = self.unrevoked_codes(owner).await?;
-        let tokens = self.unrevoked_tokens(owner).await?;
-        if codes.is_empty() && tokens.is_empty() {
-            return Ok(None);
-        }
-        self.revoke_digests(&codes, &tokens).await.map(Some)
-    }
-
-    async fn unrevoked_codes(&self, owner: Owner<'_>) -> Result<Vec<Vec<u8>>> {
+    /// Codes and tokens that are not revoked, in one look.
+    async fn unrevoked(&self, owner: Owner<'_>) -> Result<Unrevoked> {
         let mut call = self.connections.begin(Effect::Read).await?;
         match owner {
             Owner::Subject(subject) => {
                 call.statement(|connection| {
-                    sqlx::query_scalar!(
+                    sqlx::query_as!(
+                        Unrevoked,
                         r#"
-                        SELECT digest
-                        FROM oauth_storage.authorization_code
-                        WHERE hashtext(subject) = hashtext($1)
-                            AND subject = $1 AND NOT revoked AND consumed_at IS NULL
-                        LIMIT $2
+                        SELECT
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.authorization_code
+                                WHERE hashtext(subject) = hashtext($1) AND subject = $1
+                                    AND NOT revoked AND consumed_at IS NULL
+                                LIMIT $2
+                            ) AS "codes!",
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.token
+                                WHERE hashtext(subject) = hashtext($1) AND subject = $1
+                                    AND NOT revoked
+                                LIMIT $2
+                            ) AS "tokens!",
+                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
                         "#,
                         subject,
                         BATCH,
                     )
-                    .fetch_all(connection)
+                    .fetch_one(connection)
                 })
                 .await
             }
             Owner::Client(client_id) => {
                 call.statement(|connection| {
-                    sqlx::query_scalar!(
+                    sqlx::query_as!(
+                        Unrevoked,
                         r#"
-                        SELECT digest
-                        FROM oauth_storage.authorization_code
-                        WHERE client_id = $1 AND NOT revoked AND consumed_at IS NULL
-                        LIMIT $2
+                        SELECT
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.authorization_code
+                                WHERE client_id = $1 AND NOT revoked AND consumed_at IS NULL
+                                LIMIT $2
+                            ) AS "codes!",
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.token
+                                WHERE client_id = $1 AND NOT revoked
+                                LIMIT $2
+                            ) AS "tokens!",
+                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
                         "#,
                         client_id,
                         BATCH,
                     )
-                    .fetch_all(connection)
+                    .fetch_one(connection)
                 })
                 .await
             }
-        }
-    }
-
-    async fn unrevoked_tokens(&self, owner: Owner<'_>) -> Result<Vec<Vec<u8>>> {
-        let mut call = self.connections.begin(Effect::Read).await?;
-        match owner {
-            Owner::Subject(subject) => {
+            // A pair has no code.
+            Owner::Grant(grant_id, pair) => {
                 call.statement(|connection| {
-                    sqlx::query_scalar!(
+                    sqlx::query_as!(
+                        Unrevoked,
                         r#"
-                        SELECT digest
-                        FROM oauth_storage.token
-                        WHERE hashtext(subject) = hashtext($1)
-                            AND subject = $1 AND NOT revoked
-                        LIMIT $2
+                        SELECT
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.authorization_code
+                                WHERE grant_id = $1 AND NOT revoked AND consumed_at IS NULL
+                                    AND $2::timestamptz IS NULL
+                                LIMIT $3
+                            ) AS "codes!",
+                            ARRAY (
+                                SELECT digest
+                                FROM oauth_storage.token
+                                WHERE grant_id = $1 AND NOT revoked
+                                    AND ($2::timestamptz IS NULL OR issued_at = $2)
+                                LIMIT $3
+                            ) AS "tokens!",
+                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
                         "#,
-                        subject,
+                        grant_id,
+                        pair,
                         BATCH,
                     )
-                    .fetch_all(connection)
-                })
-                .await
-            }
-            Owner::Client(client_id) => {
-                call.statement(|connection| {
-                    sqlx::query_scalar!(
-                        r#"
-                        SELECT digest
-                        FROM oauth_storage.token
-                        WHERE client_id = $1 AND NOT revoked
-                        LIMIT $2
-                        "#,
-                        client_id,
-                        BATCH,
-                    )
-                    .fetch_all(connection)
+                    .fetch_one(connection)
                 })
                 .await
             }
@@ -189,11 +214,20 @@ impl<C: Connections> PgStorage<C> {
     }
 }
 
-/// Whose grants are revoked.
+/// What is revoked: all of a subject or of a client, and, on shards, a grant, or what was issued at
+/// one moment of it.
 #[derive(Clone, Copy)]
-enum Owner<'a> {
+pub(in crate::postgres) enum Owner<'a> {
     Subject(&'a str),
     Client(&'a str),
+    Grant(Uuid, Option<DateTime<Utc>>),
+}
+
+struct Unrevoked {
+    codes: Vec<Vec<u8>>,
+    tokens: Vec<Vec<u8>>,
+    /// Of a Citus cluster: no statement locks them all.
+    on_shards: bool,
 }
 
 struct RevokeGrant(Uuid);

@@ -6,7 +6,7 @@ use crate::model::{Rotate, Scope, check_client_id, micros};
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Operation;
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{by_position, duplicate_token};
+use crate::postgres::token::{alone, by_position, duplicate_token};
 use crate::request::Request;
 use crate::secret::Digest;
 
@@ -66,46 +66,54 @@ impl Operation for RotateToken {
         let rows = sqlx::query_as!(
             SpentRow,
             r#"
-            WITH old AS MATERIALIZED (
-                SELECT
-                    input.position, input.access_digest, input.refresh_digest,
-                    statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
-                    least(
-                        statement_timestamp()
-                            + (input.position + input.access_lifetime) * interval '1 microsecond',
-                        old.expires_at
-                    ) AS access_expires_at,
-                    coalesce(input.scope, old.scope) AS access_scope,
-                    old.rotated_at IS NOT NULL AND (
-                        input.grace = 0
-                        OR old.rotated_at + input.grace * interval '1 microsecond'
-                            <= statement_timestamp()
-                    ) AS reused,
-                    input.scope IS NOT NULL AND NOT string_to_array(input.scope, ' ')
-                        <@ string_to_array(old.scope, ' ') AS wider,
-                    old.digest, old.expires_at, old.grant_id, old.client_id, old.subject, old.scope,
-                    old.context
-                FROM UNNEST(
-                    $1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[],
-                    $7::bigint[]
-                ) WITH ORDINALITY AS input (
-                    digest, client_id, scope, access_digest, refresh_digest, access_lifetime,
-                    grace, position
-                )
-                JOIN oauth_storage.token AS old ON old.digest = input.digest
-                    AND old.client_id = input.client_id
-                    AND old.kind = 'r'
-                    AND NOT old.revoked
-                    AND old.expires_at > statement_timestamp()
-                JOIN oauth_storage.client ON client.client_id = old.client_id
+            WITH locked AS MATERIALIZED (
+                SELECT * FROM (
+                    SELECT
+                        input.position, input.access_digest, input.refresh_digest,
+                        statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
+                        least(
+                            statement_timestamp()
+                                + (input.position + input.access_lifetime) * interval '1 microsecond',
+                            old.expires_at
+                        ) AS access_expires_at,
+                        coalesce(input.scope, old.scope) AS access_scope,
+                        old.rotated_at IS NOT NULL AND (
+                            input.grace = 0
+                            OR old.rotated_at + input.grace * interval '1 microsecond'
+                                <= statement_timestamp()
+                        ) AS reused,
+                        input.scope IS NOT NULL AND NOT string_to_array(input.scope, ' ')
+                            <@ string_to_array(old.scope, ' ') AS wider,
+                        coalesce(old.rotated_at, statement_timestamp()) AS rotated_at,
+                        old.digest, old.expires_at, old.grant_id, old.client_id, old.subject,
+                        old.scope, old.context
+                    FROM UNNEST(
+                        $1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[],
+                        $7::bigint[]
+                    ) WITH ORDINALITY AS input (
+                        digest, client_id, scope, access_digest, refresh_digest, access_lifetime,
+                        grace, position
+                    )
+                    JOIN oauth_storage.token AS old ON old.digest = input.digest
+                        AND old.client_id = input.client_id
+                        AND old.kind = 'r'
+                        AND NOT old.revoked
+                        AND old.expires_at > statement_timestamp()
+                    WHERE ($8::bytea IS NULL OR old.digest = $8)
+                    ORDER BY old.digest
+                    FOR UPDATE OF old
+                ) AS locked
+            ), old AS MATERIALIZED (
+                SELECT locked.*
+                FROM locked
+                JOIN oauth_storage.client ON client.client_id = locked.client_id
                     AND client.disabled_at IS NULL
-                ORDER BY old.digest
-                FOR UPDATE OF old
             ), rotated AS (
                 UPDATE oauth_storage.token AS row
-                SET rotated_at = coalesce(row.rotated_at, statement_timestamp())
+                SET rotated_at = old.rotated_at
                 FROM old
-                WHERE row.digest = old.digest AND NOT old.reused AND NOT old.wider
+                WHERE row.digest = old.digest AND ($8::bytea IS NULL OR row.digest = $8)
+                    AND NOT old.reused AND NOT old.wider
             ), stored AS (
                 INSERT INTO oauth_storage.token (
                     issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
@@ -136,6 +144,7 @@ impl Operation for RotateToken {
             &refresh_digest as _,
             &access_lifetime,
             &grace,
+            alone(batch, |rotate| &rotate.digest),
         )
         .fetch_all(connection)
         .await?;

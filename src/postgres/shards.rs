@@ -1,0 +1,227 @@
+//! What is done row by row where the rows are on the shards of a Citus cluster.
+//!
+//! There a statement locks rows of one shard only, so none can take many locks in one order. Instead
+//! each statement here locks one row, and has nothing to wait for while it does.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::model::{Purged, TokenKind};
+use crate::postgres::PgStorage;
+use crate::postgres::error::Effect;
+use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::grant::Owner;
+use crate::postgres::token::{FindToken, NamedToken};
+
+/// Between two looks at what the nodes have yet to commit.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// For how long. A node that failed in a commit is told how it ended by the next recovery, which
+/// Citus runs every minute.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl<C: Connections> PgStorage<C> {
+    pub(super) async fn revoke_token_on_shards(&self, named: &NamedToken) -> Result<()> {
+        let Some(row) = self.connections.run(FindToken(named.clone())).await? else {
+            return Ok(());
+        };
+        let Some(token) = row.into_token(named)? else { return Ok(()) };
+        // An access token has its pair revoked, a refresh token its grant.
+        let pair = (token.kind == TokenKind::AccessToken).then_some(token.issued_at);
+        self.revoke_all(Owner::Grant(token.grant_id, pair)).await.map(drop)
+    }
+
+    /// Revokes these, and says how many tokens were not revoked before.
+    pub(super) async fn revoke_on_shards(
+        &self,
+        codes: &[Vec<u8>],
+        tokens: &[Vec<u8>],
+    ) -> Result<u64> {
+        self.change_each(Change::RevokeCode, codes).await?;
+        self.change_each(Change::RevokeToken, tokens).await
+    }
+
+    /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
+    pub(super) async fn delete_on_shards(&self, client_id: &str, limit: i64) -> Result<bool> {
+        let mut call = self.connections.begin(Effect::Read).await?;
+        let seen = call.statement(|connection| {
+            sqlx::query!(
+                r#"
+                SELECT
+                    ARRAY (
+                        SELECT digest FROM oauth_storage.authorization_code
+                        WHERE client_id = $1 LIMIT $2
+                    ) AS "codes!",
+                    ARRAY (
+                        SELECT digest FROM oauth_storage.token WHERE client_id = $1 LIMIT $2
+                    ) AS "tokens!"
+                "#,
+                client_id,
+                limit,
+            )
+            .fetch_one(connection)
+        });
+        let seen = seen.await?;
+        drop(call);
+        self.change_each(Change::DeleteCode, &seen.codes).await?;
+        self.change_each(Change::DeleteToken, &seen.tokens).await?;
+        Ok(!seen.codes.is_empty() || !seen.tokens.is_empty())
+    }
+
+    /// How many it changed.
+    async fn change_each(&self, change: Change, digests: &[Vec<u8>]) -> Result<u64> {
+        let mut changed = 0;
+        for digest in digests {
+            let mut call = self.connections.begin(Effect::Write).await?;
+            changed += call.statement(|connection| change.run(connection, digest)).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Removes expired rows, `batch` of each table at most. No statement leaves out what is locked
+    /// here, so of several purges at the same time one waits for the other.
+    pub(super) async fn purge_on_shards(&self, batch: i64) -> Result<Purged> {
+        let mut call = self.connections.begin(Effect::Write).await?;
+        let row = call.statement(|connection| {
+            sqlx::query!(
+                r#"
+                WITH seen_token AS MATERIALIZED (
+                    SELECT digest
+                    FROM oauth_storage.token
+                    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                            <= statement_timestamp()
+                        AND expires_at <= statement_timestamp()
+                    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                    LIMIT $1
+                ), seen_code AS MATERIALIZED (
+                    SELECT digest
+                    FROM oauth_storage.authorization_code
+                    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                            <= statement_timestamp()
+                        AND expires_at <= statement_timestamp()
+                    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+                    LIMIT $1
+                ), token AS (
+                    DELETE FROM oauth_storage.token AS row
+                    USING seen_token AS seen
+                    WHERE row.digest = seen.digest
+                    RETURNING row.digest
+                ), code AS (
+                    DELETE FROM oauth_storage.authorization_code AS row
+                    USING seen_code AS seen
+                    WHERE row.digest = seen.digest
+                    RETURNING row.digest
+                )
+                SELECT
+                    (SELECT count(*) FROM token) AS "tokens!",
+                    (SELECT count(*) FROM code) AS "authorization_codes!",
+                    (SELECT count(*) FROM seen_token) >= $1
+                        OR (SELECT count(*) FROM seen_code) >= $1 AS "more!"
+                "#,
+                batch,
+            )
+            .fetch_one(connection)
+        });
+        let row = row.await?;
+        Ok(Purged {
+            tokens: u64::try_from(row.tokens).unwrap_or_default(),
+            authorization_codes: u64::try_from(row.authorization_codes).unwrap_or_default(),
+            more: row.more,
+        })
+    }
+
+    /// Waits for what the nodes are about to commit. A commit of several nodes is seen on one before
+    /// another; but it is prepared on all of them before it is seen on any, and prepared until it is
+    /// seen. So what a look saw a half of, the next look after this sees whole.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let list = async || {
+            let listed = self.connections.run(ListPrepared).await?;
+            listed.map_err(|message| Error::Unavailable { message, source: None })
+        };
+        let mut before = list().await?;
+        while !before.is_empty() {
+            if Instant::now() > until {
+                return Err(Error::Unavailable {
+                    message: format!("the nodes have yet to commit {}", before.join(" ")),
+                    source: None,
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+            let still = list().await?;
+            before.retain(|name| still.contains(name));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    RevokeCode,
+    RevokeToken,
+    DeleteCode,
+    DeleteToken,
+}
+
+impl Change {
+    async fn run(self, connection: &mut PgConnection, digest: &[u8]) -> sqlx::Result<u64> {
+        let statement = match self {
+            Self::RevokeCode => sqlx::query!(
+                "UPDATE oauth_storage.authorization_code SET revoked = true
+                 WHERE digest = $1 AND consumed_at IS NULL",
+                digest,
+            ),
+            Self::RevokeToken => sqlx::query!(
+                "UPDATE oauth_storage.token SET revoked = true WHERE digest = $1 AND NOT revoked",
+                digest,
+            ),
+            Self::DeleteCode => sqlx::query!(
+                "DELETE FROM oauth_storage.authorization_code WHERE digest = $1",
+                digest,
+            ),
+            Self::DeleteToken => {
+                sqlx::query!("DELETE FROM oauth_storage.token WHERE digest = $1", digest)
+            }
+        };
+        statement.execute(connection).await.map(|done| done.rows_affected())
+    }
+}
+
+/// The names of the transactions that are prepared on a node; the callers of a batch share the list.
+struct ListPrepared;
+
+impl Operation for ListPrepared {
+    /// What a node says that does not answer it, otherwise.
+    type Outcome = std::result::Result<Vec<String>, String>;
+    const NAME: &'static str = "list_prepared";
+    const EFFECT: Effect = Effect::Read;
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "Citus has the function: no schema here checks it"
+    )]
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let nodes: Vec<(bool, String)> = sqlx::query_as(
+            "SELECT success, result FROM run_command_on_workers($$
+                 SELECT coalesce(string_agg(gid, ' '), '') FROM pg_catalog.pg_prepared_xacts
+                 WHERE database = current_database()
+             $$)",
+        )
+        .fetch_all(connection)
+        .await?;
+        let listed = match nodes.iter().find(|(success, _)| !success) {
+            Some((_, message)) => Err(message.clone()),
+            None => Ok(nodes
+                .iter()
+                .flat_map(|(_, names)| names.split_whitespace().map(str::to_owned))
+                .collect()),
+        };
+        Ok(vec![listed; batch.len()])
+    }
+}
