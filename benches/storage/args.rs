@@ -24,7 +24,8 @@ cargo bench --bench storage -- [options]
   --short                 a smoke run of seconds: every check, meaningless figures
   --help                  this
 
-The server: a private one, durable, or that of DATABASE_URL (or OAUTH_STORAGE_DATABASE_URL).";
+The server: a private one, durable, or that of DATABASE_URL (or OAUTH_STORAGE_DATABASE_URL), or a
+Citus cluster, through the coordinator of OAUTH_STORAGE_TEST_CITUS (docs/citus.md).";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Args {

@@ -99,6 +99,7 @@ async fn operations(args: &Args, server: &Server, report: &mut Report) {
     }
     let storage = Storage::connect(bench.url()).await;
     storage.0.migrate().await.unwrap();
+    bench.distribute().await;
     let world = Arc::new(World::new(&storage.0, args.rows).await);
     let storage = Arc::new(Subject::Storage(storage));
     bench.load_pairs(0, args.rows.div_ceil(2), Lifetime::Alive).await;

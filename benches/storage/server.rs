@@ -39,8 +39,9 @@ impl Server {
         let buffers = format!("{}MB", 512 + rows * 420 / 1_000_000);
         let settings = [SETTINGS, &[("shared_buffers", &*buffers)]].concat();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        // The testbed's own rule, which one of the two is meant.
-        let existing = set("OAUTH_STORAGE_DATABASE_URL")
+        // The testbed's own rule, which one of them is meant.
+        let existing = set("OAUTH_STORAGE_TEST_CITUS")
+            || set("OAUTH_STORAGE_DATABASE_URL")
             || (set("DATABASE_URL") && !set("OAUTH_STORAGE_POSTGRES_BIN"));
         let owner = if existing {
             Owner::Shared(Testbed::start().await?)
@@ -120,6 +121,11 @@ impl Bench {
 
     pub(crate) fn url(&self) -> &str {
         self.database.url()
+    }
+
+    /// On a Citus cluster.
+    pub(crate) async fn distribute(&self) {
+        self.database.distribute().await.unwrap();
     }
 
     pub(crate) async fn close(self) {
