@@ -62,7 +62,7 @@ impl Database {
     ///
     /// When the cluster refuses.
     pub async fn distribute(&self) -> Result<(), Error> {
-        if self.turn.is_none() {
+        if !self.is_distributed() {
             return Ok(());
         }
         citus::distribute(&self.url).await.map_err(|source| Error::Database {
@@ -84,6 +84,11 @@ impl Database {
             Ok(url) => Ok(Self { name, url, server: server.to_owned(), cleanup, turn: None }),
             Err(source) => Err(Error::Database { action: "create", name, source }),
         }
+    }
+
+    /// Whether it is on a Citus cluster.
+    pub fn is_distributed(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// The database's URL, password included.
