@@ -330,6 +330,7 @@ impl Operation for DeleteCode {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let (digest, client_id) = NamedCode::columns(batch);
+        // Why it is `locked` within: DESIGN.md, "Past one machine".
         sqlx::query!(
             r#"
             WITH doomed AS MATERIALIZED (

@@ -46,6 +46,8 @@ impl<C: Connections> PgStorage<C> {
 
     /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
     pub(super) async fn delete_on_shards(&self, client_id: &str, limit: i64) -> Result<bool> {
+        // What was issued of a row that is gone by now.
+        self.settle().await?;
         let mut call = self.connections.begin(Effect::Read).await?;
         let seen = call.statement(|connection| {
             sqlx::query!(
@@ -190,7 +192,7 @@ impl Change {
     }
 }
 
-/// The names of the transactions that are prepared on a node; the callers of a batch share the list.
+/// The names of the cluster's transactions that are prepared on a node; the callers of a batch share the list.
 struct ListPrepared;
 
 impl Operation for ListPrepared {
@@ -210,7 +212,7 @@ impl Operation for ListPrepared {
         let nodes: Vec<(bool, String)> = sqlx::query_as(
             "SELECT success, result FROM run_command_on_workers($$
                  SELECT coalesce(string_agg(gid, ' '), '') FROM pg_catalog.pg_prepared_xacts
-                 WHERE database = current_database()
+                 WHERE database = current_database() AND starts_with(gid, 'citus_')
              $$)",
         )
         .fetch_all(connection)

@@ -64,6 +64,7 @@ impl Operation for RedeemCode {
 
         // Whoever waits for the lock on a code sees it as the one before left it: the conditions
         // and `spent` are evaluated again on the row as it then is. So one request finds it unspent.
+        // (`locked`, and its digest once more: DESIGN.md, "Past one machine".)
         let rows = sqlx::query_as!(
             SpentRow,
             r#"

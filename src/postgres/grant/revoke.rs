@@ -51,7 +51,8 @@ impl<C: Connections> PgStorage<C> {
         self.revoke_all(Owner::Client(client_id)).await
     }
 
-    /// Goes on until a fresh snapshot shows nothing that is not revoked.
+    /// Goes on until a fresh snapshot shows nothing that is not revoked; on shards, where there is no
+    /// snapshot of all, until a look does after the nodes have committed what an earlier look saw.
     pub(in crate::postgres) async fn revoke_all(&self, owner: Owner<'_>) -> Result<u64> {
         let (mut sum, mut begun, mut settled) = (0, false, false);
         loop {

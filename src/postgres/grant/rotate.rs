@@ -62,7 +62,7 @@ impl Operation for RotateToken {
         // evaluated again on the row as it then is. A grace of zero is asked for by itself, for a
         // request that waited began before the rotation that it lost to. The old row is written in
         // any case, a second time within the grace period, too: a revocation that runs at the same
-        // time has to notice.
+        // time has to notice. (`locked`, and its digest once more: DESIGN.md, "Past one machine".)
         let rows = sqlx::query_as!(
             SpentRow,
             r#"
