@@ -171,8 +171,8 @@ impl PgStorageBuilder {
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
         let connections = Pooled::new(pool, self.deadline);
-        // The statements of a lane are few and always the same: planned once, for any parameters. But
-        // Citus finds the shard by the parameters, and refuses a plan for any.
+        // The statements of a lane are few and always the same: planned once, for any parameters.
+        // But Citus finds the shard by the parameters, and refuses a plan for any.
         let plans = if on_shards { "auto" } else { "force_generic_plan" };
         let options = options.options([("plan_cache_mode", plans), ("jit", "off")]);
         let connections = connections.with_lanes(&options, self.lanes, self.queue);
@@ -223,8 +223,9 @@ async fn probe(options: &PgConnectOptions) -> sqlx::Result<bool> {
             session.prepare("SELECT 1".into_sql_str()).await?;
         }
     }
+    // Of the database, not of the server: its library may be loaded for another one.
     let citus = sqlx::query_scalar!(
-        r#"SELECT current_setting('citus.version', true) IS NOT NULL AS "on_shards!""#
+        r#"SELECT to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL AS "on_shards!""#
     );
     let on_shards = citus.fetch_one(&mut sessions[0]).await?;
     for session in sessions {

@@ -101,38 +101,47 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the members of a batch may do better alone: one row's values are at fault (SQLSTATE
-/// classes 22, data, and 23, constraints; [`RELAYED`]), or rows are of several shards.
+/// Whether the members of a batch may do better alone: the statement was undone because one row's
+/// values are at fault (SQLSTATE classes 22, data, and 23, constraints), or because rows are of
+/// several shards.
 pub(super) fn may_run_alone(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| {
-        code.starts_with("22") || code.starts_with("23") || [MANY_SHARDS, RELAYED].contains(&&*code)
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref());
+    error.is_some_and(|error: &PgDatabaseError| {
+        let code = error.code();
+        code.starts_with("22")
+            || code.starts_with("23")
+            || is_refused_by_citus(code, error.message())
+            || UNIQUE.iter().any(|constraint| is_duplicate(error, constraint))
     })
 }
 
-/// "Feature not supported": Citus locks rows of one shard only in one statement.
-const MANY_SHARDS: &str = "0A000";
+/// What a caller's own choice may violate.
+const UNIQUE: [&str; 2] = ["token_pkey", "authorization_code_pkey"];
 
-/// "Internal error": so Citus relays what a node refused of an INSERT … SELECT, with the message and
-/// the detail, but without the code and the constraint.
-const RELAYED: &str = "XX000";
+/// Citus locks rows of one shard only in one statement. It says so before anything is done, with
+/// "feature not supported", which PostgreSQL, too, has for something: its message is another.
+fn is_refused_by_citus(code: &str, message: &str) -> bool {
+    code == "0A000" && message.contains("distributed")
+}
 
 /// Whether a statement would lock rows of several shards of a Citus cluster. Nothing was done.
 pub(super) fn is_of_many_shards(error: &Error) -> bool {
-    matches!(error, Error::Backend { code: Some(code), .. } if code == MANY_SHARDS)
+    matches!(error, Error::Backend { code: Some(code), message, .. }
+        if is_refused_by_citus(code, message))
 }
 
-/// Whether a value is there already that has to be unique by this constraint. On a cluster it is the
-/// constraint of a shard, whose number its name ends in.
+/// Whether a value is there already that has to be unique by this constraint.
 pub(super) fn is_duplicate(error: &PgDatabaseError, constraint: &str) -> bool {
-    let is_ours = |name: &str| {
-        let rest = name.strip_prefix(constraint);
-        rest.is_some_and(|rest| rest.bytes().all(|byte| byte == b'_' || byte.is_ascii_digit()))
+    // On a cluster it is the constraint of a shard, whose number its name ends in.
+    let is_of_shard = |name: &str| {
+        let number = name.strip_prefix(constraint).and_then(|rest| rest.strip_prefix('_'));
+        number.is_some_and(|number| number.parse::<u64>().is_ok())
     };
     match error.code() {
-        "23505" => error.constraint().is_some_and(is_ours),
-        // In whatever language, the name is in quotation marks.
-        RELAYED => error.message().split('"').any(is_ours),
+        "23505" => error.constraint().is_some_and(|name| name == constraint || is_of_shard(name)),
+        // So Citus relays what a node refused of an INSERT … SELECT: the message, where in whatever
+        // language the name is in quotation marks, and the detail, which no internal error has.
+        "XX000" => error.detail().is_some() && error.message().split('"').any(is_of_shard),
         _ => false,
     }
 }

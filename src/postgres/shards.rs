@@ -1,7 +1,8 @@
-//! What is done row by row where the rows are on the shards of a Citus cluster.
+//! What is done otherwise where the rows are on the shards of a Citus cluster.
 //!
-//! There a statement locks rows of one shard only, so none can take many locks in one order. Instead
-//! each statement here locks one row, and has nothing to wait for while it does.
+//! There a statement locks (`FOR UPDATE`) rows of one shard only, so none can take many locks in one
+//! order. Revocation and deletion change one row a statement instead, which waits for nothing while
+//! it holds that. Why, and why the purge may do otherwise: DESIGN.md, "Past one machine".
 
 use std::time::Duration;
 
@@ -13,40 +14,61 @@ use crate::model::{Purged, TokenKind};
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::grant::Owner;
+use crate::postgres::grant::{Owner, Unrevoked};
 use crate::postgres::token::{FindToken, NamedToken};
 
 /// Between two looks at what the nodes have yet to commit.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// For how long. A node that failed in a commit is told how it ended by the next recovery, which
-/// Citus runs every minute.
+/// How long to wait for them. What a node that failed has prepared stays until Citus recovers it, a
+/// minute by default: longer than a caller should wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<C: Connections> PgStorage<C> {
     pub(super) async fn revoke_token_on_shards(&self, named: &NamedToken) -> Result<()> {
-        let Some(row) = self.connections.run(FindToken(named.clone())).await? else {
-            return Ok(());
-        };
-        let Some(token) = row.into_token(named)? else { return Ok(()) };
+        let mut row = self.connections.run(FindToken(named.clone())).await?;
+        if row.is_none() {
+            // It may have been issued, on a node that has yet to commit it.
+            self.settle().await?;
+            row = self.connections.run(FindToken(named.clone())).await?;
+        }
+        let token = row.map(|row| row.into_token(named)).transpose()?.flatten();
+        let Some(token) = token else { return Ok(()) };
         // An access token has its pair revoked, a refresh token its grant.
         let pair = (token.kind == TokenKind::AccessToken).then_some(token.issued_at);
-        self.revoke_all(Owner::Grant(token.grant_id, pair)).await.map(drop)
+        self.revoke_all(Owner::Grant { grant_id: token.grant_id, pair }).await.map(drop)
     }
 
-    /// Revokes these, and says how many tokens were not revoked before.
-    pub(super) async fn revoke_on_shards(
+    /// There is no snapshot of all shards: a look may see a token spent, and not its successor yet.
+    /// So it goes on until a look shows nothing that began when the nodes had committed what the
+    /// look before, which saw all, may have seen half of.
+    pub(super) async fn revoke_all_on_shards(
         &self,
-        codes: &[Vec<u8>],
-        tokens: &[Vec<u8>],
+        owner: Owner<'_>,
+        mut seen: Unrevoked,
     ) -> Result<u64> {
-        self.change_each(Change::RevokeCode, codes).await?;
-        self.change_each(Change::RevokeToken, tokens).await
+        let mut sum = 0;
+        loop {
+            // It begins by itself: with an error halfway, what was done stays done.
+            let revoked = async {
+                self.change_each(Change::RevokeCode, &seen.codes).await?;
+                let revoked = self.change_each(Change::RevokeToken, &seen.tokens).await?;
+                self.settle().await?;
+                Ok((revoked, self.unrevoked(owner).await?))
+            };
+            let (revoked, next) = revoked.await.map_err(Error::after_commit)?;
+            sum += revoked;
+            if next.is_empty() && !seen.is_cut() {
+                return Ok(sum);
+            }
+            seen = next;
+        }
     }
 
     /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
     pub(super) async fn delete_on_shards(&self, client_id: &str, limit: i64) -> Result<bool> {
-        // What was issued of a row that is gone by now.
+        // What was issued of a row that is gone by now. A spent code is listed here, too, so one look
+        // after the wait is enough.
         self.settle().await?;
         let mut call = self.connections.begin(Effect::Read).await?;
         let seen = call.statement(|connection| {
@@ -83,8 +105,8 @@ impl<C: Connections> PgStorage<C> {
         Ok(changed)
     }
 
-    /// Removes expired rows, `batch` of each table at most. No statement leaves out what is locked
-    /// here, so of several purges at the same time one waits for the other.
+    /// Removes expired rows, `batch` of each table at most. Citus has no SKIP LOCKED over shards, so
+    /// of several purges at the same time one waits for the other.
     pub(super) async fn purge_on_shards(&self, batch: i64) -> Result<Purged> {
         let mut call = self.connections.begin(Effect::Write).await?;
         let row = call.statement(|connection| {
@@ -192,7 +214,8 @@ impl Change {
     }
 }
 
-/// The names of the cluster's transactions that are prepared on a node; the callers of a batch share the list.
+/// The names of the cluster's transactions that are prepared on a node. Callers that wait at the
+/// same time share a look.
 struct ListPrepared;
 
 impl Operation for ListPrepared {
@@ -210,7 +233,7 @@ impl Operation for ListPrepared {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let nodes: Vec<(bool, String)> = sqlx::query_as(
-            "SELECT success, result FROM run_command_on_workers($$
+            "SELECT success, result FROM run_command_on_all_nodes($$
                  SELECT coalesce(string_agg(gid, ' '), '') FROM pg_catalog.pg_prepared_xacts
                  WHERE database = current_database() AND starts_with(gid, 'citus_')
              $$)",

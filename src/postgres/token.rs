@@ -54,14 +54,17 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         observe!(self, revoke_token on token, client_id)
             .run(async {
                 let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
-                // A rotation or a code exchange that was in flight may have stored a successor that the
-                // statement could not see. It then met a row that changed under it, and looks again; a
-                // rotation that comes later finds its token revoked, so the last look misses none.
+                // A rotation or a code exchange that was in flight may have stored a successor that
+                // the statement could not see. It then met a row that changed under it, and looks
+                // again; a rotation that comes later finds its token revoked, so the last look
+                // misses none.
                 let mut begun = false;
                 loop {
                     let again = self.connections.run(RevokeToken(named.clone())).await;
                     if again.as_ref().is_err_and(is_of_many_shards) {
-                        return self.revoke_token_on_shards(&named).await;
+                        // In a box, for it would make every call's future larger.
+                        let revoked = Box::pin(self.revoke_token_on_shards(&named)).await;
+                        return revoked.map_err(|error| error.after_commit_if(begun));
                     }
                     if !again.map_err(|error| error.after_commit_if(begun))? {
                         return Ok(());

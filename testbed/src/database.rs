@@ -46,7 +46,8 @@ pub struct Database {
 impl Database {
     /// The database of a coordinator that the URL names, when it is this caller's turn.
     pub(crate) async fn of_coordinator(url: &str) -> Result<Self, Error> {
-        let name = Url::parse(url).map_or_else(|_| String::new(), |url| url.path()[1..].to_owned());
+        let name = Url::parse(url)
+            .map_or_else(|_| String::new(), |url| url.path().trim_start_matches('/').to_owned());
         let (url, server) = (url.to_owned(), url.to_owned());
         match citus::turn(&url).await {
             Ok(turn) => {
@@ -62,7 +63,7 @@ impl Database {
     ///
     /// When the cluster refuses.
     pub async fn distribute(&self) -> Result<(), Error> {
-        if !self.is_distributed() {
+        if !self.is_on_cluster() {
             return Ok(());
         }
         citus::distribute(&self.url).await.map_err(|source| Error::Database {
@@ -87,7 +88,7 @@ impl Database {
     }
 
     /// Whether it is on a Citus cluster.
-    pub fn is_distributed(&self) -> bool {
+    pub fn is_on_cluster(&self) -> bool {
         self.turn.is_some()
     }
 

@@ -11,7 +11,7 @@ use crate::support::{TestStorage, alice, run_sql, scope, secret};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s9_a_successor_that_a_node_has_yet_to_commit_is_revoked() {
     let test = TestStorage::new("citus").await;
-    if !test.database.is_distributed() {
+    if !test.database.is_on_cluster() {
         println!("NOT RUN: s9_a_successor_that_a_node_has_yet_to_commit_is_revoked: no Citus");
         return;
     }
@@ -32,14 +32,15 @@ async fn s9_a_successor_that_a_node_has_yet_to_commit_is_revoked() {
         "BEGIN;
          INSERT INTO {shard} (issued_at, expires_at, grant_id, kind, digest, client_id, scope)
          VALUES (now(), now() + interval '1 hour', '{grant_id}', 'a', sha256('next'), 'a client', '');
-         PREPARE TRANSACTION 'citus_oauth_storage_test'"
+         PREPARE TRANSACTION 'citus_test_{grant_id}'"
     );
     run_sql(node.as_str(), &prepare).await;
     let storage = test.storage.clone();
     let revoking = tokio::spawn(async move { storage.revoke_grant(grant_id).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     let waits = !revoking.is_finished();
-    run_sql(node.as_str(), "COMMIT PREPARED 'citus_oauth_storage_test'").await;
-    assert!(waits, "a revocation returned before a node had committed");
-    assert_eq!(revoking.await.unwrap().unwrap(), 2);
+    run_sql(node.as_str(), &format!("COMMIT PREPARED 'citus_test_{grant_id}'")).await;
+    let revoked = revoking.await.unwrap();
+    assert!(waits, "the revocation did not wait for the node: {revoked:?}");
+    assert_eq!(revoked.unwrap(), 2);
 }

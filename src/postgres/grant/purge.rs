@@ -8,13 +8,13 @@ use crate::storage::check_batch;
 impl<C: Connections> PgStorage<C> {
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
         let batch = check_batch(limit)?;
-        match self.purge_unlocked(batch).await {
+        match self.purge_at_once(batch).await {
             Err(error) if is_of_many_shards(&error) => self.purge_on_shards(batch).await,
             purged => purged,
         }
     }
 
-    async fn purge_unlocked(&self, batch: i64) -> Result<Purged> {
+    async fn purge_at_once(&self, batch: i64) -> Result<Purged> {
         let mut call = self.connections.begin(Effect::Write).await?;
         // SKIP LOCKED: another node's purge takes other rows, and a row that is in use waits for
         // the next batch. The index is by ten seconds; a row stays until its own moment. A locked

@@ -72,7 +72,8 @@ impl Operation for RedeemCode {
                 SELECT * FROM (
                     SELECT
                         input.position, input.access_digest, input.refresh_digest,
-                        statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
+                        statement_timestamp() + input.position * interval '1 microsecond'
+                            AS issued_at,
                         input.access_lifetime * interval '1 microsecond' AS access_lifetime,
                         input.refresh_lifetime * interval '1 microsecond' AS refresh_lifetime,
                         code.consumed_at IS NOT NULL AS spent, code.digest, code.grant_id,
@@ -81,7 +82,8 @@ impl Operation for RedeemCode {
                         $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[],
                         $7::bigint[], $8::bigint[]
                     ) WITH ORDINALITY AS input (
-                        digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
+                        digest, client_id, redirect_uri, code_challenge, access_digest,
+                        refresh_digest,
                         access_lifetime, refresh_lifetime, position
                     )
                     JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest

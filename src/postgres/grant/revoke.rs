@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::check_client_id;
 use crate::model::user::check_subject;
 use crate::postgres::PgStorage;
@@ -25,7 +25,11 @@ impl<C: Connections> PgStorage<C> {
         loop {
             let looked = match self.connections.run(RevokeGrant(grant_id)).await {
                 Err(error) if is_of_many_shards(&error) => {
-                    return self.revoke_all(Owner::Grant(grant_id, None)).await;
+                    let grant = Owner::Grant { grant_id, pair: None };
+                    let revoked = self.revoke_all(grant).await;
+                    return revoked
+                        .map(|revoked| sum + revoked)
+                        .map_err(|error| error.after_commit_if(begun));
                 }
                 looked => looked.map_err(|error| error.after_commit_if(begun))?,
             };
@@ -51,36 +55,26 @@ impl<C: Connections> PgStorage<C> {
         self.revoke_all(Owner::Client(client_id)).await
     }
 
-    /// Goes on until a fresh snapshot shows nothing that is not revoked; on shards, where there is no
-    /// snapshot of all, until a look does after the nodes have committed what an earlier look saw.
+    /// Goes on until a fresh snapshot shows nothing that is not revoked.
     pub(in crate::postgres) async fn revoke_all(&self, owner: Owner<'_>) -> Result<u64> {
-        let (mut sum, mut begun, mut settled) = (0, false, false);
+        let (mut sum, mut begun) = (0, false);
         loop {
-            let revoked = async {
-                let seen = self.unrevoked(owner).await?;
-                if seen.codes.is_empty() && seen.tokens.is_empty() && (settled || !seen.on_shards) {
-                    return Ok(None);
-                }
-                if !seen.on_shards {
-                    return self.revoke_digests(&seen.codes, &seen.tokens).await.map(Some);
-                }
-                let revoked = self.revoke_on_shards(&seen.codes, &seen.tokens).await;
-                let revoked = revoked.map_err(Error::after_commit)?;
-                self.settle().await.map_err(Error::after_commit)?;
-                settled = true;
-                Ok(Some(revoked))
-            };
-            let revoked: Result<Option<u64>> = revoked.await;
-            match revoked.map_err(|error| error.after_commit_if(begun))? {
-                Some(revoked) => sum += revoked,
-                None => return Ok(sum),
+            let seen = self.unrevoked(owner).await;
+            let seen = seen.map_err(|error| error.after_commit_if(begun))?;
+            if seen.on_shards {
+                return self.revoke_all_on_shards(owner, seen).await;
             }
+            if seen.is_empty() {
+                return Ok(sum);
+            }
+            let revoked = self.revoke_at_once(&seen.codes, &seen.tokens).await;
+            sum += revoked.map_err(|error| error.after_commit_if(begun))?;
             begun = true;
         }
     }
 
     /// Codes and tokens that are not revoked, in one look.
-    async fn unrevoked(&self, owner: Owner<'_>) -> Result<Unrevoked> {
+    pub(in crate::postgres) async fn unrevoked(&self, owner: Owner<'_>) -> Result<Unrevoked> {
         let mut call = self.connections.begin(Effect::Read).await?;
         match owner {
             Owner::Subject(subject) => {
@@ -103,7 +97,8 @@ impl<C: Connections> PgStorage<C> {
                                     AND NOT revoked
                                 LIMIT $2
                             ) AS "tokens!",
-                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
+                            to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
+                                AS "on_shards!"
                         "#,
                         subject,
                         BATCH,
@@ -130,7 +125,8 @@ impl<C: Connections> PgStorage<C> {
                                 WHERE client_id = $1 AND NOT revoked
                                 LIMIT $2
                             ) AS "tokens!",
-                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
+                            to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
+                                AS "on_shards!"
                         "#,
                         client_id,
                         BATCH,
@@ -140,7 +136,7 @@ impl<C: Connections> PgStorage<C> {
                 .await
             }
             // A pair has no code.
-            Owner::Grant(grant_id, pair) => {
+            Owner::Grant { grant_id, pair } => {
                 call.statement(|connection| {
                     sqlx::query_as!(
                         Unrevoked,
@@ -160,7 +156,8 @@ impl<C: Connections> PgStorage<C> {
                                     AND ($2::timestamptz IS NULL OR issued_at = $2)
                                 LIMIT $3
                             ) AS "tokens!",
-                            current_setting('citus.version', true) IS NOT NULL AS "on_shards!"
+                            to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
+                                AS "on_shards!"
                         "#,
                         grant_id,
                         pair,
@@ -174,7 +171,7 @@ impl<C: Connections> PgStorage<C> {
     }
 
     /// Revokes these, and says how many tokens were not revoked before.
-    async fn revoke_digests(&self, codes: &[Vec<u8>], tokens: &[Vec<u8>]) -> Result<u64> {
+    async fn revoke_at_once(&self, codes: &[Vec<u8>], tokens: &[Vec<u8>]) -> Result<u64> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection| {
             sqlx::query_scalar!(
@@ -221,14 +218,27 @@ impl<C: Connections> PgStorage<C> {
 pub(in crate::postgres) enum Owner<'a> {
     Subject(&'a str),
     Client(&'a str),
-    Grant(Uuid, Option<DateTime<Utc>>),
+    Grant { grant_id: Uuid, pair: Option<DateTime<Utc>> },
 }
 
-struct Unrevoked {
-    codes: Vec<Vec<u8>>,
-    tokens: Vec<Vec<u8>>,
-    /// Of a Citus cluster: no statement locks them all.
+/// Digests, at most [`BATCH`] of each.
+pub(in crate::postgres) struct Unrevoked {
+    pub(in crate::postgres) codes: Vec<Vec<u8>>,
+    pub(in crate::postgres) tokens: Vec<Vec<u8>>,
+    /// The database has Citus, where one look is not one snapshot.
     on_shards: bool,
+}
+
+impl Unrevoked {
+    pub(in crate::postgres) fn is_empty(&self) -> bool {
+        self.codes.is_empty() && self.tokens.is_empty()
+    }
+
+    /// Whether the look was cut off, and saw some only.
+    pub(in crate::postgres) fn is_cut(&self) -> bool {
+        let most = usize::try_from(BATCH).unwrap_or(usize::MAX);
+        self.codes.len() >= most || self.tokens.len() >= most
+    }
 }
 
 struct RevokeGrant(Uuid);

@@ -70,10 +70,12 @@ impl Operation for RotateToken {
                 SELECT * FROM (
                     SELECT
                         input.position, input.access_digest, input.refresh_digest,
-                        statement_timestamp() + input.position * interval '1 microsecond' AS issued_at,
+                        statement_timestamp() + input.position * interval '1 microsecond'
+                            AS issued_at,
                         least(
                             statement_timestamp()
-                                + (input.position + input.access_lifetime) * interval '1 microsecond',
+                                + (input.position + input.access_lifetime)
+                                    * interval '1 microsecond',
                             old.expires_at
                         ) AS access_expires_at,
                         coalesce(input.scope, old.scope) AS access_scope,
