@@ -195,3 +195,16 @@ pub(super) fn migrate_error(error: MigrateError) -> Error {
 fn backend(code: Option<String>, message: String) -> Error {
     Error::Backend { code, message, source: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgresql_does_not_support_is_no_matter_of_shards() {
+        let error = |message: &str| backend(Some("0A000".into()), message.into());
+        let citus = "could not run distributed query with FOR UPDATE/SHARE commands";
+        assert!(is_of_many_shards(&error(citus)));
+        assert!(!is_of_many_shards(&error("cached plan must not change result type")));
+    }
+}

@@ -93,6 +93,54 @@ async fn a_bad_neighbour_harms_nobody() {
     assert_eq!((stored, duplicates), (19, 1));
 }
 
+/// It may be all that is known of a commit whose answer was lost on the way, so nothing runs again.
+/// What a cluster relays of a unique violation has the same code, and names a shard's constraint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_internal_error_is_no_duplicate_and_runs_once() {
+    let mut held = Held::new("lanes_internal", 100).await;
+    sqlx::raw_sql(
+        r#"CREATE SEQUENCE runs;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('runs') > 1 THEN
+                 RAISE EXCEPTION 'no such page in "token_pkey"' USING ERRCODE = 'XX000';
+             END IF;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON oauth_storage.token
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse()"#,
+    )
+    .execute(&mut held.locker)
+    .await
+    .unwrap();
+    let calls: Vec<_> = (0..5).map(|_| held.create(&secret())).collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    sqlx::raw_sql("COMMIT").execute(&mut held.locker).await.unwrap();
+    let (test, client_id) = held.release().await;
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(matches!(&error, Error::Backend { code: Some(c), .. } if c == "XX000"), "{error}");
+    }
+    let runs: i64 = sqlx::query_scalar("SELECT last_value FROM runs")
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap();
+    assert_eq!(runs, 2, "the lane's first statement, and one for all five");
+
+    test.sql(
+        r#"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'duplicate key value violates unique constraint "token_pkey_102008"'
+                 USING ERRCODE = 'XX000', DETAIL = 'Key (digest)=(...) already exists.';
+         END $$"#,
+    )
+    .await;
+    let new = NewToken::new(&client_id, scope(), secret());
+    let error = test.storage.create_token(&alice(), new).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate }),
+        "{error}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
     let held = Held::new("lanes_keys", 100).await;
