@@ -213,7 +213,7 @@ const ROUNDS: u8 = 8;
 /// Connects, and finds a pooler out that mixes up the statements of its clients. sqlx numbers them,
 /// so two sessions use the same names; where one finds a name taken that it has not used yet, it
 /// would sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
-/// so long; then a later statement tells.) Whether the server has Citus is asked here, too.
+/// so long; then a later statement tells.) Whether the database has Citus is asked here, too.
 async fn probe(options: &PgConnectOptions) -> sqlx::Result<bool> {
     // Each time another name, not what was prepared before.
     let options = options.clone().statement_cache_capacity(0);

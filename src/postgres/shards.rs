@@ -49,7 +49,7 @@ impl<C: Connections> PgStorage<C> {
     ) -> Result<u64> {
         let mut sum = 0;
         loop {
-            // It begins by itself: with an error halfway, what was done stays done.
+            // Each change is a commit of its own: an error halfway leaves some done.
             let revoked = async {
                 self.change_each(Change::RevokeCode, &seen.codes).await?;
                 let revoked = self.change_each(Change::RevokeToken, &seen.tokens).await?;
