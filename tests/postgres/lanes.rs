@@ -38,19 +38,9 @@ impl Held {
             storage.create_token(&alice(), new).await.unwrap();
         });
         let held = Self { test, client_id, locker, first };
-        eventually("the lane waits for the lock", async || held.lanes_that_wait().await == 1).await;
+        eventually("the lane waits for the lock", async || lanes_that_wait(&held.test).await == 1)
+            .await;
         held
-    }
-
-    async fn lanes_that_wait(&self) -> i64 {
-        let mut connection = PgConnection::connect(self.test.database.url()).await.unwrap();
-        sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
     }
 
     fn create(&self, access: &Secret) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
@@ -69,6 +59,17 @@ impl Held {
         self.first.await.unwrap();
         (self.test, self.client_id)
     }
+}
+
+async fn lanes_that_wait(test: &TestStorage) -> i64 {
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,10 +184,14 @@ async fn a_caller_that_goes_away_stops_nobody_and_stores_nothing() {
     let dropped = held.create(&gone);
     let kept = held.create(&here);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    dropped.abort();
+    let Held { test, client_id, locker, first } = held;
     // The one that holds the lane goes away, too: its statement runs on.
-    held.first.abort();
-    let Held { test, client_id, locker, .. } = held;
+    for caller in [first.abort_handle(), dropped.abort_handle()] {
+        caller.abort();
+    }
+    // Only then are they gone.
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert!(dropped.await.unwrap_err().is_cancelled());
     locker.close().await.unwrap();
     kept.await.unwrap().unwrap();
     let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&here)).await;
@@ -258,13 +263,14 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     let error = second.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. } | Error::OutcomeUnknown { .. }), "{error:?}");
     let third = third.await.unwrap();
+    eventually("the server gave them up", async || lanes_that_wait(&test).await == 0).await;
     locker.close().await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
         .fetch_one(test.storage.pool())
         .await
         .unwrap();
-    assert_eq!(stored, 0, "the server gave them up");
+    assert_eq!(stored, 0, "what was given up takes no effect");
     // Overloaded: nothing was sent. Only an unknown outcome may be either.
     let found = test.storage.get_authorization_code(&alice(), &client_id, &late).await.unwrap();
     if !matches!(third, Err(Error::OutcomeUnknown { .. })) {
@@ -286,7 +292,7 @@ async fn lanes_that_die_are_replaced() {
     };
     // A read is tried again by itself; a write on a lane that died in the quiet is noticed
     // before it is sent.
-    for quiet in [Duration::ZERO, Duration::from_millis(1200)] {
+    for quiet in [Duration::ZERO, Duration::from_secs(3)] {
         storage.create_token(&alice(), NewToken::new(&client_id, scope(), secret())).await.unwrap();
         tokio::time::sleep(quiet).await;
         kill().await;

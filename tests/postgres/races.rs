@@ -539,10 +539,12 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
     ))
     .await;
     let mut purgers = JoinSet::new();
+    let connected = Arc::new(Barrier::new(4));
     for _ in 0..4 {
-        let url = test.database.url().to_owned();
+        let (url, connected) = (test.database.url().to_owned(), Arc::clone(&connected));
         purgers.spawn(async move {
             let node = storage(&url).await;
+            connected.wait().await;
             purge(&node, 1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
         });
     }

@@ -28,7 +28,7 @@ const LOOKED_UP: Bounds = Bounds { limit: 0.5, planted: 0.8 };
 
 /// Rounds before the first look, and how long to go on looking.
 const ROUNDS: usize = 40;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How much longer one call takes than another: the bounds of the median of the differences, as
 /// shares of a whole call.
