@@ -166,7 +166,7 @@ impl Queue {
             self.meter.queued(1);
             ticket
         };
-        self.work.notify_one();
+        self.work.notify_last();
         Ok(ticket)
     }
 
@@ -327,6 +327,7 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
         }
         batches.record(batch[0].name(), batch.len());
         let first = batch.remove(0);
+        let shared = !batch.is_empty();
         let at_work = queue.meter.at_work();
         let ran = first.run_batch(batch, connection).await;
         drop(at_work);
@@ -336,7 +337,9 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
         }
         used = Instant::now();
         // The callers that were just answered come back first, and join the next batch.
-        tokio::task::yield_now().await;
+        if shared {
+            tokio::task::yield_now().await;
+        }
     }
     false
 }
