@@ -91,7 +91,7 @@ pub enum Error {
     Corrupt {
         /// The table, with its schema.
         table: &'static str,
-        /// The column.
+        /// The column; `*` where it is not known which.
         column: &'static str,
         /// The row's public identifier (a client id, or the start of a digest).
         row: String,

@@ -316,6 +316,10 @@ impl Operation for FindCode {
         .await?;
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
+
+    fn row(&self) -> Option<(&'static str, String)> {
+        Some(("oauth_storage.authorization_code", self.0.digest.to_string()))
+    }
 }
 
 struct DeleteCode(NamedCode);

@@ -113,6 +113,10 @@ impl Operation for FindClient {
         });
         Ok(by_position(batch.len(), found))
     }
+
+    fn row(&self) -> Option<(&'static str, String)> {
+        Some(("oauth_storage.client", self.0.clone()))
+    }
 }
 
 struct ClientRow {
