@@ -59,6 +59,7 @@ mod concurrency;
 mod context;
 mod forwarding;
 mod grant;
+mod grant_rotation;
 mod hygiene;
 mod id_token;
 mod purge;
@@ -132,6 +133,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         authorization_code::RULES,
         authorization_code_input::RULES,
         grant::RULES,
+        grant_rotation::RULES,
         user::RULES,
         id_token::RULES,
         hygiene::RULES,

@@ -13,6 +13,10 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// that nobody has to parse a message. No variant carries a credential: messages and their
 /// sources name fields, tables and SQLSTATEs only.
 ///
+/// An error speaks of the whole call. One that takes several statements, such as the revocation of a
+/// subject's many tokens, is [`OutcomeUnknown`](Error::OutcomeUnknown) once a part of it took effect.
+/// Only [`purge`](crate::purge()) is many calls, and its error speaks of the last.
+///
 /// ```
 /// use oauth_storage::{Advice, Error, Problem, Scope};
 ///
@@ -91,7 +95,7 @@ pub enum Error {
     Corrupt {
         /// The table, with its schema.
         table: &'static str,
-        /// The column.
+        /// The column; `*` where it is not known which.
         column: &'static str,
         /// The row's public identifier (a client id, or the start of a digest).
         row: String,

@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    AuthorizationCode, CodeChallenge, GrantContext, NewAuthorizationCode, ResponseType, Scope,
-    check_client_id, micros,
+    AuthorizationCode, CodeChallenge, NewAuthorizationCode, check_client_id, micros,
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
@@ -33,9 +32,9 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
         observe!(self, create_authorization_code on authorization_code, client_id = code.client_id)
             .run(async {
                 code.check(request)?;
-                let create = CreateCode {
-                    context: code.full_context(request),
-                    digest: code.code.digest(),
+                let (digest, context) = (code.code.digest(), code.full_context(request));
+                // The times are the server's to say.
+                let code = AuthorizationCode {
                     grant_id: Uuid::now_v7(),
                     client_id: code.client_id,
                     subject: request.subject().map(str::to_owned),
@@ -43,25 +42,17 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                     response_type: code.response_type,
                     redirect_uri: code.redirect_uri,
                     code_challenge: code.code_challenge,
-                    lifetime: micros(request.settings.authorization_code_expires_in),
-                };
-                let lifetime = TimeDelta::microseconds(create.lifetime);
-                let code = AuthorizationCode {
-                    grant_id: create.grant_id,
-                    client_id: create.client_id.clone(),
-                    subject: create.subject.clone(),
-                    scope: create.scope.clone(),
-                    response_type: create.response_type,
-                    redirect_uri: create.redirect_uri.clone(),
-                    code_challenge: create.code_challenge.clone(),
                     issued_at: DateTime::UNIX_EPOCH,
                     expires_at: DateTime::UNIX_EPOCH,
                     expired: false,
-                    context: create.context.clone(),
+                    context,
                 };
+                let lifetime = micros(request.settings.authorization_code_expires_in);
+                let create = CreateCode { digest, lifetime, code: code.clone() };
                 let issued_at = self.connections.run(create).await?;
                 let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
-                Ok(AuthorizationCode { issued_at, expires_at: issued_at + lifetime, ..code })
+                let expires_at = issued_at + TimeDelta::microseconds(lifetime);
+                Ok(AuthorizationCode { issued_at, expires_at, ..code })
             })
             .await
     }
@@ -101,15 +92,8 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 
 struct CreateCode {
     digest: Digest,
-    grant_id: Uuid,
-    client_id: String,
-    subject: Option<String>,
-    scope: Scope,
-    response_type: ResponseType,
-    redirect_uri: String,
-    code_challenge: Option<CodeChallenge>,
     lifetime: i64,
-    context: GrantContext,
+    code: AuthorizationCode,
 }
 
 struct CodeRow {
@@ -173,9 +157,9 @@ impl Operation for CreateCode {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let each = || batch.iter();
+        let each = || batch.iter().map(|create| &create.code);
         let challenge = || each().map(|c| c.code_challenge.as_ref());
-        let digest: Vec<&[u8]> = each().map(|c| &c.digest.as_bytes()[..]).collect();
+        let digest: Vec<&[u8]> = batch.iter().map(|c| &c.digest.as_bytes()[..]).collect();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
         let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
@@ -186,7 +170,7 @@ impl Operation for CreateCode {
             challenge().map(|c| c.map(CodeChallenge::as_s256)).collect();
         let code_challenge_method: Vec<Option<&str>> =
             challenge().map(|c| c.map(|c| c.method().as_str())).collect();
-        let lifetime: Vec<i64> = each().map(|c| c.lifetime).collect();
+        let lifetime: Vec<i64> = batch.iter().map(|c| c.lifetime).collect();
         let context: Vec<Option<String>> =
             each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
 
@@ -238,7 +222,7 @@ impl Operation for CreateCode {
         .await?;
         let owners: HashMap<&str, DateTime<Utc>> =
             owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
-        Ok(each().map(|create| owners.get(create.client_id.as_str()).copied()).collect())
+        Ok(each().map(|code| owners.get(code.client_id.as_str()).copied()).collect())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
@@ -315,6 +299,10 @@ impl Operation for FindCode {
         .fetch_all(connection)
         .await?;
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+    }
+
+    fn row(&self) -> Option<(&'static str, String)> {
+        Some(("oauth_storage.authorization_code", self.0.digest.to_string()))
     }
 }
 

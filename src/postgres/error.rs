@@ -101,10 +101,18 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the statement was done, but what it gave cannot be made a value of ours.
+pub(super) fn is_undecodable(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+}
+
 /// Whether the members of a batch may do better alone: the statement was undone because one row's
 /// values are at fault (SQLSTATE classes 22, data, and 23, constraints), or because rows are of
-/// several shards.
-pub(super) fn may_run_alone(error: &sqlx::Error) -> bool {
+/// several shards; or it only looked, and one of the rows cannot be decoded.
+pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
+    if is_undecodable(error) {
+        return effect == Effect::Read;
+    }
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref());
     error.is_some_and(|error: &PgDatabaseError| {
         let code = error.code();

@@ -7,8 +7,11 @@ mod lanes;
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -18,7 +21,7 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
-use crate::postgres::error::{Effect, connect_error, is_broken, statement_error};
+use crate::postgres::error::{Effect, connect_error, is_broken, is_undecodable, statement_error};
 use crate::postgres::meter::Meters;
 use crate::secret::Digest;
 use away::Away;
@@ -52,6 +55,12 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn refused(&self, _error: &PgDatabaseError) -> Option<Error> {
         None
     }
+
+    /// The row that this member looks for, by its table and its name there: to say which it is
+    /// where it cannot be decoded.
+    fn row(&self) -> Option<(&'static str, String)> {
+        None
+    }
 }
 
 /// Where statements run.
@@ -75,13 +84,34 @@ async fn run_alone<C: Connections + ?Sized, O: Operation>(
 ) -> Result<O::Outcome> {
     let mut call = connections.begin(O::EFFECT).await?;
     let batch = std::slice::from_ref(&operation);
-    let ran = call.within_deadline(|connection| O::run(connection, batch)).await?;
+    let ran = call.within_deadline(|connection| run_statement(connection, batch)).await?;
     let mut outcomes = ran.map_err(|error| refused_or(&operation, &error))?;
     outcomes.pop().ok_or_else(no_outcome)
 }
 
+/// Runs the statement of a batch. What the driver panics at is an error like any other of a row that
+/// cannot be decoded: a timestamp beyond chrono's, such as `infinity` (sqlx #2234).
+async fn run_statement<O: Operation>(
+    connection: &mut PgConnection,
+    batch: &[O],
+) -> sqlx::Result<Vec<O::Outcome>> {
+    let mut running = pin!(O::run(connection, batch));
+    std::future::poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))).unwrap_or_else(|_| {
+            let message = "the driver panicked, as it does at an infinite timestamp";
+            Poll::Ready(Err(sqlx::Error::Decode(message.into())))
+        })
+    })
+    .await
+}
+
 /// What an error of a statement means for one member of its batch.
 fn refused_or<O: Operation>(operation: &O, error: &sqlx::Error) -> Error {
+    if is_undecodable(error)
+        && let Some((table, row)) = operation.row()
+    {
+        return Error::Corrupt { table, column: "*", row, message: error.to_string() };
+    }
     error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())

@@ -399,6 +399,10 @@ impl Operation for FindToken {
         let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.digest, Arc::new(row))).collect();
         Ok(batch.iter().map(|find| rows.get(find.0.digest.as_bytes()).cloned()).collect())
     }
+
+    fn row(&self) -> Option<(&'static str, String)> {
+        Some(("oauth_storage.token", self.0.digest.to_string()))
+    }
 }
 
 /// `"char"` in the column `kind`.

@@ -162,7 +162,9 @@ forward!(GrantStorage {
 /// ```
 ///
 /// # Errors
-/// As [`GrantStorage::purge_expired`]; what was removed before stays removed.
+/// As [`GrantStorage::purge_expired`], of the batch that failed: what it says, such as "nothing was
+/// changed", it says of that one. What the callback was told of before stays removed. After any error
+/// but [`Error::Invalid`](crate::Error::Invalid) it may be called again, and goes on where it was.
 pub async fn purge<S: GrantStorage + ?Sized>(
     storage: &S,
     batch: usize,

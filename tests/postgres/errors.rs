@@ -1,5 +1,6 @@
 //! Each way to fail has an error of its own, which says what to do next.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use oauth_storage::{
     Advice, ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, IdTokenStorage as _,
     NewIdToken, NewToken, PgStorage, Request, ResponseType, SchemaProblem, TokenRef,
-    TokenStorage as _, UserStorage as _,
+    TokenStorage as _, UserStorage as _, purge,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -279,6 +280,37 @@ async fn a_revocation_that_stops_halfway_is_unknown() {
     assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
     drop(taken);
     assert_eq!(test.storage.revoke_subject("alice").await.unwrap(), 0, "it was revoked");
+}
+
+/// Unlike a revocation, a purge is many calls: the callback was told of those that were done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_stops_halfway_may_be_called_again() {
+    let builder = PgStorage::builder().max_connections(1).deadline(Duration::from_secs(2));
+    let test = TestStorage::with("errors_purge", builder).await;
+    test.sql(
+        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
+             client_id, subject, scope)
+         SELECT now(), now(), gen_random_uuid(), 'a', sha256(n::text::bytea), 'c', 'robot', ''
+         FROM generate_series(1, 25) n",
+    )
+    .await;
+    // After the first batch the one connection that it runs on is taken away.
+    let (pool, mut taken, mut told) = (test.storage.pool().clone(), None, Vec::new());
+    let purged = purge(&test.storage, 10, |batch| {
+        told.push(batch.tokens);
+        while taken.is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+            taken = pool.try_acquire();
+        }
+        ControlFlow::Continue(())
+    });
+    let error = purged.await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
+    assert_eq!(error.advice(), Advice::BackOff);
+    assert_eq!(told, [10]);
+    drop(taken);
+    let rest = purge(&test.storage, 10, |_| ControlFlow::Continue(())).await.unwrap();
+    assert_eq!((rest.tokens, rest.more), (15, false));
 }
 
 #[tokio::test]

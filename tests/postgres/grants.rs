@@ -1,13 +1,16 @@
 //! The safe operations, one request at a time. The races are in `races`.
 
-use std::ops::ControlFlow;
+mod list;
+mod purge;
+mod revoke;
+
 use std::time::Duration;
 
 use chrono::SubsecRound as _;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientRegistry as _, CodeChallenge, Error, GrantContext,
     GrantStorage, NewAuthorizationCode, NewToken, Problem, Redeem, Redeemed, Request, Rotate,
-    Rotated, Secret, Settings, Token, TokenRef, TokenState, TokenStorage as _, User, purge,
+    Rotated, Secret, Settings, Token, TokenRef, TokenState, TokenStorage as _, User,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -308,22 +311,6 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
 }
 
 #[tokio::test]
-async fn s10_only_the_owner_revokes_and_an_unknown_token_is_success() {
-    let test = TestStorage::new("s10").await;
-    let (client_id, _) = test.client().await;
-    let (other_id, _) = test.client().await;
-    let first = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &first).await;
-    for token in [&first.access_token, first.refresh_token.as_ref().unwrap(), &secret()] {
-        test.storage.revoke_token(&alice(), &other_id, TokenRef::Any(token)).await.unwrap();
-    }
-    assert_eq!(rows(&test).await, (1, 0, 2));
-    let token = TokenRef::Any(first.refresh_token.as_ref().unwrap());
-    test.storage.revoke_token(&alice(), &client_id, token).await.unwrap();
-    assert_eq!(rows(&test).await, (1, 0, 0));
-}
-
-#[tokio::test]
 async fn s11_introspection_answers_alike_whatever_is_wrong() {
     let test = TestStorage::new("s11").await;
     let (client_id, _) = test.client().await;
@@ -415,176 +402,6 @@ async fn token_grant(test: &TestStorage) -> uuid::Uuid {
             .unwrap();
     assert_eq!(grants.len(), 1);
     grants[0]
-}
-
-#[tokio::test]
-async fn revocation_by_grant_subject_and_client_says_how_many() {
-    let test = TestStorage::new("revoke_by").await;
-    let (client_id, _) = test.client().await;
-    let (other_id, _) = test.client().await;
-    let bob = Request::for_user(User::new("bob"));
-    let mut tokens = Vec::new();
-    for (client_id, request) in [
-        (&client_id, &alice()),
-        (&client_id, &alice()),
-        (&other_id, &alice()),
-        (&client_id, &bob),
-        (&other_id, &bob),
-    ] {
-        let redeem = code(&test, client_id, request).await;
-        tokens.push((issue(&test.storage, &redeem).await, redeem));
-    }
-    let unused = code(&test, &client_id, &alice()).await;
-    let live = async || {
-        let mut live = Vec::new();
-        for (_, redeem) in &tokens {
-            live.push(test.storage.introspect(&redeem.access_token).await.unwrap().is_some());
-        }
-        live
-    };
-    let grant_id = tokens[0].0.grant_id;
-    assert_eq!(test.storage.revoke_grant(grant_id).await.unwrap(), 2);
-    assert_eq!(test.storage.revoke_grant(grant_id).await.unwrap(), 0);
-    assert_eq!(live().await, [false, true, true, true, true]);
-    assert_eq!(test.storage.revoke_subject("alice").await.unwrap(), 4);
-    assert_eq!(test.storage.revoke_subject("alice").await.unwrap(), 0);
-    assert_eq!(live().await, [false, false, false, true, true]);
-    let redeemed = test.storage.redeem_authorization_code(&Request::default(), unused).await;
-    assert_eq!(redeemed.unwrap(), Redeemed::Invalid, "the unused code is revoked, too");
-    assert_eq!(test.storage.revoke_client(&client_id).await.unwrap(), 2);
-    assert_eq!(live().await, [false, false, false, false, true]);
-    for nobody in ["", "nobody", "a\0b"] {
-        assert_eq!(test.storage.revoke_subject(nobody).await.unwrap(), 0);
-        assert_eq!(test.storage.revoke_client(nobody).await.unwrap(), 0);
-    }
-    assert_eq!(live().await, [false, false, false, false, true]);
-}
-
-/// More tokens than one statement takes.
-#[tokio::test]
-async fn a_subject_with_many_tokens_is_revoked_batch_by_batch() {
-    let test = TestStorage::new("revoke_many").await;
-    let (client_id, _) = test.client().await;
-    test.sql(&format!(
-        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-             client_id, subject, scope)
-         SELECT now(), now() + interval '1 hour', gen_random_uuid(), 'a',
-             sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, 25000) n"
-    ))
-    .await;
-    assert_eq!(test.storage.revoke_subject("robot").await.unwrap(), 25_000);
-    assert_eq!(rows(&test).await.2, 0);
-}
-
-#[tokio::test]
-async fn grants_are_listed_page_by_page() {
-    let test = TestStorage::new("list").await;
-    let (client_id, _) = test.client().await;
-    let mut expected = Vec::new();
-    for n in 0..7 {
-        let redeem = code(&test, &client_id, &alice()).await;
-        let token = issue(&test.storage, &redeem).await;
-        match n {
-            0 => drop(test.storage.revoke_grant(token.grant_id).await.unwrap()),
-            1 => {
-                let narrower = Rotate {
-                    scope: Some("openid".parse().unwrap()),
-                    ..rotation(&client_id, redeem.refresh_token.as_ref().unwrap())
-                };
-                rotate(&test.storage, &Request::default(), &narrower).await;
-                expected.push((token, true));
-            }
-            _ => expected.push((token, false)),
-        }
-    }
-    // A grant without a refresh token; and one of somebody else.
-    let new = NewToken::new(&client_id, scope(), secret());
-    expected.push((test.storage.create_token(&alice(), new).await.unwrap(), false));
-    let bob = Request::for_user(User::new("bob"));
-    let new = NewToken::new(&client_id, scope(), secret());
-    test.storage.create_token(&bob, new).await.unwrap();
-
-    let mut listed = Vec::new();
-    let mut after = None;
-    loop {
-        let page = test.storage.list_grants("alice", after, 3).await.unwrap();
-        after = page.last().map(|grant| grant.grant_id);
-        let last = page.len() < 3;
-        listed.extend(page);
-        if last {
-            break;
-        }
-    }
-    assert_eq!(listed.len(), expected.len());
-    for (grant, (token, was_rotated)) in listed.iter().zip(&expected) {
-        assert_eq!(grant.grant_id, token.grant_id);
-        assert_eq!((&grant.client_id, grant.subject.as_str()), (&client_id, "alice"));
-        assert_eq!(grant.scope, scope(), "the whole scope, not the narrower one");
-        assert_eq!(grant.granted_at, token.issued_at);
-        assert_eq!(grant.last_rotated_at.is_some(), *was_rotated);
-        assert!(grant.expires_at >= token.expires_at);
-    }
-    // What was rotated is no longer active: with its successors revoked the grant is gone.
-    let carol = Request::for_user(User::new("carol"));
-    let redeem = code(&test, &client_id, &carol).await;
-    issue(&test.storage, &redeem).await;
-    let successor = rotation(&client_id, redeem.refresh_token.as_ref().unwrap());
-    rotate(&test.storage, &Request::default(), &successor).await;
-    test.sql("UPDATE oauth_storage.token SET expires_at = now() WHERE kind = 'a'").await;
-    assert_eq!(test.storage.list_grants("carol", None, 3).await.unwrap().len(), 1);
-    let new_pair = TokenRef::Access(&successor.new_access_token);
-    test.storage.revoke_token(&carol, &client_id, new_pair).await.unwrap();
-    assert_eq!(test.storage.list_grants("carol", None, 3).await.unwrap(), []);
-    assert_eq!(test.storage.list_grants("nobody", None, 3).await.unwrap(), []);
-    for limit in [0, 1001] {
-        assert!(test.storage.list_grants("alice", None, limit).await.is_err());
-    }
-}
-
-#[tokio::test]
-async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
-    let test = TestStorage::new("purge").await;
-    let (client_id, _) = test.client().await;
-    let redeem = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &redeem).await;
-    let refresh = redeem.refresh_token.clone().unwrap();
-    let strict = grace(Duration::ZERO);
-    rotate(&test.storage, &strict, &rotation(&client_id, &refresh)).await;
-    let left = purge(&test.storage, 100, |_| ControlFlow::Continue(())).await.unwrap();
-    assert_eq!((left.tokens, left.authorization_codes, left.more), (0, 0, false));
-    // The tombstones tell a second use still.
-    let again = rotate(&test.storage, &strict, &rotation(&client_id, &refresh)).await;
-    assert!(matches!(again, Rotated::Reused { .. }));
-    let again = test.storage.redeem_authorization_code(&Request::default(), redeem.clone()).await;
-    assert!(matches!(again.unwrap(), Redeemed::Replayed { .. }));
-
-    test.sql(&format!(
-        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-             client_id, subject, scope)
-         SELECT now(), now() - n * interval '10 s', gen_random_uuid(), 'a',
-             sha256(n::text::bytea), '{client_id}', 'robot', n::text FROM generate_series(1, 1000) n;
-         UPDATE oauth_storage.authorization_code SET expires_at = now()"
-    ))
-    .await;
-    // It can be stopped, and goes on where it was.
-    let mut batches = 0;
-    let stopped = purge(&test.storage, 100, |batch| {
-        assert!(batch.tokens <= 100);
-        batches += 1;
-        if batches == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let stopped = stopped.await.unwrap();
-    assert_eq!((stopped.tokens, stopped.authorization_codes, stopped.more), (300, 1, true));
-    let oldest = "SELECT count(*) = 700 AND max(scope::int) = 700 FROM oauth_storage.token
-         WHERE subject = 'robot'";
-    let oldest: bool = sqlx::query_scalar(oldest).fetch_one(test.storage.pool()).await.unwrap();
-    assert!(oldest, "the oldest went first");
-    let rest = purge(&test.storage, 100, |_| ControlFlow::Continue(())).await.unwrap();
-    assert_eq!((rest.tokens, rest.more), (700, false));
-    assert_eq!(rows(&test).await.0, 2, "what has not expired stays");
-    for limit in [0, 100_001] {
-        assert!(test.storage.purge_expired(limit).await.is_err());
-    }
 }
 
 #[tokio::test]

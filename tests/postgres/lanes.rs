@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
-    Advice, AuthorizationCodeStorage as _, Error, GrantStorage as _, NewAuthorizationCode,
-    NewToken, PgStorage, Problem, Redeem, Redeemed, Request, Secret, TokenRef, TokenStorage as _,
+    Advice, AuthorizationCodeStorage as _, ClientStorage as _, Error, GrantStorage as _,
+    NewAuthorizationCode, NewToken, PgStorage, Problem, Redeem, Redeemed, Request, Secret,
+    TokenRef, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
@@ -92,6 +93,79 @@ async fn a_bad_neighbour_harms_nobody() {
         }
     }
     assert_eq!((stored, duplicates), (19, 1));
+}
+
+/// What somebody wrote by hand may be nothing that the driver can decode: JSON of another shape is an
+/// error to it, an infinite timestamp a panic.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
+    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
+    let test = TestStorage::with("lanes_undecodable", builder).await;
+    let (owner, _) = test.client().await;
+    let mut rows = Vec::new();
+    for _ in 0..5 {
+        let (client_id, token, code) = (test.client().await.0, secret(), secret());
+        let new = NewToken::new(&owner, scope(), token.clone());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        let new = NewAuthorizationCode::new(&owner, scope(), URI, code.clone());
+        test.storage.create_authorization_code(&alice(), new).await.unwrap();
+        rows.push((client_id, token, code));
+    }
+    let (client_id, token, code) = &rows[2];
+    let edited = [
+        ("oauth_storage.client", client_id.clone()),
+        ("oauth_storage.token", token.digest().to_string()),
+        ("oauth_storage.authorization_code", code.digest().to_string()),
+    ];
+    let hex =
+        |secret: &Secret| secret.digest().as_bytes().map(|byte| format!("{byte:02x}")).concat();
+    test.sql(&format!(
+        r#"UPDATE oauth_storage.client SET details = '{{"contacts": 7}}'
+           WHERE client_id = '{client_id}';
+         UPDATE oauth_storage.token SET expires_at = 'infinity' WHERE digest = '\x{}';
+         UPDATE oauth_storage.authorization_code SET expires_at = 'infinity'
+           WHERE digest = '\x{}'"#,
+        hex(token),
+        hex(code),
+    ))
+    .await;
+
+    // One lookup holds the lane that reads, so the others of a kind share a statement.
+    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE oauth_storage.client";
+    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let (storage, id) = (test.storage.clone(), owner.clone());
+    let first = tokio::spawn(async move { storage.get_client(&alice(), &id, None).await });
+    eventually("the lane waits for the lock", async || lanes_that_wait(&test).await == 1).await;
+    let calls: Vec<_> = rows
+        .into_iter()
+        .map(|(client_id, token, code)| {
+            let (storage, owner) = (test.storage.clone(), owner.clone());
+            tokio::spawn(async move {
+                let alice = alice();
+                tokio::join!(
+                    async { storage.get_client(&alice, &client_id, None).await.map(drop) },
+                    async { storage.introspect(&token).await.map(drop) },
+                    async { storage.get_authorization_code(&alice, &owner, &code).await.map(drop) },
+                )
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    locker.close().await.unwrap();
+    first.await.unwrap().unwrap();
+    for (n, call) in calls.into_iter().enumerate() {
+        let (client, token, code) = call.await.unwrap();
+        for (found, edited) in [client, token, code].into_iter().zip(&edited) {
+            match found {
+                Ok(()) if n != 2 => {}
+                Err(Error::Corrupt { table, row, .. }) if n == 2 => {
+                    assert_eq!((table, &row), (edited.0, &edited.1));
+                }
+                other => panic!("{edited:?} {n}: {other:?}"),
+            }
+        }
+    }
 }
 
 /// It may be all that is known of a commit whose answer was lost on the way, so nothing runs again.

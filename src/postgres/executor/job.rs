@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Operation, no_outcome, refused_or};
+use super::{Operation, no_outcome, refused_or, run_statement};
 use crate::error::Result;
 use crate::postgres::error::{Effect, is_broken, may_run_alone};
 use crate::secret::Digest;
@@ -111,7 +111,7 @@ async fn run_batch<O: Operation>(
     connection: &mut PgConnection,
 ) -> Ran {
     let until = callers.iter().map(|caller| caller.until).max().unwrap_or_else(Instant::now);
-    let error = match timeout_at(until, O::run(connection, &operations)).await {
+    let error = match timeout_at(until, run_statement(connection, &operations)).await {
         Ok(Ok(outcomes)) => {
             let mut outcomes = outcomes.into_iter();
             for caller in callers {
@@ -142,9 +142,9 @@ async fn run_batch<O: Operation>(
         }
         return Ran { broken: Some(retry) };
     }
-    // One member's data must not harm its neighbours: the statement was undone as a whole, so each
-    // may run by itself.
-    if operations.len() > 1 && may_run_alone(&error) {
+    // One member's data must not harm its neighbours: the statement was undone as a whole, or only
+    // read, so each may run by itself.
+    if operations.len() > 1 && may_run_alone(&error, O::EFFECT) {
         return one_by_one(operations, callers, connection).await;
     }
     for (operation, caller) in operations.iter().zip(callers) {
