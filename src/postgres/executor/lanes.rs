@@ -56,7 +56,7 @@ impl Lanes {
         deadline: Duration,
     ) -> Self {
         let start = |effect| {
-            let queue = Arc::new(Queue::new(queue, meter::Lanes::new(effect)));
+            let queue = Arc::new(Queue::new(effect, queue));
             for _ in 0..each {
                 tokio::spawn(keep_lane(Arc::clone(&queue), options.clone(), deadline));
             }
@@ -124,6 +124,7 @@ struct Ticket(u64);
 struct Queue {
     state: Mutex<State>,
     work: Notify,
+    effect: Effect,
     limit: usize,
     meter: meter::Lanes,
 }
@@ -138,10 +139,11 @@ struct State {
 }
 
 impl Queue {
-    fn new(limit: usize, meter: meter::Lanes) -> Self {
+    fn new(effect: Effect, limit: usize) -> Self {
         let waiting = VecDeque::new();
         let state = State { waiting, next: 0, open: true, down: None, connected: 0 };
-        Self { state: Mutex::new(state), work: Notify::new(), limit, meter }
+        let meter = meter::Lanes::new(effect);
+        Self { state: Mutex::new(state), work: Notify::new(), effect, limit, meter }
     }
 
     /// Never held across an await, and nothing that holds it panics halfway.
@@ -166,7 +168,12 @@ impl Queue {
             self.meter.queued(1);
             ticket
         };
-        self.work.notify_last();
+        // For one caller's calls one after the other: a write is faster on the session that ran the
+        // last one, for it is warm; a read on another one, for the last is still tidying up.
+        match self.effect {
+            Effect::Read => self.work.notify_one(),
+            Effect::Write => self.work.notify_last(),
+        }
         Ok(ticket)
     }
 
@@ -336,7 +343,8 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
             return true;
         }
         used = Instant::now();
-        // The callers that were just answered come back first, and join the next batch.
+        // The callers that were just answered come back first, and join the next batch. One alone
+        // would only wait for another thread to be woken.
         if shared {
             tokio::task::yield_now().await;
         }
