@@ -29,9 +29,10 @@ use crate::storage::{IdTokenStorage, UserStorage};
 /// ```
 #[must_use]
 pub struct PgStorageBuilder {
-    lanes: usize,
+    lanes: u32,
     queue: usize,
     max_connections: u32,
+    max_lifetime: Duration,
     deadline: Duration,
     create_schema: bool,
     users: Option<Users>,
@@ -50,6 +51,7 @@ impl Default for PgStorageBuilder {
             lanes: 2,
             queue: 4096,
             max_connections: 4,
+            max_lifetime: Duration::from_mins(30),
             deadline: Duration::from_secs(5),
             create_schema: true,
             users: None,
@@ -63,7 +65,7 @@ impl PgStorageBuilder {
     /// arrive at the same time share a statement on them, so two serve hundreds of callers; more
     /// help where the server has more cores, or is far away. Not used with a pool of the
     /// application's.
-    pub fn lanes(mut self, each: usize) -> Self {
+    pub fn lanes(mut self, each: u32) -> Self {
         self.lanes = each.max(1);
         self
     }
@@ -79,6 +81,15 @@ impl PgStorageBuilder {
     /// purge, lists; 4, opened when needed. Not used with a pool of the application's.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
+        self
+    }
+
+    /// How long a connection is kept, lanes included; 30 minutes, one day at most. Then it is
+    /// closed and another one opened, between two calls. So all of them follow when the address
+    /// leads to another server, even those that only read and would not notice. Not used with a
+    /// pool of the application's.
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime.clamp(Duration::from_secs(1), Duration::from_hours(24));
         self
     }
 
@@ -168,6 +179,7 @@ impl PgStorageBuilder {
 
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
+            .max_lifetime(self.max_lifetime)
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
         let connections = Pooled::new(pool, self.deadline);
@@ -175,7 +187,8 @@ impl PgStorageBuilder {
         // But Citus finds the shard by the parameters, and refuses a plan for any.
         let plans = if on_shards { "auto" } else { "force_generic_plan" };
         let options = options.options([("plan_cache_mode", plans), ("jit", "off")]);
-        let connections = connections.with_lanes(&options, self.lanes, self.queue);
+        let connections =
+            connections.with_lanes(options, self.lanes, self.queue, self.max_lifetime);
         Ok(self.on(connections))
     }
 

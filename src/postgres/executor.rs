@@ -25,7 +25,7 @@ use crate::postgres::error::{Effect, connect_error, is_broken, is_undecodable, s
 use crate::postgres::meter::Meters;
 use crate::secret::Digest;
 use away::Away;
-use lanes::Lanes;
+use lanes::{Connector, Lanes};
 
 /// An operation of the hot path: its input is the type itself, its statement takes a batch.
 ///
@@ -140,8 +140,15 @@ impl Pooled {
     }
 
     /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
-    pub(super) fn with_lanes(self, options: &PgConnectOptions, lanes: usize, queue: usize) -> Self {
-        let lanes = Lanes::start(options, lanes, queue, self.deadline);
+    pub(super) fn with_lanes(
+        self,
+        options: PgConnectOptions,
+        lanes: u32,
+        queue: usize,
+        max_lifetime: Duration,
+    ) -> Self {
+        let connector = Connector { options, deadline: self.deadline, max_lifetime };
+        let lanes = Lanes::start(&connector, lanes, queue);
         Self { lanes: Some(lanes), ..self }
     }
 

@@ -386,6 +386,44 @@ async fn lanes_that_die_are_replaced() {
     }
 }
 
+/// Each lane connects again in time, at work or idle, and no call notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_connection_outlives_its_lifetime() {
+    let builder = PgStorage::builder().max_lifetime(Duration::from_secs(1));
+    let test = TestStorage::with("lanes_lifetime", builder).await;
+    let (client_id, _) = test.client().await;
+    let sessions = async || -> Vec<i32> {
+        let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+        let sessions = "SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'oauth-storage'";
+        sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
+    };
+    let replaced = async |before: &[i32]| {
+        eventually("none of the sessions is left, and there are four lanes", async || {
+            let now = sessions().await;
+            now.len() >= 4 && !now.iter().any(|pid| before.contains(pid))
+        })
+        .await;
+    };
+    // Idle.
+    replaced(&sessions().await).await;
+    // At work without a pause.
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        callers.spawn(async move {
+            loop {
+                let access = secret();
+                let new = NewToken::new(&id, scope(), access.clone());
+                storage.create_token(&alice(), new).await.unwrap();
+                assert!(storage.introspect(&access).await.unwrap().is_some());
+            }
+        });
+    }
+    replaced(&sessions().await).await;
+    assert!(callers.try_join_next().is_none(), "a call failed");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_callers_open_no_more_connections_and_close_ends_them() {
     let test = TestStorage::new("lanes_storm").await;

@@ -49,19 +49,19 @@ struct Inner {
 impl Lanes {
     /// Starts `each` lanes for reads, and as many for writes. At most `queue` calls wait for each
     /// of the two.
-    pub(super) fn start(
-        options: &PgConnectOptions,
-        each: usize,
-        queue: usize,
-        deadline: Duration,
-    ) -> Self {
+    pub(super) fn start(connector: &Connector, each: u32, queue: usize) -> Self {
         let start = |effect| {
             let queue = Arc::new(Queue::new(effect, queue));
-            for _ in 0..each {
-                tokio::spawn(keep_lane(Arc::clone(&queue), options.clone(), deadline));
+            for lane in 0..each {
+                // Not all of them connect again at the same time.
+                let earlier = connector.max_lifetime * lane / (5 * each);
+                let max_lifetime = connector.max_lifetime - earlier;
+                let connector = Connector { max_lifetime, ..connector.clone() };
+                tokio::spawn(keep_lane(Arc::clone(&queue), connector));
             }
             queue
         };
+        let deadline = connector.deadline;
         Self(Arc::new(Inner { reads: start(Effect::Read), writes: start(Effect::Write), deadline }))
     }
 
@@ -301,36 +301,57 @@ impl State {
     }
 }
 
-/// Keeps a lane, even if one should panic: its callers are told that it went away.
-async fn keep_lane(queue: Arc<Queue>, options: PgConnectOptions, deadline: Duration) {
-    while tokio::spawn(run_lane(Arc::clone(&queue), options.clone(), deadline)).await.is_err() {}
+/// How a lane comes by a connection.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) options: PgConnectOptions,
+    pub(super) deadline: Duration,
+    pub(super) max_lifetime: Duration,
 }
 
-/// A lane's life: connect, run batches, and connect again when the connection broke.
-async fn run_lane(queue: Arc<Queue>, options: PgConnectOptions, deadline: Duration) {
-    while let Some(mut connection) = connect(&queue, &options, deadline).await {
+/// Why a connection takes no more batches.
+enum Ended {
+    Closed,
+    Broke,
+    Aged,
+}
+
+/// Keeps a lane, even if one should panic: its callers are told that it went away.
+async fn keep_lane(queue: Arc<Queue>, connector: Connector) {
+    while tokio::spawn(run_lane(Arc::clone(&queue), connector.clone())).await.is_err() {}
+}
+
+/// A lane's life: connect, run batches, and connect again when the connection broke or is old.
+async fn run_lane(queue: Arc<Queue>, connector: Connector) {
+    while let Some(mut connection) = connect(&queue, &connector).await {
         let connected = queue.connected();
-        let broke = run_batches(&queue, &mut connection).await;
+        let until = Instant::now() + connector.max_lifetime;
+        let ended = run_batches(&queue, &mut connection, until).await;
         drop(connected);
-        if !broke {
-            // Politely, but a server that is gone must not keep the task.
-            let _ = timeout(Duration::from_secs(1), connection.close()).await;
+        if let Ended::Broke = ended {
+            queue.meter.broke();
+            continue;
+        }
+        // Politely, but a server that is gone must not keep the task.
+        let _ = timeout(Duration::from_secs(1), connection.close()).await;
+        if let Ended::Closed = ended {
             return;
         }
-        queue.meter.broke();
     }
 }
 
-/// Runs batch after batch; whether it ended because the connection broke.
-async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
+/// Runs batch after batch, until the connection is so old.
+async fn run_batches(queue: &Queue, connection: &mut PgConnection, until: Instant) -> Ended {
     let mut used = Instant::now();
     let mut batches = meter::Batches::default();
-    while let Some(mut batch) = queue.take().await {
+    while used < until {
+        let Ok(batch) = timeout_at(until, queue.take()).await else { break };
+        let Some(mut batch) = batch else { return Ended::Closed };
         // What the network or the server dropped while nobody looked would cost a write its
         // outcome. Nothing was sent yet, so the batch can wait for the next connection.
         if used.elapsed() > IDLE && !matches!(timeout(PING, connection.ping()).await, Ok(Ok(()))) {
             queue.put_back(batch);
-            return true;
+            return Ended::Broke;
         }
         batches.record(batch[0].name(), batch.len());
         let first = batch.remove(0);
@@ -340,7 +361,7 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
         drop(at_work);
         if let Some(retry) = ran.broken {
             queue.put_back(retry);
-            return true;
+            return Ended::Broke;
         }
         used = Instant::now();
         // The callers that were just answered come back first, and join the next batch. One alone
@@ -349,18 +370,15 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection) -> bool {
             tokio::task::yield_now().await;
         }
     }
-    false
+    Ended::Aged
 }
 
 /// Connects, however often it takes; `None` when the storage was closed meanwhile.
-async fn connect(
-    queue: &Queue,
-    options: &PgConnectOptions,
-    deadline: Duration,
-) -> Option<PgConnection> {
+async fn connect(queue: &Queue, connector: &Connector) -> Option<PgConnection> {
+    let Connector { options, deadline, .. } = connector;
     let mut pause = BACK_OFF.0;
     while queue.is_open() {
-        let error = match timeout(deadline, options.connect()).await {
+        let error = match timeout(*deadline, options.connect()).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(error)) => connect_error(error),
             Err(_) => Error::Unavailable {
