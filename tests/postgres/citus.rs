@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use oauth_storage::{GrantStorage as _, NewToken, Request, Secret, TokenRef, TokenStorage as _};
+use oauth_storage::{
+    ClientRegistry as _, GrantStorage as _, NewToken, Request, Secret, TokenRef, TokenStorage as _,
+};
 use uuid::Uuid;
 
 use crate::support::{TestStorage, alice, run_sql, scope, secret};
@@ -100,5 +102,24 @@ async fn s9_a_token_that_its_node_has_yet_to_commit_is_revoked_by_name() {
     prepared.commit().await;
     revoking.await.unwrap().unwrap();
     assert!(waits, "the revocation did not wait for the node");
+    assert_eq!(test.storage.introspect(&token).await.unwrap(), None);
+}
+
+/// The coordinator lets go of the client's row before the nodes have committed what it held it for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_a_node_has_yet_to_commit_does_not_outlive_its_client() {
+    let name = "a_token_that_a_node_has_yet_to_commit_does_not_outlive_its_client";
+    let Some(test) = on_cluster(name).await else { return };
+    let (client_id, _) = test.client().await;
+    let token = secret();
+    let prepared = Prepared::new(&test, Uuid::new_v4(), &client_id, &token).await;
+    let storage = test.storage.clone();
+    let deleting = tokio::spawn(async move { storage.delete_client(&client_id).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waits = !deleting.is_finished();
+    prepared.commit().await;
+    let deleted = deleting.await.unwrap();
+    assert!(waits, "the deletion did not wait for the node: {deleted:?}");
+    assert!(deleted.unwrap());
     assert_eq!(test.storage.introspect(&token).await.unwrap(), None);
 }
