@@ -14,8 +14,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// sources name fields, tables and SQLSTATEs only.
 ///
 /// An error speaks of the whole call. One that takes several statements, such as the revocation of a
-/// subject's many tokens, is [`OutcomeUnknown`](Error::OutcomeUnknown) once a part of it took effect.
-/// Only [`purge`](crate::purge()) is many calls, and its error speaks of the last.
+/// subject's many tokens, never says that nothing was changed once a part of it took effect. Only [`purge`](crate::purge()) is many calls, and its error speaks of the last.
 ///
 /// ```
 /// use oauth_storage::{Advice, Error, Problem, Scope};

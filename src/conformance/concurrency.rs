@@ -345,6 +345,7 @@ async fn dropped_calls(cx: Context) {
             found.0 = cx.get(&client, TokenRef::Access(&access)).await.is_some();
             found.1 = cx.get(&client, TokenRef::Refresh(&refresh)).await.is_some();
             assert!(found.0 || !stored, "what was acknowledged is there");
+            assert!(!found.0 || found.1, "a dropped call leaves the pair whole or absent");
             if found.0 == found.1 {
                 break;
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
@@ -89,13 +89,24 @@ async fn run_alone<C: Connections + ?Sized, O: Operation>(
     outcomes.pop().ok_or_else(no_outcome)
 }
 
-/// Runs the statement of a batch. What the driver panics at is an error like any other of a row that
-/// cannot be decoded: a timestamp beyond chrono's, such as `infinity` (sqlx #2234).
+/// Runs the statement of a batch.
 async fn run_statement<O: Operation>(
     connection: &mut PgConnection,
     batch: &[O],
 ) -> sqlx::Result<Vec<O::Outcome>> {
-    let mut running = pin!(O::run(connection, batch));
+    let ran = no_panic(O::run(connection, batch)).await;
+    if ran.as_ref().is_err_and(is_undecodable) {
+        // The rest of the answer is read here, for others come after us on this connection. It may
+        // end with an error, which is ours.
+        no_panic(connection.ping()).await?;
+    }
+    ran
+}
+
+/// What the driver panics at is an error like any other of a row that cannot be decoded: a timestamp
+/// beyond chrono's, such as `infinity` (sqlx #2234).
+async fn no_panic<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let mut running = pin!(statement);
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))).unwrap_or_else(|_| {
             let message = "the driver panicked, as it does at an infinite timestamp";
@@ -311,7 +322,7 @@ impl DerefMut for Connection<'_> {
 
 impl Call<'_> {
     /// Runs one statement, built by the closure for this call's connection.
-    pub(super) async fn statement<'c, T, F>(
+    pub(super) async fn statement<'c, T: 'c, F>(
         &'c mut self,
         statement: impl FnOnce(&'c mut PgConnection) -> F,
     ) -> Result<T>
@@ -319,7 +330,8 @@ impl Call<'_> {
         F: Future<Output = sqlx::Result<T>> + 'c,
     {
         let effect = self.effect;
-        self.within_deadline(statement).await?.map_err(|error| statement_error(&error, effect))
+        let ran = self.within_deadline(|connection| no_panic(statement(connection))).await?;
+        ran.map_err(|error| statement_error(&error, effect))
     }
 
     async fn within_deadline<'c, T, F>(

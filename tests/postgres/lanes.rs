@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
-    Advice, AuthorizationCodeStorage as _, ClientStorage as _, Error, GrantStorage as _,
-    NewAuthorizationCode, NewToken, PgStorage, Problem, Redeem, Redeemed, Request, Secret,
-    TokenRef, TokenStorage as _,
+    Advice, AuthorizationCodeStorage as _, ClientRegistry as _, ClientStorage as _, Error,
+    GrantStorage as _, NewAuthorizationCode, NewToken, PgStorage, Problem, Redeem, Redeemed,
+    Request, Secret, TokenRef, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
-use crate::support::{TestStorage, alice, eventually, scope, secret};
+use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
 
 const URI: &str = "https://client.example/cb";
 
@@ -166,6 +166,11 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
             }
         }
     }
+    // Beside the lanes, in the caller's task, it is an error as well.
+    let endless = "UPDATE oauth_storage.client SET client_secret_expires_at = 'infinity'";
+    test.sql(endless).await;
+    let error = test.storage.read_client(&owner).await.unwrap_err();
+    assert!(matches!(error, Error::Backend { .. }), "{error:?}");
 }
 
 /// It may be all that is known of a commit whose answer was lost on the way, so nothing runs again.
@@ -386,42 +391,93 @@ async fn lanes_that_die_are_replaced() {
     }
 }
 
-/// Each lane connects again in time, at work or idle, and no call notices.
+async fn sessions(test: &TestStorage) -> Vec<i32> {
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    let sessions = "SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'oauth-storage'";
+    sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
+}
+
+/// The server itself, by another of its databases.
+fn server(test: &TestStorage) -> String {
+    let mut url = url::Url::parse(test.database.url()).unwrap();
+    url.set_path("postgres");
+    url.into()
+}
+
+async fn allow_connections(test: &TestStorage, allow: bool) {
+    let name = test.database.name();
+    run_sql(&server(test), &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}")).await;
+}
+
+/// Each lane connects again in time, idle or at work, and no call fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_outlives_its_lifetime() {
-    let builder = PgStorage::builder().max_lifetime(Duration::from_secs(1));
+    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
+    let builder = builder.deadline(Duration::from_mins(1));
     let test = TestStorage::with("lanes_lifetime", builder).await;
     let (client_id, _) = test.client().await;
-    let sessions = async || -> Vec<i32> {
-        let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
-        let sessions = "SELECT pid FROM pg_stat_activity
-             WHERE datname = current_database() AND application_name = 'oauth-storage'";
-        sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
-    };
-    let replaced = async |before: &[i32]| {
-        eventually("none of the sessions is left, and there are four lanes", async || {
-            let now = sessions().await;
-            now.len() >= 4 && !now.iter().any(|pid| before.contains(pid))
+    let replaced = async || {
+        let mut before = Vec::new();
+        eventually("both lanes have a session", async || {
+            before = sessions(&test).await;
+            before.len() >= 2
+        })
+        .await;
+        eventually("others have taken their place", async || {
+            let now = sessions(&test).await;
+            now.len() >= 2 && !now.iter().any(|pid| before.contains(pid))
         })
         .await;
     };
     // Idle.
-    replaced(&sessions().await).await;
-    // At work without a pause.
+    replaced().await;
+    // At work without a pause: more callers than a statement takes.
     let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..64 {
+    for _ in 0..600 {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         callers.spawn(async move {
             loop {
-                let access = secret();
-                let new = NewToken::new(&id, scope(), access.clone());
+                let new = NewToken::new(&id, scope(), secret());
                 storage.create_token(&alice(), new).await.unwrap();
-                assert!(storage.introspect(&access).await.unwrap().is_some());
             }
         });
     }
-    replaced(&sessions().await).await;
+    replaced().await;
     assert!(callers.try_join_next().is_none(), "a call failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
+    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
+    let test = TestStorage::with("lanes_old", builder).await;
+    let (client_id, _) = test.client().await;
+    allow_connections(&test, false).await;
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        let access = secret();
+        let new = NewToken::new(&client_id, scope(), access.clone());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        assert!(test.storage.introspect(&access).await.unwrap().is_some());
+    }
+    allow_connections(&test, true).await;
+}
+
+/// Even where the lane has no connection at that moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_when_the_storage_is_closed_is_still_done() {
+    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
+    let test = TestStorage::with("lanes_close", builder).await;
+    test.storage.introspect(&secret()).await.unwrap();
+    allow_connections(&test, false).await;
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ";
+    run_sql(&server(&test), &format!("{ended}'{}'", test.database.name())).await;
+    let storage = test.storage.clone();
+    let waits = tokio::spawn(async move { storage.introspect(&secret()).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    test.storage.close().await;
+    allow_connections(&test, true).await;
+    assert_eq!(waits.await.unwrap().unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

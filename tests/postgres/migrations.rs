@@ -1,5 +1,7 @@
 //! Migrations: twice, by several at once, beside the application's own, without the rights.
 
+use std::time::Duration;
+
 use oauth_storage::{Error, PgStorage, SchemaProblem};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
@@ -7,7 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 use crate::support::{database, run_sql, unique, url_as};
 
 async fn connect(url: &str) -> PgStorage {
-    PgStorage::connect(url).await.unwrap()
+    // Many migrate at once, on a busy machine.
+    PgStorage::builder().deadline(Duration::from_mins(1)).connect(url).await.unwrap()
 }
 
 #[tokio::test]

@@ -17,7 +17,9 @@ pub(crate) struct TestStorage {
 
 impl TestStorage {
     pub(crate) async fn new(label: &str) -> Self {
-        Self::with(label, PgStorage::builder().password_users()).await
+        // The machine may be busy with the other tests.
+        let builder = PgStorage::builder().deadline(Duration::from_secs(30));
+        Self::with(label, builder.password_users()).await
     }
 
     pub(crate) async fn with(label: &str, builder: PgStorageBuilder) -> Self {

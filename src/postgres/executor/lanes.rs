@@ -33,6 +33,11 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(1);
 
+/// How long an old connection may take to be replaced, for its lane serves nobody meanwhile; and when to
+/// try again if it was in vain.
+const REPLACE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// Waits between attempts to connect: from the first to the last, each twice the one before.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -53,9 +58,9 @@ impl Lanes {
         let start = |effect| {
             let queue = Arc::new(Queue::new(effect, queue));
             for lane in 0..each {
-                // Not all of them connect again at the same time.
-                let earlier = connector.max_lifetime * lane / (5 * each);
-                let max_lifetime = connector.max_lifetime - earlier;
+                // Not all of a kind connect again at the same time.
+                let share = 1.0 - 0.2 * f64::from(lane) / f64::from(each);
+                let max_lifetime = connector.max_lifetime.mul_f64(share);
                 let connector = Connector { max_lifetime, ..connector.clone() };
                 tokio::spawn(keep_lane(Arc::clone(&queue), connector));
             }
@@ -238,8 +243,10 @@ impl Queue {
         self.work.notify_one();
     }
 
-    fn is_open(&self) -> bool {
-        self.state().open
+    /// What waits when the storage is closed is still done.
+    fn needs_lane(&self) -> bool {
+        let state = self.state();
+        state.open || state.waiting.iter().any(|(_, job)| job.is_wanted())
     }
 
     /// One more lane has a connection, for as long as the guard lives.
@@ -309,6 +316,18 @@ pub(super) struct Connector {
     pub(super) max_lifetime: Duration,
 }
 
+impl Connector {
+    async fn connect(&self, within: Duration) -> Result<PgConnection> {
+        match timeout(within, self.options.connect()).await {
+            Ok(connected) => connected.map_err(connect_error),
+            Err(_) => Err(Error::Unavailable {
+                message: format!("the server did not answer within {within:?}"),
+                source: None,
+            }),
+        }
+    }
+}
+
 /// Why a connection takes no more batches.
 enum Ended {
     Closed,
@@ -325,19 +344,32 @@ async fn keep_lane(queue: Arc<Queue>, connector: Connector) {
 async fn run_lane(queue: Arc<Queue>, connector: Connector) {
     while let Some(mut connection) = connect(&queue, &connector).await {
         let connected = queue.connected();
-        let until = Instant::now() + connector.max_lifetime;
-        let ended = run_batches(&queue, &mut connection, until).await;
+        let mut until = Instant::now() + connector.max_lifetime;
+        loop {
+            match run_batches(&queue, &mut connection, until).await {
+                Ended::Closed => return close(connection).await,
+                Ended::Broke => break,
+                Ended::Aged => match connector.connect(REPLACE.min(connector.deadline)).await {
+                    Ok(next) => {
+                        tokio::spawn(close(std::mem::replace(&mut connection, next)));
+                        until = Instant::now() + connector.max_lifetime;
+                    }
+                    // An old one is better than none.
+                    Err(error) => {
+                        tracing::warn!(%error, "a lane keeps its old connection");
+                        until = Instant::now() + AGAIN;
+                    }
+                },
+            }
+        }
         drop(connected);
-        if let Ended::Broke = ended {
-            queue.meter.broke();
-            continue;
-        }
-        // Politely, but a server that is gone must not keep the task.
-        let _ = timeout(Duration::from_secs(1), connection.close()).await;
-        if let Ended::Closed = ended {
-            return;
-        }
+        queue.meter.broke();
     }
+}
+
+/// Politely, but a server that is gone must not keep the task.
+async fn close(connection: PgConnection) {
+    let _ = timeout(Duration::from_secs(1), connection.close()).await;
 }
 
 /// Runs batch after batch, until the connection is so old.
@@ -373,18 +405,13 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection, until: Instan
     Ended::Aged
 }
 
-/// Connects, however often it takes; `None` when the storage was closed meanwhile.
+/// Connects, however often it takes; `None` when the storage was closed and nothing waits.
 async fn connect(queue: &Queue, connector: &Connector) -> Option<PgConnection> {
-    let Connector { options, deadline, .. } = connector;
     let mut pause = BACK_OFF.0;
-    while queue.is_open() {
-        let error = match timeout(*deadline, options.connect()).await {
-            Ok(Ok(connection)) => return Some(connection),
-            Ok(Err(error)) => connect_error(error),
-            Err(_) => Error::Unavailable {
-                message: format!("the server did not answer within {deadline:?}"),
-                source: None,
-            },
+    while queue.needs_lane() {
+        let error = match connector.connect(connector.deadline).await {
+            Ok(connection) => return Some(connection),
+            Err(error) => error,
         };
         queue.cannot_connect(&error);
         tracing::warn!(%error, ?pause, "a lane cannot connect");
