@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
@@ -203,7 +204,8 @@ async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
 #[tokio::test]
 async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     let meters = Meters::install();
-    let test = TestStorage::new("metrics_lanes").await;
+    let builder = PgStorage::builder().deadline(Duration::from_secs(5));
+    let test = TestStorage::with("metrics_lanes", builder).await;
     eventually("two lanes each", async || {
         meters.connected("read") == 2.0 && meters.connected("write") == 2.0
     })
