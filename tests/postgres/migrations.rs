@@ -1,5 +1,7 @@
 //! Migrations: twice, by several at once, beside the application's own, without the rights.
 
+use std::time::Duration;
+
 use oauth_storage::{Error, PgStorage, SchemaProblem};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
@@ -29,7 +31,9 @@ async fn sixteen_migrate_at_once() {
     let mut racers = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let url = database.url().to_owned();
-        racers.spawn(async move { connect(&url).await.migrate().await });
+        // Each opens lanes, too, and on a busy machine that takes its time.
+        let builder = PgStorage::builder().deadline(Duration::from_mins(1));
+        racers.spawn(async move { builder.connect(&url).await?.migrate().await });
     }
     while let Some(raced) = racers.join_next().await {
         raced.unwrap().unwrap();

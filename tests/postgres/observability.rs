@@ -203,7 +203,7 @@ async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
 #[tokio::test]
 async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     let meters = Meters::install();
-    let test = TestStorage::new("metrics_lanes").await;
+    let test = TestStorage::with("metrics_lanes", PgStorage::builder()).await;
     eventually("two lanes each", async || {
         meters.connected("read") == 2.0 && meters.connected("write") == 2.0
     })
