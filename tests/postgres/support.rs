@@ -16,10 +16,10 @@ pub(crate) struct TestStorage {
 }
 
 impl TestStorage {
+    /// With a deadline that a busy machine keeps, for tests that are not about it.
     pub(crate) async fn new(label: &str) -> Self {
-        // The machine may be busy with the other tests.
-        let builder = PgStorage::builder().deadline(Duration::from_secs(30));
-        Self::with(label, builder.password_users()).await
+        let builder = PgStorage::builder().password_users();
+        Self::with(label, builder.deadline(Duration::from_secs(20))).await
     }
 
     pub(crate) async fn with(label: &str, builder: PgStorageBuilder) -> Self {

@@ -127,8 +127,7 @@ async fn a_wrong_certificate_is_refused_with_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_goes_wrong_later_is_told_and_got_over() {
     let server = TlsServer::start().await;
-    let builder = PgStorage::builder().deadline(Duration::from_secs(1));
-    let storage = builder.connect(&server.url(HOST, &server.authority)).await.unwrap();
+    let storage = PgStorage::connect(&server.url(HOST, &server.authority)).await.unwrap();
     storage.migrate().await.unwrap();
     let right = authority("the right one, again");
 
