@@ -132,7 +132,8 @@ impl Database {
         self.number(
             "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name <> 'faults'
-                 AND state LIKE 'idle in transaction%'",
+                 AND state LIKE 'idle in transaction%'
+                 AND state_change < clock_timestamp() - interval '500 ms'",
         )
         .await
     }

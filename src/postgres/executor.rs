@@ -321,6 +321,11 @@ impl DerefMut for Connection<'_> {
 }
 
 impl Call<'_> {
+    /// Whether the connection is the application's, perhaps in its transaction.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.connection, Connection::Held(_))
+    }
+
     /// Runs one statement, built by the closure for this call's connection.
     pub(super) async fn statement<'c, T: 'c, F>(
         &'c mut self,

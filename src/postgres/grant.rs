@@ -22,7 +22,7 @@ use crate::postgres::token::{FindToken, NamedToken, corrupt};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::GrantStorage;
-pub(super) use revoke::{Owner, Unrevoked};
+pub(super) use revoke::{Owner, TRIES, Unrevoked};
 
 /// A code or a refresh token that is valid, or was before it was spent, and the access token that
 /// came of it.

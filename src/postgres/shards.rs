@@ -10,12 +10,12 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::model::{Purged, TokenKind};
+use crate::model::Purged;
 use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::{Owner, Unrevoked};
-use crate::postgres::token::{FindToken, NamedToken};
+use crate::postgres::token::NamedToken;
 
 /// Between two looks at what the nodes have yet to commit.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -26,17 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<C: Connections> PgStorage<C> {
     pub(super) async fn revoke_token_on_shards(&self, named: &NamedToken) -> Result<()> {
-        let mut row = self.connections.run(FindToken(named.clone())).await?;
-        if row.is_none() {
+        if !self.revoke_found(named).await? {
             // It may have been issued, on a node that has yet to commit it.
             self.settle().await?;
-            row = self.connections.run(FindToken(named.clone())).await?;
+            self.revoke_found(named).await?;
         }
-        let token = row.map(|row| row.into_token(named)).transpose()?.flatten();
-        let Some(token) = token else { return Ok(()) };
-        // An access token has its pair revoked, a refresh token its grant.
-        let pair = (token.kind == TokenKind::AccessToken).then_some(token.issued_at);
-        self.revoke_all(Owner::Grant { grant_id: token.grant_id, pair }).await.map(drop)
+        Ok(())
     }
 
     /// There is no snapshot of all shards: a look may see a token spent, and not its successor yet.

@@ -17,6 +17,7 @@ use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::error::{Effect, is_duplicate, is_of_many_shards};
 use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::grant::TRIES;
 use crate::postgres::observe::observe;
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
@@ -58,19 +59,19 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
                 // the statement could not see. It then met a row that changed under it, and looks
                 // again; a rotation that comes later finds its token revoked, so the last look
                 // misses none.
-                let mut begun = false;
-                loop {
+                for tries in 0..TRIES {
                     let again = self.connections.run(RevokeToken(named.clone())).await;
                     if again.as_ref().is_err_and(is_of_many_shards) {
                         // In a box, for it would make every call's future larger.
                         let revoked = Box::pin(self.revoke_token_on_shards(&named)).await;
-                        return revoked.map_err(|error| error.after_commit_if(begun));
+                        return revoked.map_err(|error| error.after_commit_if(tries > 0));
                     }
-                    if !again.map_err(|error| error.after_commit_if(begun))? {
+                    if !again.map_err(|error| error.after_commit_if(tries > 0))? {
                         return Ok(());
                     }
-                    begun = true;
                 }
+                let revoked = Box::pin(self.revoke_found(&named)).await;
+                revoked.map(drop).map_err(Error::after_commit)
             })
             .await
     }

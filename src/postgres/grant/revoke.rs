@@ -3,42 +3,56 @@
 //! A rotation or a redemption that is in flight can store a successor which the revoking statement
 //! does not see. But what it spends, it has locked, and the statement sees that as it was: so it
 //! waits, and then knows that the row changed under it, or went. It looks again, with a fresh
-//! snapshot, until nothing changed, or nothing was left. What comes later finds its token revoked.
+//! snapshot, until nothing changed, or nothing was left. What comes later finds its token revoked. If
+//! somebody rotates all the time, and faster than it looks, it keeps writers out for its last look.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::model::check_client_id;
 use crate::model::user::check_subject;
+use crate::model::{TokenKind, check_client_id};
 use crate::postgres::PgStorage;
-use crate::postgres::error::{Effect, is_of_many_shards};
+use crate::postgres::error::{Effect, is_lock_timeout, is_of_many_shards};
 use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::token::{FindToken, NamedToken};
 
 /// Tokens of one statement when many are revoked, so that no lock is held for long.
 const BATCH: i64 = 10_000;
 
+/// How often a revocation looks again beside those who write.
+pub(in crate::postgres) const TRIES: u32 = 3;
+
+/// A redemption and a rotation store tokens, so they wait; who reads does not.
+const KEEP_WRITERS_OUT: &str = "BEGIN; SET LOCAL lock_timeout = '100ms';
+     LOCK TABLE oauth_storage.token IN SHARE ROW EXCLUSIVE MODE";
+
 impl<C: Connections> PgStorage<C> {
     pub(super) async fn revoke_whole_grant(&self, grant_id: Uuid) -> Result<u64> {
-        let (mut sum, mut begun) = (0, false);
-        loop {
+        let mut sum = 0;
+        for tries in 0..TRIES {
             let looked = match self.connections.run(RevokeGrant(grant_id)).await {
-                Err(error) if is_of_many_shards(&error) => {
-                    let grant = Owner::Grant { grant_id, pair: None };
-                    let revoked = self.revoke_all(grant).await;
-                    return revoked
-                        .map(|revoked| sum + revoked)
-                        .map_err(|error| error.after_commit_if(begun));
-                }
-                looked => looked.map_err(|error| error.after_commit_if(begun))?,
+                Err(error) if is_of_many_shards(&error) => break,
+                looked => looked.map_err(|error| error.after_commit_if(tries > 0))?,
             };
             sum += looked.revoked;
             if !looked.again {
                 return Ok(sum);
             }
-            begun = true;
         }
+        let revoked = self.revoke_all(Owner::Grant { grant_id, pair: None }).await;
+        revoked.map(|revoked| sum + revoked).map_err(|error| error.after_commit_if(sum > 0))
+    }
+
+    /// The token's grant, or its pair if it is an access token.
+    pub(in crate::postgres) async fn revoke_found(&self, named: &NamedToken) -> Result<bool> {
+        let row = self.connections.run(FindToken(named.clone())).await?;
+        let token = row.map(|row| row.into_token(named)).transpose()?.flatten();
+        let Some(token) = token else { return Ok(false) };
+        let pair = (token.kind == TokenKind::AccessToken).then_some(token.issued_at);
+        self.revoke_all(Owner::Grant { grant_id: token.grant_id, pair }).await?;
+        Ok(true)
     }
 
     pub(super) async fn revoke_all_of_subject(&self, subject: &str) -> Result<u64> {
@@ -67,7 +81,7 @@ impl<C: Connections> PgStorage<C> {
             if seen.is_empty() {
                 return Ok(sum);
             }
-            let revoked = self.revoke_at_once(&seen.codes, &seen.tokens).await;
+            let revoked = self.revoke_at_once(owner, &seen.grants).await;
             sum += revoked.map_err(|error| error.after_commit_if(begun))?;
             begun = true;
         }
@@ -82,21 +96,25 @@ impl<C: Connections> PgStorage<C> {
                     sqlx::query_as!(
                         Unrevoked,
                         r#"
+                        WITH code AS MATERIALIZED (
+                            SELECT digest, grant_id
+                            FROM oauth_storage.authorization_code
+                            WHERE hashtext(subject) = hashtext($1) AND subject = $1
+                                AND NOT revoked AND consumed_at IS NULL
+                            LIMIT $2
+                        ), token AS MATERIALIZED (
+                            SELECT digest, grant_id
+                            FROM oauth_storage.token
+                            WHERE hashtext(subject) = hashtext($1) AND subject = $1
+                                AND NOT revoked
+                            LIMIT $2
+                        )
                         SELECT
+                            ARRAY (SELECT digest FROM code) AS "codes!",
+                            ARRAY (SELECT digest FROM token) AS "tokens!",
                             ARRAY (
-                                SELECT digest
-                                FROM oauth_storage.authorization_code
-                                WHERE hashtext(subject) = hashtext($1) AND subject = $1
-                                    AND NOT revoked AND consumed_at IS NULL
-                                LIMIT $2
-                            ) AS "codes!",
-                            ARRAY (
-                                SELECT digest
-                                FROM oauth_storage.token
-                                WHERE hashtext(subject) = hashtext($1) AND subject = $1
-                                    AND NOT revoked
-                                LIMIT $2
-                            ) AS "tokens!",
+                                SELECT grant_id FROM code UNION SELECT grant_id FROM token
+                            ) AS "grants!",
                             to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
                                 AS "on_shards!"
                         "#,
@@ -112,19 +130,23 @@ impl<C: Connections> PgStorage<C> {
                     sqlx::query_as!(
                         Unrevoked,
                         r#"
+                        WITH code AS MATERIALIZED (
+                            SELECT digest, grant_id
+                            FROM oauth_storage.authorization_code
+                            WHERE client_id = $1 AND NOT revoked AND consumed_at IS NULL
+                            LIMIT $2
+                        ), token AS MATERIALIZED (
+                            SELECT digest, grant_id
+                            FROM oauth_storage.token
+                            WHERE client_id = $1 AND NOT revoked
+                            LIMIT $2
+                        )
                         SELECT
+                            ARRAY (SELECT digest FROM code) AS "codes!",
+                            ARRAY (SELECT digest FROM token) AS "tokens!",
                             ARRAY (
-                                SELECT digest
-                                FROM oauth_storage.authorization_code
-                                WHERE client_id = $1 AND NOT revoked AND consumed_at IS NULL
-                                LIMIT $2
-                            ) AS "codes!",
-                            ARRAY (
-                                SELECT digest
-                                FROM oauth_storage.token
-                                WHERE client_id = $1 AND NOT revoked
-                                LIMIT $2
-                            ) AS "tokens!",
+                                SELECT grant_id FROM code UNION SELECT grant_id FROM token
+                            ) AS "grants!",
                             to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
                                 AS "on_shards!"
                         "#,
@@ -156,6 +178,7 @@ impl<C: Connections> PgStorage<C> {
                                     AND ($2::timestamptz IS NULL OR issued_at = $2)
                                 LIMIT $3
                             ) AS "tokens!",
+                            ARRAY [$1] AS "grants!",
                             to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL
                                 AS "on_shards!"
                         "#,
@@ -170,46 +193,115 @@ impl<C: Connections> PgStorage<C> {
         }
     }
 
-    /// Revokes these, and says how many tokens were not revoked before.
-    async fn revoke_at_once(&self, codes: &[Vec<u8>], tokens: &[Vec<u8>]) -> Result<u64> {
+    /// Revokes what these grants have of the owner's, and says how many tokens were not revoked
+    /// before.
+    async fn revoke_at_once(&self, owner: Owner<'_>, grants: &[Uuid]) -> Result<u64> {
         let mut call = self.connections.begin(Effect::Write).await?;
-        call.statement(|connection| {
-            sqlx::query_scalar!(
-                r#"
-                WITH code AS MATERIALIZED (
-                    SELECT digest
-                    FROM oauth_storage.authorization_code
-                    WHERE digest = ANY ($1)
-                    ORDER BY digest
-                    FOR UPDATE
-                ), token AS MATERIALIZED (
-                    SELECT digest
-                    FROM oauth_storage.token
-                    WHERE digest = ANY ($2) AND (SELECT count(*) FROM code) >= 0
-                    ORDER BY digest
-                    FOR UPDATE
-                ), revoked_code AS (
-                    UPDATE oauth_storage.authorization_code AS row
-                    SET revoked = true
-                    FROM code
-                    WHERE row.digest = code.digest AND row.consumed_at IS NULL
-                ), revoked_token AS (
-                    UPDATE oauth_storage.token AS row
-                    SET revoked = true
-                    FROM token
-                    WHERE row.digest = token.digest AND NOT row.revoked
-                    RETURNING 1
-                )
-                SELECT count(*) AS "count!" FROM revoked_token
-                "#,
-                codes,
-                tokens,
-            )
-            .fetch_one(connection)
-        })
-        .await
-        .map(|count| u64::try_from(count).unwrap_or_default())
+        let keeps_connection = call.is_held();
+        let (mut sum, mut tries) = (0, 0);
+        loop {
+            let looked = if tries < TRIES || keeps_connection {
+                call.statement(|connection| revoke(connection, owner, grants)).await
+            } else {
+                call.statement(|connection| revoke_undisturbed(connection, owner, grants)).await
+            };
+            let looked = looked.map_err(|error| error.after_commit_if(tries > 0))?;
+            sum += looked.revoked;
+            tries += 1;
+            if !looked.again {
+                return Ok(sum);
+            }
+        }
     }
+}
+
+async fn revoke(
+    connection: &mut PgConnection,
+    owner: Owner<'_>,
+    grants: &[Uuid],
+) -> sqlx::Result<Looked> {
+    let (subject, client_id, pair) = match owner {
+        Owner::Subject(subject) => (Some(subject), None, None),
+        Owner::Client(client_id) => (None, Some(client_id), None),
+        Owner::Grant { pair, .. } => (None, None, pair),
+    };
+    // Locks as `revoke_token` does: codes before tokens, each by digest.
+    let row = sqlx::query!(
+        r#"
+        WITH seen_code AS MATERIALIZED (
+            SELECT digest, ctid AS version
+            FROM oauth_storage.authorization_code
+            WHERE grant_id = ANY ($1) AND NOT revoked AND consumed_at IS NULL
+                AND ($2::text IS NULL OR subject = $2)
+                AND ($3::text IS NULL OR client_id = $3)
+                AND $4::timestamptz IS NULL
+        ), code AS MATERIALIZED (
+            SELECT code.digest, code.ctid <> seen.version AS moved
+            FROM seen_code AS seen
+            JOIN oauth_storage.authorization_code AS code ON code.digest = seen.digest
+            ORDER BY code.digest
+            FOR UPDATE OF code
+        ), seen_token AS MATERIALIZED (
+            SELECT digest, ctid AS version
+            FROM oauth_storage.token
+            WHERE grant_id = ANY ($1) AND NOT revoked
+                AND ($2::text IS NULL OR subject = $2)
+                AND ($3::text IS NULL OR client_id = $3)
+                AND ($4::timestamptz IS NULL OR issued_at = $4)
+        ), token AS MATERIALIZED (
+            SELECT token.digest, token.ctid <> seen.version AS moved
+            FROM seen_token AS seen
+            JOIN oauth_storage.token ON token.digest = seen.digest
+            WHERE (SELECT count(*) FROM code) >= 0
+            ORDER BY token.digest
+            FOR UPDATE OF token
+        ), revoked_code AS (
+            UPDATE oauth_storage.authorization_code AS row
+            SET revoked = true
+            FROM code
+            WHERE row.digest = code.digest AND row.consumed_at IS NULL
+        ), revoked_token AS (
+            UPDATE oauth_storage.token AS row
+            SET revoked = true
+            FROM token
+            WHERE row.digest = token.digest AND NOT row.revoked
+            RETURNING 1
+        )
+        SELECT
+            (SELECT count(*) FROM revoked_token) AS "revoked!",
+            EXISTS (
+                SELECT FROM seen_code LEFT JOIN code USING (digest)
+                WHERE code.moved IS NOT FALSE
+            ) OR EXISTS (
+                SELECT FROM seen_token LEFT JOIN token USING (digest)
+                WHERE token.moved IS NOT FALSE
+            ) AS "again!"
+        "#,
+        grants,
+        subject,
+        client_id,
+        pair,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Looked { revoked: u64::try_from(row.revoked).unwrap_or_default(), again: row.again })
+}
+
+/// The same, while nobody writes to the table. Where the look takes longer than a rotation, for the
+/// grant is long, whoever rotates all the time would be ahead of every look.
+async fn revoke_undisturbed(
+    connection: &mut PgConnection,
+    owner: Owner<'_>,
+    grants: &[Uuid],
+) -> sqlx::Result<Looked> {
+    let mut transaction = match connection.begin_with(KEEP_WRITERS_OUT).await {
+        // Somebody's transaction is long. Others must not wait behind us for it.
+        Err(error) if is_lock_timeout(&error) => return Ok(Looked { revoked: 0, again: true }),
+        begun => begun?,
+    };
+    let looked = revoke(&mut transaction, owner, grants).await?;
+    transaction.commit().await?;
+    Ok(looked)
 }
 
 /// What is revoked: all of a subject or of a client, and, on shards, a grant, or what was issued at
@@ -225,6 +317,8 @@ pub(in crate::postgres) enum Owner<'a> {
 pub(in crate::postgres) struct Unrevoked {
     pub(in crate::postgres) codes: Vec<Vec<u8>>,
     pub(in crate::postgres) tokens: Vec<Vec<u8>>,
+    /// Of which grants they are.
+    grants: Vec<Uuid>,
     /// The database has Citus, where one look is not one snapshot.
     on_shards: bool,
 }

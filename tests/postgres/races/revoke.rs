@@ -47,6 +47,66 @@ async fn s9_nothing_is_live_when_revocation_has_returned() {
     assert_no_deadlock(&test).await;
 }
 
+/// Who rotates all the time is not ahead of every look, even where a look takes longer than a
+/// rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
+    let test = TestStorage::new("s9_overtakes").await;
+    let storage = &test.storage;
+    for kill in [Kill::Subject, Kill::Client, Kill::Grant, Kill::Token] {
+        let (client_id, _) = test.client().await;
+        let subject = format!("{kill:?}");
+        let user = Request::for_user(oauth_storage::User::new(&subject));
+        let mut refresh = secret();
+        let new = NewToken::new(&client_id, scope(), secret()).with_refresh_token(refresh.clone());
+        let grant_id = storage.create_token(&user, new).await.unwrap().grant_id;
+        // What was rotated before, in months.
+        test.sql(&format!(
+            "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
+                 client_id, subject, scope, revoked)
+             SELECT now(), now() + interval '1 hour', '{grant_id}', 'r',
+                 sha256(('{subject}' || n)::bytea), '{client_id}', '{subject}', '', true
+             FROM generate_series(1, 60000) n"
+        ))
+        .await;
+        let (stays, first) = (secret(), refresh.clone());
+        let mut new = NewToken::new(&client_id, scope(), secret());
+        new.grant_id = grant_id;
+        storage.create_token(&user, new.with_refresh_token(stays.clone())).await.unwrap();
+        let rotating = {
+            let (storage, client_id) = (storage.clone(), client_id.clone());
+            tokio::spawn(async move {
+                loop {
+                    let rotate = Rotate::new(&client_id, refresh, secret(), secret());
+                    refresh = rotate.new_refresh_token.clone();
+                    match storage.rotate_refresh_token(&Request::default(), rotate).await.unwrap() {
+                        Rotated::Issued(_) => {}
+                        Rotated::Reused { .. } | Rotated::Invalid => return,
+                    }
+                }
+            })
+        };
+        while storage.introspect(&first).await.unwrap().is_some() {}
+        let revoke = async {
+            match kill {
+                Kill::Token => {
+                    let token = TokenRef::Refresh(&stays);
+                    storage.revoke_token(&user, &client_id, token).await.unwrap();
+                }
+                Kill::Grant => drop(storage.revoke_grant(grant_id).await.unwrap()),
+                Kill::Subject => drop(storage.revoke_subject(&subject).await.unwrap()),
+                Kill::Client => drop(storage.revoke_client(&client_id).await.unwrap()),
+            }
+        };
+        let revoked = tokio::time::timeout(Duration::from_secs(15), revoke).await;
+        assert!(revoked.is_ok(), "{kill:?}: it runs after them");
+        let live = "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked";
+        assert_eq!(number(&test, live).await, 0, "{kill:?}");
+        rotating.await.unwrap();
+    }
+    assert_no_deadlock(&test).await;
+}
+
 /// A code is redeemed and its token rotated as fast as possible, while the grant is revoked.
 async fn refresh_against(
     storage: &PgStorage,
