@@ -198,9 +198,10 @@ impl<C: Connections> PgStorage<C> {
     async fn revoke_at_once(&self, owner: Owner<'_>, grants: &[Uuid]) -> Result<u64> {
         let mut call = self.connections.begin(Effect::Write).await?;
         let keeps_connection = call.is_held();
-        let (mut sum, mut tries) = (0, 0);
+        let (mut sum, mut tries) = (0, 0_u32);
         loop {
-            let looked = if tries < TRIES || keeps_connection {
+            // Where the lock cannot be had, writers are let through before the next attempt.
+            let looked = if tries % (TRIES + 1) < TRIES || keeps_connection {
                 call.statement(|connection| revoke(connection, owner, grants)).await
             } else {
                 call.statement(|connection| revoke_undisturbed(connection, owner, grants)).await
