@@ -52,6 +52,12 @@ async fn s9_nothing_is_live_when_revocation_has_returned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
     let test = TestStorage::new("s9_overtakes").await;
+    if test.database.is_on_cluster() {
+        println!(
+            "NOT RUN: races::revoke::s9_a_revocation_overtakes…: no lock there, see docs/citus.md"
+        );
+        return;
+    }
     let storage = &test.storage;
     for kill in [Kill::Subject, Kill::Client, Kill::Grant, Kill::Token] {
         let (client_id, _) = test.client().await;
