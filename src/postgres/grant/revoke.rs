@@ -295,14 +295,17 @@ async fn revoke_undisturbed(
     owner: Owner<'_>,
     grants: &[Uuid],
 ) -> sqlx::Result<Looked> {
-    let mut transaction = match connection.begin_with(KEEP_WRITERS_OUT).await {
-        // Somebody's transaction is long. Others must not wait behind us for it.
-        Err(error) if is_lock_timeout(&error) => return Ok(Looked { revoked: 0, again: true }),
-        begun => begun?,
+    let looked = async {
+        let mut transaction = connection.begin_with(KEEP_WRITERS_OUT).await?;
+        let looked = revoke(&mut transaction, owner, grants).await?;
+        transaction.commit().await?;
+        Ok(looked)
     };
-    let looked = revoke(&mut transaction, owner, grants).await?;
-    transaction.commit().await?;
-    Ok(looked)
+    match looked.await {
+        // Somebody's transaction is long. Others must not wait behind us for it.
+        Err(error) if is_lock_timeout(&error) => Ok(Looked { revoked: 0, again: true }),
+        looked => looked,
+    }
 }
 
 /// What is revoked: all of a subject or of a client, and, on shards, a grant, or what was issued at
