@@ -21,8 +21,11 @@ const SHA256: &str = "sha256:";
 /// The limits of a chosen secret, in bytes.
 const CHOSEN_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// A client has at most this many secrets at a time: its own, and the one before it.
-const MAX_SECRETS: usize = 2;
+/// A client has at most this many secrets that a rotation left valid for an overlap.
+pub(crate) const MAX_PREVIOUS_SECRETS: usize = 2;
+
+/// A client has at most this many secrets at a time.
+const MAX_SECRETS: usize = 1 + MAX_PREVIOUS_SECRETS;
 
 /// What is shown (once), and what is stored.
 pub(crate) struct HashedSecret {
@@ -46,7 +49,7 @@ pub(crate) fn check_chosen_secret(secret: &Secret) -> Result<()> {
 pub(crate) async fn hash(secret: &ClientSecret) -> Result<HashedSecret> {
     match secret {
         ClientSecret::Generated => {
-            let secret = Secret::new(format!("{PREFIX}{}", Secret::generate()?.expose()));
+            let secret = Secret::new(format!("{PREFIX}{}", Secret::generate_unnamed()?.expose()));
             let hash = format!("{SHA256}{}", encode(secret.digest()));
             Ok(HashedSecret { shown: Some(secret), hash })
         }
@@ -66,8 +69,8 @@ fn needs_feature() -> Error {
     )
 }
 
-/// Whether the presented secret is one of the stored ones, of which there are at most two: none
-/// for an unknown client.
+/// Whether the presented secret is one of the stored ones, of which there are at most
+/// [`MAX_SECRETS`]; none for an unknown client.
 pub(crate) async fn verify(presented: &Secret, stored: &[String]) -> Result<bool> {
     if is_generated(presented) {
         let presented = encode(presented.digest());

@@ -5,8 +5,8 @@
 //!
 //! ```
 //! use oauth_storage::{
-//!     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, GrantStorage, MemoryStorage,
-//!     NewAuthorizationCode, NewClient, Redeem, Redeemed, Request, Secret, User,
+//!     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, CodeRedemption, GrantStorage,
+//!     MemoryStorage, NewAuthorizationCode, NewClient, RedemptionOutcome, Request, Secret, User,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -22,9 +22,10 @@
 //! storage.create_authorization_code(&Request::for_user(User::new("alice")), new).await?;
 //!
 //! // At the token endpoint: one atomic act, whose outcome says who won.
-//! let redeem = Redeem::new(&client_id, uri, code, Secret::generate()?);
-//! let redeemed = storage.redeem_authorization_code(&Request::default(), redeem).await?;
-//! assert!(matches!(redeemed, Redeemed::Issued(token) if token.expires_in() == 3600));
+//! let redemption = CodeRedemption::new(&client_id, uri, code).with_refresh_token(true);
+//! let outcome = storage.redeem_authorization_code(&Request::default(), redemption).await?;
+//! let RedemptionOutcome::Issued(issued) = outcome else { panic!("answer invalid_grant") };
+//! assert_eq!(issued.token_response()["expires_in"], 3600);
 //! # Ok(())
 //! # }
 //! ```
@@ -38,7 +39,7 @@
 //! | authorization code | [`AuthorizationCodeStorage`] | |
 //! | user | [`UserStorage`] | |
 //! | ID token | [`IdTokenStorage`] | |
-//! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, purge |
+//! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, erase, purge |
 //!
 //! [`GrantStorage`] is the way to exchange codes and refresh tokens; the nine methods are the
 //! compatible way, and leave it to the caller that nothing is spent twice.
@@ -96,9 +97,10 @@ pub use error::{Advice, Error, Problem, Result, SchemaProblem};
 pub use memory::MemoryStorage;
 pub use model::{
     AuthorizationCode, Client, ClientDetails, ClientMetadata, ClientSecret, CodeChallenge,
-    CodeChallengeMethod, Grant, GrantContext, GrantType, NewAuthorizationCode, NewClient, NewToken,
-    Purged, Redeem, Redeemed, RegisteredClient, ResponseType, Rotate, Rotated, Scope, Token,
-    TokenEndpointAuthMethod, TokenKind, TokenRef, TokenState, User,
+    CodeChallengeMethod, CodeRedemption, Grant, GrantContext, GrantPage, GrantState, GrantType,
+    IssuedTokens, NewAuthorizationCode, NewClient, NewToken, Purged, RedemptionOutcome,
+    RegisteredClient, ResponseType, RotationOutcome, Scope, Token, TokenEndpointAuthMethod,
+    TokenKind, TokenPair, TokenRef, TokenRotation, TokenState, User,
 };
 #[cfg(feature = "metrics")]
 pub use postgres::metrics;

@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
 use crate::memory::authorization_code::CodeRow;
 use crate::memory::client::ClientRow;
+use crate::memory::grant::GrantRow;
 use crate::memory::token::TokenRow;
 use crate::model::micros;
 use crate::secret::Digest;
@@ -34,7 +36,7 @@ use crate::storage::{IdTokenStorage, UserStorage};
 ///
 /// ```
 /// use oauth_storage::{
-///     ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Request, Secret,
+///     ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Request, TokenPair,
 ///     TokenRef, TokenStorage,
 /// };
 ///
@@ -45,12 +47,12 @@ use crate::storage::{IdTokenStorage, UserStorage};
 /// let client = storage.register_client(new).await?.client;
 ///
 /// let request = Request::default();
-/// let access_token = Secret::generate()?;
-/// let new = NewToken::new(&client.client_id, "api:read".parse()?, access_token.clone());
+/// let tokens = TokenPair::generate()?;
+/// let new = NewToken::new(&client.client_id, "api:read".parse()?, tokens.clone());
 /// storage.create_token(&request, new).await?;
 ///
-/// let found =
-///     storage.get_token(&request, &client.client_id, TokenRef::Access(&access_token)).await?;
+/// let access_token = TokenRef::Access(&tokens.access_token);
+/// let found = storage.get_token(&request, &client.client_id, access_token).await?;
 /// assert!(found.is_some_and(|token| token.is_active()));
 /// # Ok(())
 /// # }
@@ -159,6 +161,7 @@ impl fmt::Debug for MemoryStorage {
         let state = self.state();
         f.debug_struct("MemoryStorage")
             .field("clients", &state.clients.len())
+            .field("grants", &state.grants.len())
             .field("tokens", &state.tokens.len())
             .field("codes", &state.codes.len())
             .finish_non_exhaustive()
@@ -169,6 +172,7 @@ impl fmt::Debug for MemoryStorage {
 #[derive(Default)]
 struct State {
     clients: BTreeMap<String, ClientRow>,
+    grants: BTreeMap<Uuid, GrantRow>,
     tokens: HashMap<Digest, TokenRow>,
     codes: HashMap<Digest, CodeRow>,
 }
@@ -191,9 +195,11 @@ fn now() -> DateTime<Utc> {
 
 /// The end of a lifetime that was checked.
 fn after(start: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
-    start
-        .checked_add_signed(TimeDelta::microseconds(micros(lifetime)))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    after_micros(start, micros(lifetime))
+}
+
+fn after_micros(start: DateTime<Utc>, lifetime: i64) -> DateTime<Utc> {
+    start.checked_add_signed(TimeDelta::microseconds(lifetime)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]
@@ -207,7 +213,10 @@ mod tests {
         let clone = storage.clone();
         let _: &dyn Storage = &clone;
         assert!(Arc::ptr_eq(&storage.state, &clone.state));
-        assert_eq!(format!("{storage:?}"), "MemoryStorage { clients: 0, tokens: 0, codes: 0, .. }");
+        assert_eq!(
+            format!("{storage:?}"),
+            "MemoryStorage { clients: 0, grants: 0, tokens: 0, codes: 0, .. }"
+        );
     }
 
     #[test]

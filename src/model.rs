@@ -60,6 +60,7 @@ macro_rules! string_serde {
 mod authorization_code;
 mod client;
 mod client_metadata;
+mod exchange;
 mod grant;
 mod grant_context;
 mod grant_type;
@@ -67,6 +68,7 @@ pub(crate) mod redirect_uri;
 mod response_type;
 mod scope;
 mod token;
+mod token_pair;
 pub(crate) mod user;
 
 pub use authorization_code::{
@@ -75,13 +77,18 @@ pub use authorization_code::{
 pub(crate) use client::check_secret_lifetime;
 pub use client::{Client, ClientSecret, NewClient, RegisteredClient};
 pub use client_metadata::{ClientDetails, ClientMetadata, TokenEndpointAuthMethod};
-pub use grant::{Grant, Purged, Redeem, Redeemed, Rotate, Rotated};
+pub use exchange::{
+    CodeRedemption, IssuedTokens, RedemptionOutcome, RotationOutcome, TokenRotation,
+};
+pub use grant::{Grant, GrantPage, GrantState, Purged};
 pub use grant_context::GrantContext;
 pub use grant_type::GrantType;
 pub use response_type::ResponseType;
 pub use scope::Scope;
-pub(crate) use token::micros;
+pub(crate) use token::{Lifetimes, micros};
 pub use token::{NewToken, Token, TokenKind, TokenRef, TokenState};
+pub use token_pair::TokenPair;
+
 pub use user::User;
 
 use crate::error::{Error, Problem, Result};

@@ -11,7 +11,6 @@ mod meter;
 pub mod metrics;
 mod migrate;
 mod observe;
-mod shards;
 mod token;
 #[cfg(feature = "password")]
 mod user;

@@ -227,8 +227,12 @@ where
 pub struct Settings {
     /// Lifetime of an access token; one hour.
     pub access_token_expires_in: Duration,
-    /// Lifetime of a refresh token, and with it the absolute end of a grant; 30 days.
+    /// Lifetime of a refresh token and of its successors: an absolute end that rotation does not
+    /// move; 30 days.
     pub refresh_token_expires_in: Duration,
+    /// Lifetime of a refresh token that is not used: each rotation gives the successor this long, but
+    /// no longer than the absolute end. `None`, the default, for no such limit.
+    pub refresh_token_idle_expires_in: Option<Duration>,
     /// Lifetime of an authorization code; 60 seconds, at most ten minutes (RFC 6749 4.1.2).
     pub authorization_code_expires_in: Duration,
     /// Lifetime of an ID token; one hour.
@@ -255,6 +259,7 @@ impl Default for Settings {
         Self {
             access_token_expires_in: Duration::from_hours(1),
             refresh_token_expires_in: Duration::from_hours(24 * 30),
+            refresh_token_idle_expires_in: None,
             authorization_code_expires_in: Duration::from_mins(1),
             id_token_expires_in: Duration::from_hours(1),
             refresh_token_grace: Duration::from_secs(10),
@@ -274,6 +279,11 @@ impl Settings {
         for (field, lifetime, limit) in [
             ("access_token_expires_in", self.access_token_expires_in, MAX_LIFETIME),
             ("refresh_token_expires_in", self.refresh_token_expires_in, MAX_LIFETIME),
+            (
+                "refresh_token_idle_expires_in",
+                self.refresh_token_idle_expires_in.unwrap_or(self.refresh_token_expires_in),
+                MAX_LIFETIME,
+            ),
             (
                 "authorization_code_expires_in",
                 self.authorization_code_expires_in,
@@ -350,6 +360,7 @@ mod tests {
                 ..Settings::default()
             },
             Settings { id_token_expires_in: Duration::from_nanos(1), ..Settings::default() },
+            Settings { refresh_token_idle_expires_in: Some(Duration::ZERO), ..Settings::default() },
         ];
         let fields = broken.map(|settings| match settings.check() {
             Err(Error::Invalid { field, problem: Problem::OutOfRange }) => field,
@@ -361,7 +372,8 @@ mod tests {
                 "access_token_expires_in",
                 "refresh_token_expires_in",
                 "authorization_code_expires_in",
-                "id_token_expires_in"
+                "id_token_expires_in",
+                "refresh_token_idle_expires_in"
             ]
         );
         assert!(Settings::default().check().is_ok());

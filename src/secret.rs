@@ -7,13 +7,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Problem, Result};
 
-/// The longest credential that is taken, in bytes. Only its digest is stored; the limit keeps a
-/// hostile request from costing more than a glance.
+/// The longest credential that is accepted, in bytes. Only its digest is stored; the limit bounds the
+/// cost of a hostile request.
 pub const MAX_CREDENTIAL_BYTES: usize = 16 * 1024;
+
+/// The start of a generated credential. It lets secret scanners find a leaked one, and tells a
+/// generated credential from one that somebody else made.
+const PREFIX: &str = "oas_";
+
+/// A generated credential: the prefix, and 16 bytes of the grant and 32 random ones in base64url.
+const GENERATED_LEN: usize = PREFIX.len() + 64;
 
 /// A secret string: a token, a code, a client secret, a password.
 ///
@@ -25,32 +33,72 @@ pub const MAX_CREDENTIAL_BYTES: usize = 16 * 1024;
 /// use oauth_storage::Secret;
 ///
 /// let token = Secret::generate()?;
-/// assert_eq!(token.expose().len(), 43); // 256 bits, base64url
+/// assert_eq!(token.expose().len(), 68); // 256 random bits, and the grant
 /// assert_eq!(format!("{token:?}"), "Secret(..)");
 /// # Ok::<(), oauth_storage::Error>(())
 /// ```
+///
+/// # Generated credentials
+///
+/// A credential that the crate generates names its grant: `oas_` and the base64url form of the
+/// grant's identifier and 32 random bytes. The identifier is not secret and proves nothing. It lets
+/// a storage find the grant without a search, on a cluster without asking every node. A credential
+/// that you make yourself, such as a JWT, names none and works everywhere as well.
 #[derive(Clone, Default, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a secret that came from outside.
+    /// Wraps a secret that came from outside.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// A new secret of 256 bits from the operating system, in base64url without padding: fit for
-    /// an access token, a refresh token or a code (RFC 6749 10.10 asks for at least 128 bits).
+    /// Generates a credential of a new grant: 256 bits from the operating system (RFC 6749 10.10
+    /// asks for at least 128). Use it for an authorization code, or a PKCE code verifier.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
     pub fn generate() -> Result<Self> {
-        let mut bytes = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::Configuration {
-            message: "the operating system gave no randomness".into(),
-            source: Some(Box::new(error)),
-        })?;
-        Ok(Self::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+        Self::generate_for(Uuid::now_v7())
+    }
+
+    /// Generates a credential of this grant.
+    ///
+    /// ```
+    /// use oauth_storage::Secret;
+    ///
+    /// let code = Secret::generate()?;
+    /// let grant_id = code.grant_id().expect("a generated secret names its grant");
+    /// assert_eq!(Secret::generate_for(grant_id)?.grant_id(), Some(grant_id));
+    /// assert_eq!(Secret::new("made elsewhere").grant_id(), None);
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
+    pub fn generate_for(grant_id: Uuid) -> Result<Self> {
+        let mut bytes = Zeroizing::new([0_u8; 48]);
+        bytes[..16].copy_from_slice(grant_id.as_bytes());
+        bytes[16..].copy_from_slice(random_bytes()?.as_slice());
+        let mut text = String::with_capacity(GENERATED_LEN);
+        text.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+        Ok(Self::new(text))
+    }
+
+    /// Generates a secret of 256 bits that names no grant: 43 characters of base64url.
+    pub(crate) fn generate_unnamed() -> Result<Self> {
+        Ok(Self::new(URL_SAFE_NO_PAD.encode(random_bytes()?.as_slice())))
+    }
+
+    /// The grant that a generated credential names; `None` for a credential made elsewhere.
+    #[must_use]
+    pub fn grant_id(&self) -> Option<Uuid> {
+        let encoded = self.0.strip_prefix(PREFIX).filter(|_| self.0.len() == GENERATED_LEN)?;
+        let mut bytes = Zeroizing::new([0_u8; 48]);
+        URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice()).ok()?;
+        Uuid::from_slice(&bytes[..16]).ok()
     }
 
     /// The text itself.
@@ -79,6 +127,15 @@ impl Secret {
     pub fn is_well_formed(&self) -> bool {
         self.check("token").is_ok()
     }
+}
+
+fn random_bytes() -> Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::Configuration {
+        message: "the operating system gave no randomness".into(),
+        source: Some(Box::new(error)),
+    })?;
+    Ok(bytes)
 }
 
 /// `1*VSCHAR` of RFC 6749 appendix A, bounded.
@@ -134,6 +191,14 @@ impl Digest {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The first half, which tells digests apart as well for every purpose but security.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn prefix(&self) -> u128 {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&self.0[..16]);
+        u128::from_be_bytes(bytes)
+    }
 }
 
 impl fmt::Debug for Digest {
@@ -158,7 +223,31 @@ mod tests {
         let secrets: std::collections::HashSet<String> =
             (0..1000).map(|_| Secret::generate().unwrap().expose().to_owned()).collect();
         assert_eq!(secrets.len(), 1000);
-        assert!(secrets.iter().all(|s| URL_SAFE_NO_PAD.decode(s).unwrap().len() == 32));
+        // The grant is no part of the 256 bits.
+        let random =
+            |s: &String| URL_SAFE_NO_PAD.decode(&s[PREFIX.len()..]).unwrap()[16..].to_vec();
+        let random: std::collections::HashSet<Vec<u8>> = secrets.iter().map(random).collect();
+        assert!(random.len() == 1000 && random.iter().all(|bytes| bytes.len() == 32));
+    }
+
+    #[test]
+    fn only_a_generated_secret_names_a_grant() {
+        let grant_id = Uuid::now_v7();
+        let secret = Secret::generate_for(grant_id).unwrap();
+        assert_eq!(secret.grant_id(), Some(grant_id));
+        let text = secret.expose();
+        for other in [
+            "",
+            PREFIX,
+            &text[1..],
+            &text[PREFIX.len()..],
+            &format!("{text}A"),
+            &text.replacen("oas_", "ocs_", 1),
+            &format!("{PREFIX}{}", "*".repeat(64)),
+        ] {
+            assert_eq!(Secret::new(other).grant_id(), None, "{other:?}");
+        }
+        assert_eq!(Secret::generate_unnamed().unwrap().grant_id(), None);
     }
 
     #[test]

@@ -2,57 +2,53 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::grant::GrantRow;
 use super::{MemoryStorage, State, after, now};
 use crate::error::{Error, Problem, Result};
-use crate::model::{
-    AuthorizationCode, CodeChallenge, GrantContext, NewAuthorizationCode, ResponseType, Scope,
-};
+use crate::model::{AuthorizationCode, CodeChallenge, NewAuthorizationCode, ResponseType};
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::AuthorizationCodeStorage;
 
 /// One authorization code, under its digest.
 pub(super) struct CodeRow {
-    pub(super) client_id: String,
-    pub(super) subject: Option<String>,
-    pub(super) scope: Scope,
     pub(super) response_type: ResponseType,
     pub(super) redirect_uri: String,
     pub(super) code_challenge: Option<CodeChallenge>,
     pub(super) grant_id: Uuid,
     pub(super) issued_at: DateTime<Utc>,
     pub(super) expires_at: DateTime<Utc>,
-    /// When it was exchanged for tokens.
+    /// Time at which it was exchanged for tokens, or deleted.
     pub(super) consumed_at: Option<DateTime<Utc>>,
-    pub(super) revoked: bool,
-    pub(super) context: GrantContext,
 }
 
 impl CodeRow {
-    pub(super) fn to_code(&self, now: DateTime<Utc>) -> AuthorizationCode {
+    pub(super) fn to_code(&self, grant: &GrantRow, now: DateTime<Utc>) -> AuthorizationCode {
         AuthorizationCode {
             grant_id: self.grant_id,
-            client_id: self.client_id.clone(),
-            subject: self.subject.clone(),
-            scope: self.scope.clone(),
+            client_id: grant.client_id.clone(),
+            subject: grant.subject.clone(),
+            scope: grant.scope.clone(),
             response_type: self.response_type,
             redirect_uri: self.redirect_uri.clone(),
             code_challenge: self.code_challenge.clone(),
             issued_at: self.issued_at,
             expires_at: self.expires_at,
             expired: self.expires_at <= now,
-            context: self.context.clone(),
+            context: grant.context.clone(),
         }
     }
 }
 
 impl State {
-    /// The client's own code of that secret, in whatever state.
-    pub(super) fn code(&self, client_id: &str, code: &Secret) -> Option<&CodeRow> {
+    /// The client's own code of that secret with its grant, in whatever state.
+    pub(super) fn code(&self, client_id: &str, code: &Secret) -> Option<(&CodeRow, &GrantRow)> {
         if !code.is_well_formed() {
             return None;
         }
-        self.codes.get(&code.digest()).filter(|row| row.client_id == client_id)
+        let row = self.codes.get(&code.digest())?;
+        let grant = self.grants.get(&row.grant_id)?;
+        (grant.client_id == client_id).then_some((row, grant))
     }
 }
 
@@ -67,28 +63,37 @@ impl AuthorizationCodeStorage for MemoryStorage {
         let digest = code.code.digest();
         let context = code.full_context(request);
 
+        let grant_id = code.new_grant_id();
+
         let mut state = self.state();
         let now = now();
         state.check_enabled(&code.client_id)?;
-        if state.codes.contains_key(&digest) {
+        if state.codes.contains_key(&digest) || state.grants.contains_key(&grant_id) {
             return Err(Error::invalid("code", Problem::Duplicate));
         }
-        let row = CodeRow {
+        let expires_at = after(now, request.settings.authorization_code_expires_in);
+        let grant = GrantRow {
             client_id: code.client_id,
             subject: request.subject().map(str::to_owned),
             scope: code.scope,
+            granted_at: now,
+            expires_at,
+            revoked_at: None,
+            refresh_expires_at: None,
+            context,
+        };
+        let row = CodeRow {
             response_type: code.response_type,
             redirect_uri: code.redirect_uri,
             code_challenge: code.code_challenge,
-            grant_id: Uuid::now_v7(),
+            grant_id,
             issued_at: now,
-            expires_at: after(now, request.settings.authorization_code_expires_in),
+            expires_at,
             consumed_at: None,
-            revoked: false,
-            context,
         };
-        let code = row.to_code(now);
+        let code = row.to_code(&grant, now);
         state.codes.insert(digest, row);
+        state.grants.insert(grant_id, grant);
         Ok(code)
     }
 
@@ -99,8 +104,10 @@ impl AuthorizationCodeStorage for MemoryStorage {
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>> {
         let state = self.state();
-        let live = |row: &&CodeRow| row.consumed_at.is_none() && !row.revoked;
-        Ok(state.code(client_id, code).filter(live).map(|row| row.to_code(now())))
+        let found = state
+            .code(client_id, code)
+            .filter(|(row, grant)| row.consumed_at.is_none() && grant.revoked_at.is_none());
+        Ok(found.map(|(row, grant)| row.to_code(grant, now())))
     }
 
     async fn delete_authorization_code(
@@ -110,8 +117,10 @@ impl AuthorizationCodeStorage for MemoryStorage {
         code: &Secret,
     ) -> Result<()> {
         let mut state = self.state();
-        if state.code(client_id, code).is_some() {
-            state.codes.remove(&code.digest());
+        if state.code(client_id, code).is_some()
+            && let Some(row) = state.codes.get_mut(&code.digest())
+        {
+            row.consumed_at.get_or_insert_with(now);
         }
         Ok(())
     }

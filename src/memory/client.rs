@@ -16,8 +16,8 @@ use crate::storage::{ClientRegistry, ClientStorage, RotateClientSecret, check_li
 pub(super) struct ClientRow {
     pub(super) client: Client,
     secret: Option<StoredSecret>,
-    /// The secret before, while its overlap lasts.
-    previous_secret: Option<StoredSecret>,
+    /// Earlier secrets whose overlap is running, the newest first.
+    previous_secrets: Vec<StoredSecret>,
 }
 
 struct StoredSecret {
@@ -26,6 +26,10 @@ struct StoredSecret {
 }
 
 impl StoredSecret {
+    fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| end > now)
+    }
+
     /// The same secret, with an end no later than that.
     fn ending(self, end: DateTime<Utc>) -> Self {
         Self { expires_at: Some(self.expires_at.map_or(end, |own| own.min(end))), ..self }
@@ -33,14 +37,10 @@ impl StoredSecret {
 }
 
 impl ClientRow {
-    /// The hashes of the secrets that are good now.
+    /// The hashes of the secrets that are valid now.
     fn hashes(&self, now: DateTime<Utc>) -> Vec<String> {
-        [&self.secret, &self.previous_secret]
-            .into_iter()
-            .flatten()
-            .filter(|secret| secret.expires_at.is_none_or(|end| end > now))
-            .map(|secret| secret.hash.clone())
-            .collect()
+        let secrets = self.secret.iter().chain(&self.previous_secrets);
+        secrets.filter(|secret| secret.is_valid(now)).map(|secret| secret.hash.clone()).collect()
     }
 
     fn set_secret(&mut self, secret: Option<StoredSecret>) {
@@ -48,13 +48,26 @@ impl ClientRow {
         self.secret = secret;
     }
 
-    fn rotate_secret(&mut self, hash: String, lifetime: Option<Duration>, overlap: Duration) {
+    fn rotate_secret(
+        &mut self,
+        hash: String,
+        lifetime: Option<Duration>,
+        overlap: Duration,
+    ) -> Result<()> {
         let now = now();
-        let end = after(now, overlap);
-        self.previous_secret = self.secret.take().map(|secret| secret.ending(end));
+        self.previous_secrets.retain(|secret| secret.is_valid(now));
+        if overlap.is_zero() {
+            self.previous_secrets.clear();
+        } else if self.previous_secrets.len() >= client_secret::MAX_PREVIOUS_SECRETS {
+            let problem = Problem::TooMany(client_secret::MAX_PREVIOUS_SECRETS);
+            return Err(Error::invalid("overlap", problem));
+        } else if let Some(secret) = self.secret.take().filter(|secret| secret.is_valid(now)) {
+            self.previous_secrets.insert(0, secret.ending(after(now, overlap)));
+        }
         let expires_at = lifetime.map(|lifetime| after(now, lifetime));
         self.set_secret(Some(StoredSecret { hash, expires_at }));
         self.client.updated_at = now;
+        Ok(())
     }
 }
 
@@ -107,9 +120,10 @@ impl ClientRegistry for MemoryStorage {
                 client_secret_expires_at: None,
                 updated_at: now,
                 disabled_at: None,
+                deleted_at: None,
             },
             secret: None,
-            previous_secret: None,
+            previous_secrets: Vec::new(),
         };
         let mut client_secret = None;
         if let Some(hashed) = hashed {
@@ -144,7 +158,7 @@ impl ClientRegistry for MemoryStorage {
         let mut state = self.state();
         let Some(row) = state.clients.get_mut(client_id) else { return Ok(None) };
         if !metadata.token_endpoint_auth_method.uses_secret() {
-            row.previous_secret = None;
+            row.previous_secrets.clear();
             row.set_secret(None);
         }
         row.client.metadata = metadata;
@@ -173,7 +187,7 @@ impl ClientRegistry for MemoryStorage {
         let mut state = self.state();
         let Some(row) = state.clients.get_mut(client_id) else { return Ok(None) };
         uses_secret(&row.client)?;
-        row.rotate_secret(hashed.hash, rotation.client_secret_expires_in, rotation.overlap);
+        row.rotate_secret(hashed.hash, rotation.client_secret_expires_in, rotation.overlap)?;
         let client = row.client.clone();
         Ok(Some(RegisteredClient { client, client_secret: hashed.shown }))
     }
@@ -195,8 +209,7 @@ impl ClientRegistry for MemoryStorage {
         if state.clients.remove(client_id).is_none() {
             return Ok(false);
         }
-        state.tokens.retain(|_, row| row.client_id != client_id);
-        state.codes.retain(|_, row| row.client_id != client_id);
+        state.grants.retain(|_, grant| grant.client_id != client_id);
         Ok(true)
     }
 }

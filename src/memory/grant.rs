@@ -1,37 +1,67 @@
+use std::ops::Bound;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::token::{TokenRow, new_pair_id};
-use super::{CodeRow, MemoryStorage, State, after, now};
+use super::token::TokenRow;
+use super::{CodeRow, MemoryStorage, State, after, after_micros, now};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    CodeChallenge, Grant, Purged, Redeem, Redeemed, Rotate, Rotated, Scope, Token, TokenKind,
-    TokenRef, TokenState,
+    CodeChallenge, CodeRedemption, Grant, GrantContext, GrantPage, GrantState, IssuedTokens,
+    Lifetimes, Purged, RedemptionOutcome, RotationOutcome, Scope, Token, TokenKind, TokenRef,
+    TokenRotation,
 };
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::{GrantStorage, check_batch, check_limit};
 
-impl State {
-    /// Revokes every token of a grant, and the code of it that was not used.
-    pub(super) fn revoke_grant(&mut self, grant_id: Uuid) -> u64 {
-        self.revoke_where(|row| row.grant_id == grant_id, |row| row.grant_id == grant_id)
+/// One grant, under its identifier.
+pub(super) struct GrantRow {
+    pub(super) client_id: String,
+    pub(super) subject: Option<String>,
+    pub(super) scope: Scope,
+    pub(super) granted_at: DateTime<Utc>,
+    /// Expiry of the last credential.
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) revoked_at: Option<DateTime<Utc>>,
+    /// Absolute end of the refresh tokens where they have an idle lifetime.
+    pub(super) refresh_expires_at: Option<DateTime<Utc>>,
+    pub(super) context: GrantContext,
+}
+
+impl GrantRow {
+    fn to_grant(&self, grant_id: Uuid, now: DateTime<Utc>) -> Grant {
+        Grant {
+            grant_id,
+            client_id: self.client_id.clone(),
+            subject: self.subject.clone(),
+            scope: self.scope.clone(),
+            granted_at: self.granted_at,
+            expires_at: self.expires_at,
+            state: GrantState::new(self.revoked_at.is_some(), self.expires_at <= now),
+            context: self.context.clone(),
+        }
     }
 
-    /// Revokes the tokens for which it holds, and the unused codes; gives how many tokens.
-    fn revoke_where(
-        &mut self,
-        token: impl Fn(&TokenRow) -> bool,
-        code: impl Fn(&CodeRow) -> bool,
-    ) -> u64 {
+    /// Moves the end to that of a pair that is stored now.
+    pub(super) fn extend(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) {
+        self.expires_at = self.expires_at.max(after_micros(now, lifetimes.grant));
+        let refresh_end = lifetimes.refresh_end.map(|end| after_micros(now, end));
+        self.refresh_expires_at = self.refresh_expires_at.or(refresh_end);
+    }
+}
+
+impl State {
+    /// Revokes the grants that match, and returns how many were not revoked before.
+    pub(super) fn revoke_grants(&mut self, matches: impl Fn(&Uuid, &GrantRow) -> bool) -> u64 {
+        let now = now();
         let mut revoked = 0;
-        for row in self.tokens.values_mut().filter(|row| !row.revoked && token(row)) {
-            row.revoked = true;
-            revoked += 1;
-        }
-        for row in self.codes.values_mut().filter(|row| row.consumed_at.is_none() && code(row)) {
-            row.revoked = true;
+        for (id, grant) in &mut self.grants {
+            if grant.revoked_at.is_none() && matches(id, grant) {
+                grant.revoked_at = Some(now);
+                revoked += 1;
+            }
         }
         revoked
     }
@@ -42,119 +72,111 @@ impl GrantStorage for MemoryStorage {
     async fn redeem_authorization_code(
         &self,
         request: &Request,
-        redeem: Redeem,
-    ) -> Result<Redeemed> {
-        redeem.check(request)?;
-        let Some(challenge) = redeem.expected_challenge() else { return Ok(Redeemed::Invalid) };
-        let (access, refresh) =
-            (redeem.access_token.digest(), redeem.refresh_token.as_ref().map(Secret::digest));
-        let pair_id = new_pair_id()?;
+        redemption: CodeRedemption,
+    ) -> Result<RedemptionOutcome> {
+        let tokens = redemption.tokens_to_issue(request)?;
+        let Some(challenge) = redemption.expected_challenge() else {
+            return Ok(RedemptionOutcome::Invalid);
+        };
+        let lifetimes = Lifetimes::new(&request.settings, tokens.refresh_token.is_some());
 
         let mut guard = self.state();
         let state = &mut *guard;
         let now = now();
-        if state.check_enabled(&redeem.client_id).is_err() {
-            return Ok(Redeemed::Invalid);
+        if state.check_enabled(&redemption.client_id).is_err() {
+            return Ok(RedemptionOutcome::Invalid);
         }
-        let fits = |row: &&mut CodeRow| {
-            row.client_id == redeem.client_id
-                && row.redirect_uri == redeem.redirect_uri
+        let fits = |row: &&CodeRow| {
+            row.redirect_uri == redemption.redirect_uri
                 && row.code_challenge.as_ref().map(CodeChallenge::as_s256)
                     == challenge.as_ref().map(CodeChallenge::as_s256)
                 && row.expires_at > now
-                && !row.revoked
         };
-        let digest = redeem.code.digest();
-        let Some(code) = state.codes.get_mut(&digest).filter(fits) else {
-            return Ok(Redeemed::Invalid);
+        let digest = redemption.code.digest();
+        let Some(code) = state.codes.get(&digest).filter(fits) else {
+            return Ok(RedemptionOutcome::Invalid);
         };
-        let grant_id = code.grant_id;
-        if code.consumed_at.is_some() {
-            state.revoke_grant(grant_id);
-            return Ok(Redeemed::Replayed { grant_id });
+        let (grant_id, replayed) = (code.grant_id, code.consumed_at.is_some());
+        let live = |g: &&GrantRow| g.client_id == redemption.client_id && g.revoked_at.is_none();
+        if state.grants.get(&grant_id).filter(live).is_none() {
+            return Ok(RedemptionOutcome::Invalid);
         }
-        let row = |kind, lifetime| TokenRow {
-            kind,
-            client_id: code.client_id.clone(),
-            subject: code.subject.clone(),
-            scope: code.scope.clone(),
-            grant_id,
-            pair_id,
-            granted_at: now,
-            issued_at: now,
-            expires_at: after(now, lifetime),
-            rotated_at: None,
-            revoked: false,
-            context: code.context.clone(),
-        };
-        let access_row = row(TokenKind::AccessToken, request.settings.access_token_expires_in);
-        let refresh_row = row(TokenKind::RefreshToken, request.settings.refresh_token_expires_in);
-        state.check_fresh(access, refresh)?;
+        if replayed {
+            state.revoke_grants(|id, _| *id == grant_id);
+            return Ok(RedemptionOutcome::Replayed { grant_id });
+        }
+        state.check_fresh(&tokens)?;
         if let Some(code) = state.codes.get_mut(&digest) {
             code.consumed_at = Some(now);
         }
-        let token = access_row.to_token(now);
-        state.tokens.insert(access, access_row);
-        if let Some(refresh) = refresh {
-            state.tokens.insert(refresh, refresh_row);
-        }
-        Ok(Redeemed::Issued(Box::new(token)))
+        let Some(grant) = state.grants.get_mut(&grant_id) else {
+            return Ok(RedemptionOutcome::Invalid);
+        };
+        grant.extend(now, &lifetimes);
+        let row = |kind, lifetime| TokenRow::new(kind, grant_id, now, after_micros(now, lifetime));
+        let access = row(TokenKind::AccessToken, lifetimes.access_token);
+        let refresh = row(TokenKind::RefreshToken, lifetimes.refresh_token);
+        let token = access.to_token(grant, now);
+        state.store(&tokens, access, refresh);
+        Ok(RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens })))
     }
 
-    async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated> {
-        rotate.check(request)?;
-        let (access, refresh) =
-            (rotate.new_access_token.digest(), rotate.new_refresh_token.digest());
-        let pair_id = new_pair_id()?;
+    async fn rotate_refresh_token(
+        &self,
+        request: &Request,
+        rotation: TokenRotation,
+    ) -> Result<RotationOutcome> {
+        let tokens = rotation.tokens_to_issue(request)?;
+        let settings = &request.settings;
 
         let mut guard = self.state();
         let state = &mut *guard;
         let now = now();
-        let presented = TokenRef::Refresh(&rotate.refresh_token);
-        if state.check_enabled(&rotate.client_id).is_err() {
-            return Ok(Rotated::Invalid);
+        let presented = TokenRef::Refresh(&rotation.refresh_token);
+        if state.check_enabled(&rotation.client_id).is_err() {
+            return Ok(RotationOutcome::Invalid);
         }
-        let Some(old) = state
-            .token(&rotate.client_id, presented)
-            .filter(|row| !row.revoked && row.expires_at > now)
+        let Some((old, grant)) = state
+            .token(&rotation.client_id, presented)
+            .filter(|(old, _)| !old.revoked && old.expires_at > now)
+            .filter(|(_, grant)| grant.revoked_at.is_none())
         else {
-            return Ok(Rotated::Invalid);
+            return Ok(RotationOutcome::Invalid);
         };
         let grant_id = old.grant_id;
-        let grace = request.settings.refresh_token_grace;
+        let grace = settings.refresh_token_grace;
         if old.rotated_at.is_some_and(|rotated| grace.is_zero() || after(rotated, grace) <= now) {
-            state.revoke_grant(grant_id);
-            return Ok(Rotated::Reused { grant_id });
+            state.revoke_grants(|id, _| *id == grant_id);
+            return Ok(RotationOutcome::Reused { grant_id });
         }
-        let scope = rotate.scope.as_ref().unwrap_or(&old.scope);
-        if !scope.is_subset_of(&old.scope) {
+        let old_scope = old.scope.as_ref().unwrap_or(&grant.scope);
+        let scope = rotation.scope.as_ref().unwrap_or(old_scope);
+        if !scope.is_subset_of(old_scope) {
             return Err(Error::invalid("scope", Problem::NotAllowed));
         }
-        let row = |kind, scope: &Scope, expires_at: DateTime<Utc>| TokenRow {
-            kind,
-            client_id: old.client_id.clone(),
-            subject: old.subject.clone(),
-            scope: scope.clone(),
-            grant_id,
-            pair_id,
-            granted_at: old.granted_at,
-            issued_at: now,
-            expires_at,
-            rotated_at: None,
-            revoked: false,
-            context: old.context.clone(),
+        let refresh_end = grant.refresh_expires_at.unwrap_or(old.expires_at);
+        let idle = settings.refresh_token_idle_expires_in;
+        let refresh_expires_at = idle.map_or(refresh_end, |idle| after(now, idle).min(refresh_end));
+        let access_expires_at = after(now, settings.access_token_expires_in).min(refresh_end);
+        let row = |kind, scope: &Scope, expires_at| TokenRow {
+            scope: (*scope != grant.scope).then(|| scope.clone()),
+            ..TokenRow::new(kind, grant_id, now, expires_at)
         };
-        let ends = after(now, request.settings.access_token_expires_in).min(old.expires_at);
-        let access_row = row(TokenKind::AccessToken, scope, ends);
-        let refresh_row = row(TokenKind::RefreshToken, &old.scope, old.expires_at);
-        state.check_fresh(access, Some(refresh))?;
-        if let Some(old) = state.tokens.get_mut(&rotate.refresh_token.digest()) {
+        let access = row(TokenKind::AccessToken, scope, access_expires_at);
+        let refresh = row(TokenKind::RefreshToken, old_scope, refresh_expires_at);
+        let token = access.to_token(grant, now);
+        state.check_fresh(&tokens)?;
+        if let Some(old) = state.tokens.get_mut(&rotation.refresh_token.digest()) {
             old.rotated_at.get_or_insert(now);
         }
-        let token = access_row.to_token(now);
-        state.tokens.insert(access, access_row);
-        state.tokens.insert(refresh, refresh_row);
-        Ok(Rotated::Issued(Box::new(token)))
+        if let Some(grant) = state.grants.get_mut(&grant_id) {
+            grant.expires_at = grant.expires_at.max(access_expires_at).max(refresh_expires_at);
+            if idle.is_some() {
+                grant.refresh_expires_at.get_or_insert(refresh_end);
+            }
+        }
+        state.store(&tokens, access, refresh);
+        Ok(RotationOutcome::Issued(Box::new(IssuedTokens { token, tokens })))
     }
 
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>> {
@@ -162,25 +184,47 @@ impl GrantStorage for MemoryStorage {
             return Ok(None);
         }
         let state = self.state();
-        let found = state.tokens.get(&token.digest()).map(|row| row.to_token(now()));
+        let found = state.tokens.get(&token.digest()).and_then(|row| {
+            let grant = state.grants.get(&row.grant_id)?;
+            Some(row.to_token(grant, now()))
+        });
         Ok(found.filter(Token::is_active))
     }
 
-    async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64> {
-        Ok(self.state().revoke_grant(grant_id))
+    async fn get_grant(&self, grant_id: Uuid) -> Result<Option<Grant>> {
+        Ok(self.state().grants.get(&grant_id).map(|grant| grant.to_grant(grant_id, now())))
+    }
+
+    async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool> {
+        Ok(self.state().revoke_grants(|id, _| *id == grant_id) > 0)
+    }
+
+    async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool> {
+        let theirs = |id: &Uuid, grant: &GrantRow| {
+            *id == grant_id && grant.subject.as_deref() == Some(subject)
+        };
+        Ok(self.state().revoke_grants(theirs) > 0)
+    }
+
+    async fn revoke_grants_of(&self, subject: &str, client_id: &str) -> Result<u64> {
+        Ok(self.state().revoke_grants(|_, grant| {
+            grant.subject.as_deref() == Some(subject) && grant.client_id == client_id
+        }))
     }
 
     async fn revoke_subject(&self, subject: &str) -> Result<u64> {
-        Ok(self.state().revoke_where(
-            |row| row.subject.as_deref() == Some(subject),
-            |row| row.subject.as_deref() == Some(subject),
-        ))
+        Ok(self.state().revoke_grants(|_, grant| grant.subject.as_deref() == Some(subject)))
     }
 
     async fn revoke_client(&self, client_id: &str) -> Result<u64> {
-        Ok(self
-            .state()
-            .revoke_where(|row| row.client_id == client_id, |row| row.client_id == client_id))
+        Ok(self.state().revoke_grants(|_, grant| grant.client_id == client_id))
+    }
+
+    async fn erase_subject(&self, subject: &str) -> Result<u64> {
+        let mut state = self.state();
+        let before = state.grants.len();
+        state.grants.retain(|_, grant| grant.subject.as_deref() != Some(subject));
+        Ok((before - state.grants.len()) as u64)
     }
 
     async fn list_grants(
@@ -188,37 +232,21 @@ impl GrantStorage for MemoryStorage {
         subject: &str,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<Grant>> {
+    ) -> Result<GrantPage> {
         check_limit(limit)?;
         let state = self.state();
         let now = now();
-        let mut rows: Vec<&TokenRow> = state
-            .tokens
-            .values()
-            .filter(|row| row.subject.as_deref() == Some(subject))
-            .filter(|row| row.state(now) == TokenState::Active)
-            .filter(|row| after.is_none_or(|after| row.grant_id > after))
-            .collect();
-        // A refresh token has the whole scope of its grant, so it stands first.
-        rows.sort_by_key(|row| (row.grant_id, row.kind == TokenKind::AccessToken, row.issued_at));
-        Ok(rows
-            .chunk_by(|left, right| left.grant_id == right.grant_id)
-            .take(limit)
-            .map(|rows| {
-                let first = rows[0];
-                let granted_at = rows.iter().map(|row| row.granted_at).fold(now, DateTime::min);
-                let newest = rows.iter().map(|row| row.issued_at).fold(granted_at, DateTime::max);
-                Grant {
-                    grant_id: first.grant_id,
-                    client_id: first.client_id.clone(),
-                    subject: subject.to_owned(),
-                    scope: first.scope.clone(),
-                    granted_at,
-                    last_rotated_at: (newest != granted_at).then_some(newest),
-                    expires_at: rows.iter().map(|row| row.expires_at).fold(now, DateTime::max),
-                }
-            })
-            .collect())
+        let before = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut live = state
+            .grants
+            .range((Bound::Unbounded, before))
+            .rev()
+            .filter(|(_, grant)| grant.subject.as_deref() == Some(subject))
+            .map(|(id, grant)| grant.to_grant(*id, now))
+            .filter(|grant| grant.state == GrantState::Active);
+        let grants: Vec<Grant> = live.by_ref().take(limit).collect();
+        let last = grants.last().map(|grant| grant.grant_id);
+        Ok(GrantPage { next: last.filter(|_| live.next().is_some()), grants })
     }
 
     async fn purge_expired(&self, limit: usize) -> Result<Purged> {
@@ -233,15 +261,21 @@ impl GrantStorage for MemoryStorage {
             rows.sort();
             rows.truncate(limit);
         }
-        for (_, digest) in &tokens {
-            state.tokens.remove(digest);
-        }
-        for (_, digest) in &codes {
-            state.codes.remove(digest);
+        let tokens_of = tokens.iter().filter_map(|(_, digest)| state.tokens.remove(digest));
+        let mut grant_ids: Vec<Uuid> = tokens_of.map(|row| row.grant_id).collect();
+        let codes_of = codes.iter().filter_map(|(_, digest)| state.codes.remove(digest));
+        grant_ids.extend(codes_of.map(|row| row.grant_id));
+        let mut grants = 0;
+        for grant_id in grant_ids {
+            if state.grants.get(&grant_id).is_some_and(|grant| grant.expires_at <= now) {
+                state.grants.remove(&grant_id);
+                grants += 1;
+            }
         }
         Ok(Purged {
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
+            grants,
             more: tokens.len() == limit || codes.len() == limit,
         })
     }

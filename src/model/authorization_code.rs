@@ -258,6 +258,12 @@ impl NewAuthorizationCode {
         }
     }
 
+    /// The identifier of the code's grant, for storages: the one that the code names, or a fresh one.
+    #[must_use]
+    pub fn new_grant_id(&self) -> Uuid {
+        self.code.grant_id().unwrap_or_else(Uuid::now_v7)
+    }
+
     /// The context to store: with the nonce, and with the user's authentication.
     #[must_use]
     pub fn full_context(&self, request: &Request) -> GrantContext {
@@ -277,6 +283,9 @@ impl NewAuthorizationCode {
         request.settings.check()?;
         check_client_id(&self.client_id)?;
         self.code.check("code")?;
+        if self.code.grant_id().is_some_and(|grant_id| grant_id.is_nil()) {
+            return Err(Error::invalid("code", Problem::NotAllowed));
+        }
         check_redirect_uri(&self.redirect_uri)?;
         if !self.response_type.has_code() {
             return Err(Error::invalid("response_type", Problem::NotAllowed));

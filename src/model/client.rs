@@ -29,8 +29,11 @@ pub struct Client {
     pub client_secret_expires_at: Option<DateTime<Utc>>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    /// Since when it is disabled.
+    /// Start of being disabled; `None` if it is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
+    /// Start of a deletion that is not finished; `None` otherwise. Call
+    /// [`delete_client`](crate::ClientRegistry::delete_client) again to finish it.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 impl Client {
@@ -227,6 +230,7 @@ mod tests {
             client_secret_expires_at: None,
             updated_at: DateTime::UNIX_EPOCH,
             disabled_at: None,
+            deleted_at: None,
         }
     }
 

@@ -261,13 +261,14 @@ impl ClientMetadata {
 }
 
 /// What registration answers with; it is no metadata.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "client_id",
     "client_secret",
     "client_id_issued_at",
     "client_secret_expires_at",
     "updated_at",
     "disabled_at",
+    "deleted_at",
     "registration_access_token",
     "registration_client_uri",
 ];

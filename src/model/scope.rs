@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -6,7 +7,10 @@ use crate::error::{Error, Problem, Result};
 /// The longest scope, in bytes.
 pub(crate) const MAX_SCOPE_BYTES: usize = 4096;
 
-/// A set of scope tokens (RFC 6749 3.3), in the order in which they were asked for.
+/// The most tokens of a scope.
+pub(crate) const MAX_SCOPE_TOKENS: usize = 100;
+
+/// A set of at most 100 scope tokens (RFC 6749 3.3), in the order of the request.
 ///
 /// Parsing drops repeated tokens and surplus spaces, and refuses what the grammar refuses. The
 /// empty scope is a scope: the client asked for nothing in particular.
@@ -30,13 +34,13 @@ impl Scope {
         check(&text).map(|()| Self(text))
     }
 
-    /// The tokens, parted by single spaces.
+    /// The tokens, separated by single spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no token in it.
+    /// Returns true if the scope has no token.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -47,15 +51,16 @@ impl Scope {
         self.0.split(' ').filter(|token| !token.is_empty())
     }
 
-    /// Whether it has this token.
+    /// Returns true if the scope has this token.
     #[must_use]
     pub fn contains(&self, token: &str) -> bool {
         self.iter().any(|own| own == token)
     }
 
-    /// Whether each token of it is in the other scope, too.
+    /// Returns true if the other scope has every token of this one.
     #[must_use]
     pub fn is_subset_of(&self, other: &Self) -> bool {
+        let other: HashSet<&str> = other.iter().collect();
         self.iter().all(|token| other.contains(token))
     }
 }
@@ -71,11 +76,15 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self> {
         check(text)?;
+        let mut seen: HashSet<&str> = HashSet::new();
         let mut tokens: Vec<&str> = Vec::new();
         for token in text.split(' ').filter(|token| !token.is_empty()) {
-            if !tokens.contains(&token) {
+            if seen.insert(token) {
                 tokens.push(token);
             }
+        }
+        if tokens.len() > MAX_SCOPE_TOKENS {
+            return Err(Error::invalid("scope", Problem::TooMany(MAX_SCOPE_TOKENS)));
         }
         Ok(Self(tokens.join(" ")))
     }
@@ -85,7 +94,7 @@ fn check(text: &str) -> Result<()> {
     if text.len() > MAX_SCOPE_BYTES {
         return Err(Error::invalid("scope", Problem::TooLong(MAX_SCOPE_BYTES)));
     }
-    // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), parted by spaces (RFC 6749 A.4).
+    // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), separated by spaces (RFC 6749 A.4).
     if !text.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e)) {
         return Err(Error::invalid("scope", Problem::Character));
     }
@@ -121,6 +130,17 @@ mod tests {
     fn length_is_bounded() {
         assert!("x".repeat(MAX_SCOPE_BYTES).parse::<Scope>().is_ok());
         assert!("x".repeat(MAX_SCOPE_BYTES + 1).parse::<Scope>().is_err());
+    }
+
+    #[test]
+    fn the_number_of_tokens_is_bounded_after_repeated_ones_are_dropped() {
+        let numbered = |count: usize| (0..count).map(|n| format!("s{n} s0")).collect::<Vec<_>>();
+        assert!(numbered(MAX_SCOPE_TOKENS).join(" ").parse::<Scope>().is_ok());
+        let error = numbered(MAX_SCOPE_TOKENS + 1).join(" ").parse::<Scope>().unwrap_err();
+        assert!(
+            matches!(error, Error::Invalid { field: "scope", problem: Problem::TooMany(100) }),
+            "{error}"
+        );
     }
 
     #[test]

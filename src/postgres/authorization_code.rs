@@ -1,4 +1,4 @@
-//! Authorization codes: how the questions of [`AuthorizationCodeStorage`] are answered.
+//! [`AuthorizationCodeStorage`] for PostgreSQL.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    AuthorizationCode, CodeChallenge, NewAuthorizationCode, check_client_id, micros,
+    AuthorizationCode, CodeChallenge, NewAuthorizationCode, Scope, check_client_id, micros,
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::error::{Effect, is_duplicate};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
-use crate::postgres::token::{alone, by_position};
+use crate::postgres::token::{by_position, corrupt_grant};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::AuthorizationCodeStorage;
@@ -35,7 +35,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 let (digest, context) = (code.code.digest(), code.full_context(request));
                 // The times are the server's to say.
                 let code = AuthorizationCode {
-                    grant_id: Uuid::now_v7(),
+                    grant_id: code.new_grant_id(),
                     client_id: code.client_id,
                     subject: request.subject().map(str::to_owned),
                     scope: code.scope,
@@ -134,7 +134,8 @@ impl CodeRow {
             grant_id: row.grant_id,
             client_id: row.client_id,
             subject: row.subject,
-            scope: row.scope.parse().map_err(or_corrupt("scope"))?,
+            scope: Scope::from_stored(row.scope)
+                .map_err(|e| corrupt_grant("scope", row.grant_id, e.to_string()))?,
             response_type: row.response_type.parse().map_err(or_corrupt("response_type"))?,
             redirect_uri: row.redirect_uri,
             code_challenge,
@@ -142,7 +143,7 @@ impl CodeRow {
             expires_at: row.expires_at,
             expired: row.expired,
             context: context::from_column(row.context)
-                .map_err(|error| corrupt("context", error.to_string()))?,
+                .map_err(|e| corrupt_grant("context", row.grant_id, e.to_string()))?,
         })
     }
 }
@@ -174,38 +175,8 @@ impl Operation for CreateCode {
         let context: Vec<Option<String>> =
             each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
 
-        // As for tokens: the client's row is locked against its deletion only, and rows are stored
-        // in the order of their digests.
-        let owners = sqlx::query!(
-            r#"
-            WITH owner AS MATERIALIZED (
-                SELECT client_id
-                FROM oauth_storage.client
-                WHERE client_id = ANY ($3) AND disabled_at IS NULL
-                ORDER BY client_id
-                FOR KEY SHARE
-            ), stored AS (
-                INSERT INTO oauth_storage.authorization_code (
-                    issued_at, expires_at, grant_id, digest, client_id, subject, scope,
-                    response_type, redirect_uri, code_challenge, code_challenge_method, context
-                )
-                SELECT
-                    statement_timestamp(),
-                    statement_timestamp() + lifetime * interval '1 microsecond',
-                    grant_id, digest, client_id, subject, scope, response_type, redirect_uri,
-                    code_challenge, code_challenge_method, context::jsonb
-                FROM UNNEST(
-                    $1::bytea[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[]
-                ) AS input (
-                    digest, grant_id, client_id, subject, scope, response_type, redirect_uri,
-                    code_challenge, code_challenge_method, lifetime, context
-                )
-                JOIN owner USING (client_id)
-                ORDER BY digest
-            )
-            SELECT client_id, statement_timestamp() AS "now!" FROM owner
-            "#,
+        let owners = sqlx::query_file!(
+            "src/postgres/sql/create_authorization_code.sql",
             &digest as _,
             &grant_id,
             &client_id as _,
@@ -226,7 +197,9 @@ impl Operation for CreateCode {
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        is_duplicate(error, "authorization_code_pkey")
+        // The grant that the code names exists.
+        let is_used = is_duplicate(error, "authorization_grant_pkey");
+        (is_used || is_duplicate(error, "authorization_code_pkey"))
             .then_some(Error::invalid("code", Problem::Duplicate))
     }
 }
@@ -277,22 +250,9 @@ impl Operation for FindCode {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let (digest, client_id) = NamedCode::columns(batch);
-        let rows = sqlx::query_as!(
+        let rows = sqlx::query_file_as!(
             CodeRow,
-            r#"
-            SELECT
-                input.position AS "position!", code.grant_id, code.client_id, code.subject,
-                code.scope, code.response_type, code.redirect_uri, code.code_challenge,
-                code.code_challenge_method, code.issued_at, code.expires_at,
-                code.expires_at <= statement_timestamp() AS "expired!",
-                code.context::text AS context
-            FROM UNNEST($1::bytea[], $2::text[])
-                WITH ORDINALITY AS input (digest, client_id, position)
-            JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
-                AND code.client_id = input.client_id
-                AND code.consumed_at IS NULL
-                AND NOT code.revoked
-            "#,
+            "src/postgres/sql/find_authorization_code.sql",
             &digest as _,
             &client_id as _,
         )
@@ -318,30 +278,17 @@ impl Operation for DeleteCode {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let (digest, client_id) = NamedCode::columns(batch);
-        // Why it is `locked` within: DESIGN.md, "Past one machine".
-        sqlx::query!(
-            r#"
-            WITH doomed AS MATERIALIZED (
-                SELECT * FROM (
-                    SELECT code.digest
-                    FROM UNNEST($1::bytea[], $2::text[]) AS input (digest, client_id)
-                    JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
-                        AND code.client_id = input.client_id
-                    WHERE ($3::bytea IS NULL OR code.digest = $3)
-                    ORDER BY code.digest
-                    FOR UPDATE OF code
-                ) AS locked
-            )
-            DELETE FROM oauth_storage.authorization_code AS code
-            USING doomed
-            WHERE code.digest = doomed.digest AND ($3::bytea IS NULL OR code.digest = $3)
-            "#,
+        sqlx::query_file!(
+            "src/postgres/sql/delete_authorization_code.sql",
             &digest as _,
             &client_id as _,
-            alone(batch, |delete| &delete.0.digest),
         )
         .execute(connection)
         .await?;
         Ok(vec![(); batch.len()])
+    }
+
+    fn key(&self) -> Option<u128> {
+        Some(self.0.digest.prefix())
     }
 }

@@ -1,4 +1,4 @@
-//! Clients: how the questions of [`ClientStorage`] and [`ClientRegistry`] are answered.
+//! [`ClientStorage`] and [`ClientRegistry`] for PostgreSQL.
 
 mod delete;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::client_secret::{self, HashedSecret};
+use crate::client_secret::{self, HashedSecret, MAX_PREVIOUS_SECRETS};
 use crate::error::{Error, Problem, Result};
 use crate::model::{
     Client, ClientDetails, ClientMetadata, ClientSecret, NewClient, RegisteredClient,
@@ -67,38 +67,18 @@ impl Operation for FindClient {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let client_id: Vec<&str> = batch.iter().map(|find| find.0.as_str()).collect();
-        let rows = sqlx::query!(
-            r#"
-            SELECT
-                input.position AS "position!", client.client_id, client.client_id_issued_at,
-                client.updated_at, client.disabled_at, client.client_secret_expires_at,
-                client.token_endpoint_auth_method, client.redirect_uris, client.grant_types,
-                client.response_types, client.scope,
-                client.details AS "details: Json<ClientDetails>",
-                CASE
-                    WHEN client.client_secret_expires_at <= statement_timestamp() THEN NULL
-                    ELSE client.client_secret_hash
-                END AS client_secret_hash,
-                CASE
-                    WHEN client.previous_client_secret_expires_at > statement_timestamp()
-                    THEN client.previous_client_secret_hash
-                END AS previous_client_secret_hash
-            FROM UNNEST($1::text[]) WITH ORDINALITY AS input (client_id, position)
-            JOIN oauth_storage.client ON client.client_id = input.client_id
-                AND client.disabled_at IS NULL
-            "#,
-            &client_id as _,
-        )
-        .fetch_all(connection)
-        .await?;
+        let rows = sqlx::query_file!("src/postgres/sql/find_client.sql", &client_id as _,)
+            .fetch_all(connection)
+            .await?;
         let found = rows.into_iter().map(|row| {
-            let hashes = [row.client_secret_hash, row.previous_client_secret_hash];
+            let hashes = row.client_secret_hash.into_iter();
             let found = FoundClient {
                 row: ClientRow {
                     client_id: row.client_id,
                     client_id_issued_at: row.client_id_issued_at,
                     updated_at: row.updated_at,
                     disabled_at: row.disabled_at,
+                    deleted_at: row.deleted_at,
                     client_secret_expires_at: row.client_secret_expires_at,
                     token_endpoint_auth_method: row.token_endpoint_auth_method,
                     redirect_uris: row.redirect_uris,
@@ -107,7 +87,7 @@ impl Operation for FindClient {
                     scope: row.scope,
                     details: row.details,
                 },
-                hashes: hashes.into_iter().flatten().collect(),
+                hashes: hashes.chain(row.previous_client_secret_hashes).collect(),
             };
             (row.position, Box::new(found))
         });
@@ -124,6 +104,7 @@ struct ClientRow {
     client_id_issued_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     disabled_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
     client_secret_expires_at: Option<DateTime<Utc>>,
     token_endpoint_auth_method: String,
     redirect_uris: Vec<String>,
@@ -162,6 +143,7 @@ impl ClientRow {
             client_secret_expires_at: self.client_secret_expires_at,
             updated_at: self.updated_at,
             disabled_at: self.disabled_at,
+            deleted_at: self.deleted_at,
         })
     }
 }
@@ -232,7 +214,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
 
     async fn delete_client(&self, client_id: &str) -> Result<bool> {
         observe!(self, delete_client on client, client_id)
-            .run(self.delete_client_and_credentials(client_id))
+            .run(self.delete_client_and_grants(client_id))
             .await
     }
 }
@@ -249,29 +231,9 @@ impl<C: Connections> PgStorage<C> {
         let mut call = self.connections.begin(Effect::Write).await?;
         let row = call
             .statement(|connection| {
-                sqlx::query_as!(
+                sqlx::query_file_as!(
                     ClientRow,
-                    r#"
-                    INSERT INTO oauth_storage.client (
-                        client_id, client_id_issued_at, updated_at, client_secret_hash,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope, details
-                    )
-                    VALUES (
-                        $1, statement_timestamp(), statement_timestamp(), $2::text,
-                        CASE
-                            WHEN $2::text IS NOT NULL
-                            THEN statement_timestamp() + $3::bigint * interval '1 microsecond'
-                        END,
-                        $4, $5, $6, $7, $8, $9
-                    )
-                    ON CONFLICT (client_id) DO NOTHING
-                    RETURNING
-                        client_id, client_id_issued_at, updated_at, disabled_at,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope,
-                        details AS "details: Json<ClientDetails>"
-                    "#,
+                    "src/postgres/sql/register_client.sql",
                     client_id,
                     hash,
                     client_secret_expires_in.map(micros),
@@ -296,20 +258,8 @@ impl<C: Connections> PgStorage<C> {
         let mut call = self.connections.begin(Effect::Read).await?;
         let row = call
             .statement(|connection| {
-                sqlx::query_as!(
-                    ClientRow,
-                    r#"
-                    SELECT
-                        client_id, client_id_issued_at, updated_at, disabled_at,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope,
-                        details AS "details: Json<ClientDetails>"
-                    FROM oauth_storage.client
-                    WHERE client_id = $1
-                    "#,
-                    client_id,
-                )
-                .fetch_optional(connection)
+                sqlx::query_file_as!(ClientRow, "src/postgres/sql/read_client.sql", client_id,)
+                    .fetch_optional(connection)
             })
             .await?;
         row.map(ClientRow::into_client).transpose()
@@ -327,19 +277,9 @@ impl<C: Connections> PgStorage<C> {
         let mut call = self.connections.begin(Effect::Read).await?;
         let rows = call
             .statement(|connection| {
-                sqlx::query_as!(
+                sqlx::query_file_as!(
                     ClientRow,
-                    r#"
-                    SELECT
-                        client_id, client_id_issued_at, updated_at, disabled_at,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope,
-                        details AS "details: Json<ClientDetails>"
-                    FROM oauth_storage.client
-                    WHERE client_id > $1
-                    ORDER BY client_id
-                    LIMIT $2
-                    "#,
+                    "src/postgres/sql/list_clients.sql",
                     // Every client id has at least one character.
                     after.unwrap_or_default(),
                     limit,
@@ -362,33 +302,9 @@ impl<C: Connections> PgStorage<C> {
         let mut call = self.connections.begin(Effect::Write).await?;
         let row = call
             .statement(|connection| {
-                sqlx::query_as!(
+                sqlx::query_file_as!(
                     ClientRow,
-                    r#"
-                    UPDATE oauth_storage.client
-                    SET
-                        updated_at = statement_timestamp(),
-                        token_endpoint_auth_method = $2,
-                        redirect_uris = $3,
-                        grant_types = $4,
-                        response_types = $5,
-                        scope = $6,
-                        details = $7,
-                        client_secret_hash =
-                            CASE WHEN $8 THEN client_secret_hash END,
-                        client_secret_expires_at =
-                            CASE WHEN $8 THEN client_secret_expires_at END,
-                        previous_client_secret_hash =
-                            CASE WHEN $8 THEN previous_client_secret_hash END,
-                        previous_client_secret_expires_at =
-                            CASE WHEN $8 THEN previous_client_secret_expires_at END
-                    WHERE client_id = $1
-                    RETURNING
-                        client_id, client_id_issued_at, updated_at, disabled_at,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope,
-                        details AS "details: Json<ClientDetails>"
-                    "#,
+                    "src/postgres/sql/update_client.sql",
                     client_id,
                     metadata.token_endpoint_auth_method.as_str(),
                     &metadata.redirect_uris,
@@ -418,29 +334,9 @@ impl<C: Connections> PgStorage<C> {
         // What was just read may have changed since; the statement decides.
         let row = call
             .statement(|connection| {
-                sqlx::query_as!(
+                sqlx::query_file_as!(
                     ClientRow,
-                    r#"
-                    UPDATE oauth_storage.client
-                    SET
-                        updated_at = statement_timestamp(),
-                        client_secret_hash = $2,
-                        client_secret_expires_at =
-                            statement_timestamp() + $3::bigint * interval '1 microsecond',
-                        previous_client_secret_hash = client_secret_hash,
-                        previous_client_secret_expires_at = least(
-                            client_secret_expires_at,
-                            statement_timestamp() + $4::bigint * interval '1 microsecond'
-                        )
-                    WHERE client_id = $1
-                        AND token_endpoint_auth_method
-                            IN ('client_secret_basic', 'client_secret_post')
-                    RETURNING
-                        client_id, client_id_issued_at, updated_at, disabled_at,
-                        client_secret_expires_at, token_endpoint_auth_method, redirect_uris,
-                        grant_types, response_types, scope,
-                        details AS "details: Json<ClientDetails>"
-                    "#,
+                    "src/postgres/sql/rotate_client_secret.sql",
                     client_id,
                     hash,
                     rotation.client_secret_expires_in.map(micros),
@@ -450,11 +346,13 @@ impl<C: Connections> PgStorage<C> {
             })
             .await?;
         let Some(row) = row else {
-            // It is gone meanwhile, or has no secret any more.
-            return if self.find_registered_client(client_id).await?.is_some() {
-                Err(not_allowed)
-            } else {
-                Ok(None)
+            // It was deleted or lost its secret meanwhile, or two earlier secrets are still valid.
+            return match self.find_registered_client(client_id).await? {
+                None | Some(Client { deleted_at: Some(_), .. }) => Ok(None),
+                Some(client) if client.metadata.token_endpoint_auth_method.uses_secret() => {
+                    Err(Error::invalid("overlap", Problem::TooMany(MAX_PREVIOUS_SECRETS)))
+                }
+                Some(_) => Err(not_allowed),
             };
         };
         Ok(Some(RegisteredClient { client: row.into_client()?, client_secret: shown }))
@@ -467,22 +365,8 @@ impl<C: Connections> PgStorage<C> {
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
-                sqlx::query!(
-                    r#"
-                    UPDATE oauth_storage.client
-                    SET
-                        updated_at = CASE
-                            WHEN (disabled_at IS NULL) = $2 THEN statement_timestamp()
-                            ELSE updated_at
-                        END,
-                        disabled_at =
-                            CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END
-                    WHERE client_id = $1
-                    "#,
-                    client_id,
-                    disabled,
-                )
-                .execute(connection)
+                sqlx::query_file!("src/postgres/sql/set_client_disabled.sql", client_id, disabled,)
+                    .execute(connection)
             })
             .await?;
         Ok(done.rows_affected() > 0)

@@ -101,9 +101,11 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a lock was not to be had within `lock_timeout`.
-pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
+/// Returns true if the server ended the statement because it took too long (57014), or waited too
+/// long for a lock (55P03).
+pub(super) fn is_cut_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("57014" | "55P03"))
 }
 
 /// Whether the statement was done, but what it gave cannot be made a value of ours.
@@ -112,8 +114,8 @@ pub(super) fn is_undecodable(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the members of a batch may do better alone: the statement was undone because one row's
-/// values are at fault (SQLSTATE classes 22, data, and 23, constraints), or because rows are of
-/// several shards; or it only looked, and one of the rows cannot be decoded.
+/// values are at fault (SQLSTATE classes 22, data, and 23, constraints); or it only read, and one of
+/// the rows cannot be decoded.
 pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
     if is_undecodable(error) {
         return effect == Effect::Read;
@@ -123,25 +125,12 @@ pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
         let code = error.code();
         code.starts_with("22")
             || code.starts_with("23")
-            || is_refused_by_citus(code, error.message())
             || UNIQUE.iter().any(|constraint| is_duplicate(error, constraint))
     })
 }
 
 /// What a caller's own choice may violate.
-const UNIQUE: [&str; 2] = ["token_pkey", "authorization_code_pkey"];
-
-/// Citus locks rows of one shard only in one statement. It says so before anything is done, with
-/// "feature not supported", which PostgreSQL, too, has for something: its message is another.
-fn is_refused_by_citus(code: &str, message: &str) -> bool {
-    code == "0A000" && message.contains("distributed")
-}
-
-/// Whether a statement would lock rows of several shards of a Citus cluster. Nothing was done.
-pub(super) fn is_of_many_shards(error: &Error) -> bool {
-    matches!(error, Error::Backend { code: Some(code), message, .. }
-        if is_refused_by_citus(code, message))
-}
+const UNIQUE: [&str; 3] = ["token_pkey", "authorization_code_pkey", "authorization_grant_pkey"];
 
 /// Whether a value is there already that has to be unique by this constraint.
 pub(super) fn is_duplicate(error: &PgDatabaseError, constraint: &str) -> bool {
@@ -207,17 +196,4 @@ pub(super) fn migrate_error(error: MigrateError) -> Error {
 
 fn backend(code: Option<String>, message: String) -> Error {
     Error::Backend { code, message, source: None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_postgresql_does_not_support_is_no_matter_of_shards() {
-        let error = |message: &str| backend(Some("0A000".into()), message.into());
-        let citus = "could not run distributed query with FOR UPDATE/SHARE commands";
-        assert!(is_of_many_shards(&error(citus)));
-        assert!(!is_of_many_shards(&error("cached plan must not change result type")));
-    }
 }

@@ -21,9 +21,10 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
-use crate::postgres::error::{Effect, connect_error, is_broken, is_undecodable, statement_error};
+use crate::postgres::error::{
+    Effect, connect_error, is_broken, is_cut_off, is_undecodable, statement_error,
+};
 use crate::postgres::meter::Meters;
-use crate::secret::Digest;
 use away::Away;
 use lanes::{Connector, Lanes};
 
@@ -47,7 +48,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
 
     /// What two members of one batch must not have in common: what they spend.
-    fn key(&self) -> Option<Digest> {
+    fn key(&self) -> Option<u128> {
         None
     }
 
@@ -321,11 +322,6 @@ impl DerefMut for Connection<'_> {
 }
 
 impl Call<'_> {
-    /// Whether the connection is the application's, perhaps in its transaction.
-    pub(super) fn is_held(&self) -> bool {
-        matches!(self.connection, Connection::Held(_))
-    }
-
     /// Runs one statement, built by the closure for this call's connection.
     pub(super) async fn statement<'c, T: 'c, F>(
         &'c mut self,
@@ -337,6 +333,23 @@ impl Call<'_> {
         let effect = self.effect;
         let ran = self.within_deadline(|connection| no_panic(statement(connection))).await?;
         ran.map_err(|error| statement_error(&error, effect))
+    }
+
+    /// The same; `None` if the server ended the statement because it took too long, or waited too
+    /// long for a lock. Nothing was changed then.
+    pub(super) async fn statement_unless_cut_off<'c, T: 'c, F>(
+        &'c mut self,
+        statement: impl FnOnce(&'c mut PgConnection) -> F,
+    ) -> Result<Option<T>>
+    where
+        F: Future<Output = sqlx::Result<T>> + 'c,
+    {
+        let effect = self.effect;
+        match self.within_deadline(|connection| no_panic(statement(connection))).await? {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if is_cut_off(&error) => Ok(None),
+            Err(error) => Err(statement_error(&error, effect)),
+        }
     }
 
     async fn within_deadline<'c, T, F>(

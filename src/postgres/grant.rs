@@ -1,7 +1,7 @@
-//! Grants: how the operations of [`GrantStorage`] are done.
+//! [`GrantStorage`] for PostgreSQL.
 
-mod list;
-mod purge;
+mod bulk;
+mod read;
 mod redeem;
 mod revoke;
 mod rotate;
@@ -11,26 +11,30 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
+use crate::model::user::check_subject;
 use crate::model::{
-    Grant, Purged, Redeem, Redeemed, Rotate, Rotated, Scope, Token, TokenKind, TokenRef, TokenState,
+    CodeRedemption, Grant, GrantPage, IssuedTokens, Purged, RedemptionOutcome, RotationOutcome,
+    Scope, Token, TokenKind, TokenRef, TokenRotation, TokenState, check_client_id,
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
 use crate::postgres::executor::Connections;
 use crate::postgres::observe::observe;
-use crate::postgres::token::{FindToken, NamedToken, corrupt};
+use crate::postgres::token::{FindToken, NamedToken, corrupt, corrupt_grant};
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
 use crate::storage::GrantStorage;
-pub(super) use revoke::{Owner, TRIES, Unrevoked};
+pub(super) use bulk::{Change, Owner};
+use redeem::RedeemCode;
+use revoke::RevokeGrant;
+use rotate::RotateToken;
 
-/// A code or a refresh token that is valid, or was before it was spent, and the access token that
-/// came of it.
+/// A code or a refresh token that fits its request, and the access token that came of it.
 struct SpentRow {
     position: i64,
-    /// It was spent before; nothing was stored.
-    reused: bool,
-    /// A wider scope was asked for; nothing was stored.
+    /// It was spent before: nothing was stored, and the grant is revoked.
+    replayed: bool,
+    /// A wider scope was requested: nothing was stored.
     wider: bool,
     grant_id: Uuid,
     subject: Option<String>,
@@ -54,7 +58,7 @@ impl SpentRow {
             expires_at: self.expires_at,
             state: TokenState::Active,
             context: context::from_column(self.context)
-                .map_err(|e| corrupt("context", digest, e.to_string()))?,
+                .map_err(|e| corrupt_grant("context", self.grant_id, e.to_string()))?,
         })
     }
 }
@@ -64,53 +68,60 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
     async fn redeem_authorization_code(
         &self,
         request: &Request,
-        redeem: Redeem,
-    ) -> Result<Redeemed> {
-        let client_id = redeem.client_id.clone();
-        observe!(self, redeem_authorization_code on authorization_code, client_id = client_id)
-            .run(async {
-                redeem.check(request)?;
-                let Some(spend) = redeem::RedeemCode::new(request, &redeem) else {
-                    return Ok(Redeemed::Invalid);
-                };
-                match self.connections.run(spend).await? {
-                    None => Ok(Redeemed::Invalid),
-                    Some(SpentRow { reused: true, grant_id, .. }) => {
-                        // What is rare is in a box: the future stays small.
-                        Box::pin(self.revoke_whole_grant(grant_id)).await?;
-                        Ok(Redeemed::Replayed { grant_id })
-                    }
-                    Some(row) => {
-                        let token = row.into_token(client_id, &redeem.access_token.digest())?;
-                        Ok(Redeemed::Issued(Box::new(token)))
-                    }
+        redemption: CodeRedemption,
+    ) -> Result<RedemptionOutcome> {
+        let client_id = redemption.client_id.clone();
+        let call = observe!(self, redeem_authorization_code on authorization_code,
+            client_id = client_id);
+        call.run(async {
+            let tokens = redemption.tokens_to_issue(request)?;
+            let Some(spend) = RedeemCode::new(request, &redemption, &tokens) else {
+                return Ok(RedemptionOutcome::Invalid);
+            };
+            Ok(match self.connections.run(spend).await? {
+                None => RedemptionOutcome::Invalid,
+                Some(SpentRow { replayed: true, grant_id, .. }) => {
+                    RedemptionOutcome::Replayed { grant_id }
+                }
+                Some(row) => {
+                    let token = row.into_token(client_id, &tokens.access_token.digest())?;
+                    RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
                 }
             })
-            .await
+        })
+        .await
     }
 
-    async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated> {
-        observe!(self, rotate_refresh_token on token, client_id = rotate.client_id)
+    async fn rotate_refresh_token(
+        &self,
+        request: &Request,
+        rotation: TokenRotation,
+    ) -> Result<RotationOutcome> {
+        observe!(self, rotate_refresh_token on token, client_id = rotation.client_id)
             .run(async {
-                rotate.check(request)?;
-                let Some(spend) = rotate::RotateToken::new(request, &rotate) else {
-                    return Ok(Rotated::Invalid);
+                let tokens = rotation.tokens_to_issue(request)?;
+                let Some(spend) = RotateToken::new(request, &rotation, &tokens) else {
+                    return Ok(RotationOutcome::Invalid);
                 };
-                let client_id = rotate.client_id;
-                match self.connections.run(spend).await? {
-                    None => Ok(Rotated::Invalid),
-                    Some(SpentRow { reused: true, grant_id, .. }) => {
-                        Box::pin(self.revoke_whole_grant(grant_id)).await?;
-                        Ok(Rotated::Reused { grant_id })
+                let spend = match rotation.scope {
+                    None => spend,
+                    // Rare, so it is boxed: the future stays small.
+                    Some(_) => spend.wider(Box::pin(self.asks_for_more(&rotation)).await?),
+                };
+                Ok(match self.connections.run(spend).await? {
+                    None => RotationOutcome::Invalid,
+                    Some(SpentRow { replayed: true, grant_id, .. }) => {
+                        RotationOutcome::Reused { grant_id }
                     }
                     Some(SpentRow { wider: true, .. }) => {
-                        Err(Error::invalid("scope", Problem::NotAllowed))
+                        return Err(Error::invalid("scope", Problem::NotAllowed));
                     }
                     Some(row) => {
-                        let token = row.into_token(client_id, &rotate.new_access_token.digest())?;
-                        Ok(Rotated::Issued(Box::new(token)))
+                        let digest = tokens.access_token.digest();
+                        let token = row.into_token(rotation.client_id, &digest)?;
+                        RotationOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
                     }
-                }
+                })
             })
             .await
     }
@@ -129,21 +140,79 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
             .await
     }
 
-    async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64> {
-        observe!(self, revoke_grant on token, grant_id = grant_id)
-            .run(self.revoke_whole_grant(grant_id))
+    async fn get_grant(&self, grant_id: Uuid) -> Result<Option<Grant>> {
+        observe!(self, get_grant on authorization_grant, grant_id = grant_id)
+            .run(self.find_grant(grant_id))
+            .await
+    }
+
+    async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool> {
+        observe!(self, revoke_grant on authorization_grant, grant_id = grant_id)
+            .run(self.connections.run(RevokeGrant { grant_id, subject: None }))
+            .await
+    }
+
+    async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool> {
+        observe!(self, revoke_grant_of on authorization_grant, subject, grant_id = grant_id)
+            .run(async {
+                if check_subject(subject).is_err() {
+                    return Ok(false);
+                }
+                let subject = Some(subject.to_owned());
+                self.connections.run(RevokeGrant { grant_id, subject }).await
+            })
+            .await
+    }
+
+    async fn revoke_grants_of(&self, subject: &str, client_id: &str) -> Result<u64> {
+        observe!(self, revoke_grants_of on authorization_grant, subject, client_id)
+            .run(async {
+                if check_subject(subject).is_err() || check_client_id(client_id).is_err() {
+                    return Ok(0);
+                }
+                let owner = Owner::Subject { subject, client_id: Some(client_id) };
+                self.change_grants(owner, Change::Revoke).await
+            })
             .await
     }
 
     async fn revoke_subject(&self, subject: &str) -> Result<u64> {
-        observe!(self, revoke_subject on token, subject)
-            .run(self.revoke_all_of_subject(subject))
+        observe!(self, revoke_subject on authorization_grant, subject)
+            .run(async {
+                if check_subject(subject).is_err() {
+                    return Ok(0);
+                }
+                let owner = Owner::Subject { subject, client_id: None };
+                self.change_grants(owner, Change::Revoke).await
+            })
             .await
     }
 
     async fn revoke_client(&self, client_id: &str) -> Result<u64> {
-        observe!(self, revoke_client on token, client_id)
-            .run(self.revoke_all_of_client(client_id))
+        observe!(self, revoke_client on authorization_grant, client_id)
+            .run(async {
+                if check_client_id(client_id).is_err() {
+                    return Ok(0);
+                }
+                let owner = Owner::Client { client_id, deleted_at: None };
+                self.change_grants(owner, Change::Revoke).await
+            })
+            .await
+    }
+
+    async fn erase_subject(&self, subject: &str) -> Result<u64> {
+        // The subject is not in the span: a trace would keep what is erased here.
+        observe!(self, erase_subject on authorization_grant)
+            .run(async {
+                if check_subject(subject).is_err() {
+                    return Ok(0);
+                }
+                let owner = Owner::Subject { subject, client_id: None };
+                let erased = self.change_grants(owner, Change::Delete).await?;
+                let user = self.delete_user_of(subject).await;
+                user.map_err(|error| error.after_commit_if(erased > 0))?;
+                Ok(erased)
+            })
             .await
     }
 
@@ -152,8 +221,8 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         subject: &str,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<Grant>> {
-        observe!(self, list_grants on token, subject)
+    ) -> Result<GrantPage> {
+        observe!(self, list_grants on authorization_grant, subject)
             .run(self.list_live_grants(subject, after, limit))
             .await
     }

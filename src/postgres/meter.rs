@@ -56,9 +56,13 @@ meters! {
     redeem_authorization_code,
     rotate_refresh_token,
     introspect,
+    get_grant,
     revoke_grant,
+    revoke_grant_of,
+    revoke_grants_of,
     revoke_subject,
     revoke_client,
+    erase_subject,
     list_grants,
     purge_expired,
     #[cfg(feature = "password")]
@@ -69,6 +73,8 @@ meters! {
     set_user_password,
     #[cfg(feature = "password")]
     set_user_disabled,
+    #[cfg(feature = "password")]
+    delete_user,
 }
 
 /// The meters of one storage and its clones. They belong to the recorder that was installed when

@@ -1,4 +1,4 @@
-//! Tokens: how the questions of [`TokenStorage`] are answered.
+//! [`TokenStorage`] for PostgreSQL.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
 use crate::model::{
-    GrantContext, NewToken, Scope, Token, TokenKind, TokenRef, TokenState, check_client_id, micros,
+    GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenPair, TokenRef, TokenState,
+    check_client_id,
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
-use crate::postgres::error::{Effect, is_duplicate, is_of_many_shards};
+use crate::postgres::error::{Effect, is_duplicate};
 use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::grant::TRIES;
 use crate::postgres::observe::observe;
 use crate::request::Request;
 use crate::secret::{Digest, Secret};
@@ -55,62 +55,81 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
         observe!(self, revoke_token on token, client_id)
             .run(async {
                 let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
-                // A rotation or a code exchange that was in flight may have stored a successor that
-                // the statement could not see. It then met a row that changed under it, and looks
-                // again; a rotation that comes later finds its token revoked, so the last look
-                // misses none.
-                for tries in 0..TRIES {
-                    let again = self.connections.run(RevokeToken(named.clone())).await;
-                    if again.as_ref().is_err_and(is_of_many_shards) {
-                        // In a box, for it would make every call's future larger.
-                        let revoked = Box::pin(self.revoke_token_on_shards(&named)).await;
-                        return revoked.map_err(|error| error.after_commit_if(tries > 0));
-                    }
-                    if !again.map_err(|error| error.after_commit_if(tries > 0))? {
-                        return Ok(());
-                    }
-                }
-                let revoked = Box::pin(self.revoke_found(&named)).await;
-                revoked.map(drop).map_err(Error::after_commit)
+                self.connections.run(RevokeToken(named)).await
             })
             .await
     }
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// No `async fn`, for its future would keep the new token, and be too large (see the test in
+    /// Not an `async fn`: its future would keep the new token, and be too large (see the test in
     /// `postgres.rs`).
     fn create(
         &self,
         request: &Request,
         token: NewToken,
     ) -> impl Future<Output = Result<Token>> + Send {
-        let (client, grant) = (&token.client_id, token.grant_id);
-        let call = observe!(self, create_token on token, client_id = client, grant_id = grant);
-        let new = CreateToken::new(request, token)
-            .map(|(create, token)| (Box::pin(self.connections.run(create)), token));
+        let call = observe!(self, create_token on token, client_id = token.client_id);
+        let joins = token.grant_id.is_some();
+        let new = CreateToken::new(request, token).map(|(create, token)| {
+            let created = match joins {
+                false => Ok(Box::pin(self.connections.run(create))),
+                true => Err(Box::pin(self.connections.run(CreateTokenInGrant(create)))),
+            };
+            (created, token)
+        });
         call.run(async {
-            let (create, token) = new?;
-            let issued_at = create.await?;
-            let token = issued_at.map(|at| token.issued(at));
-            token.ok_or(Error::invalid("client_id", Problem::Unknown))
+            let (created, token) = new?;
+            match created {
+                Ok(created) => {
+                    let issued_at = created.await?;
+                    let token = issued_at.map(|at| token.issued(at));
+                    token.ok_or(Error::invalid("client_id", Problem::Unknown))
+                }
+                Err(joined) => {
+                    let row = joined.await?;
+                    // Of a disabled client no grant is found either.
+                    row.ok_or(Error::invalid("grant_id", Problem::Unknown))?.into_token(token)
+                }
+            }
         })
     }
 }
 
+/// The tokens of a pair as they are stored.
+pub(super) struct PairDigests {
+    pub(super) access: Digest,
+    pub(super) refresh: Option<Digest>,
+}
+
+impl PairDigests {
+    pub(super) fn new(tokens: &TokenPair) -> Self {
+        Self {
+            access: tokens.access_token.digest(),
+            refresh: tokens.refresh_token.as_ref().map(Secret::digest),
+        }
+    }
+
+    pub(super) fn access(&self) -> &[u8] {
+        self.access.as_bytes()
+    }
+
+    pub(super) fn refresh(&self) -> Option<&[u8]> {
+        self.refresh.as_ref().map(|digest| &digest.as_bytes()[..])
+    }
+}
+
 struct CreateToken {
-    access_digest: Digest,
-    refresh_digest: Option<Digest>,
+    tokens: PairDigests,
     client_id: String,
     subject: Option<String>,
     scope: Scope,
     grant_id: Uuid,
-    access_lifetime: i64,
-    refresh_lifetime: i64,
+    lifetimes: Lifetimes,
     context: GrantContext,
 }
 
-/// The access token to give back, but for its times.
+/// The access token to return, except for its times.
 struct Unissued(Box<Token>, TimeDelta);
 
 impl Unissued {
@@ -124,15 +143,15 @@ impl CreateToken {
         new.check(request)?;
         let context = new.full_context(request);
         let subject = new.full_subject(request).map(str::to_owned);
+        let grant_id = new.grant_id.unwrap_or_else(|| new.new_grant_id());
+        let lifetimes = Lifetimes::new(&request.settings, new.tokens.refresh_token.is_some());
         let create = Self {
-            access_digest: new.access_token.digest(),
-            refresh_digest: new.refresh_token.as_ref().map(Secret::digest),
+            tokens: PairDigests::new(&new.tokens),
             client_id: new.client_id,
             subject,
             scope: new.scope,
-            grant_id: new.grant_id,
-            access_lifetime: micros(request.settings.access_token_expires_in),
-            refresh_lifetime: micros(request.settings.refresh_token_expires_in),
+            grant_id,
+            lifetimes,
             context,
         };
         let token = Token {
@@ -146,13 +165,13 @@ impl CreateToken {
             state: TokenState::Active,
             context: create.context.clone(),
         };
-        let lifetime = TimeDelta::microseconds(create.access_lifetime);
+        let lifetime = TimeDelta::microseconds(lifetimes.access_token);
         Ok((create, Unissued(Box::new(token), lifetime)))
     }
 }
 
 impl Operation for CreateToken {
-    /// When it was issued; `None` for a client that is unknown or disabled.
+    /// The time of issue; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
     const NAME: &'static str = "create_token";
     const EFFECT: Effect = Effect::Write;
@@ -162,91 +181,122 @@ impl Operation for CreateToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter();
-        let access_digest: Vec<&[u8]> = each().map(|c| &c.access_digest.as_bytes()[..]).collect();
-        let refresh_digest: Vec<Option<&[u8]>> = each()
-            .map(|c| c.refresh_digest.as_ref().map(|digest| &digest.as_bytes()[..]))
-            .collect();
+        let access_digest: Vec<&[u8]> = each().map(|c| c.tokens.access()).collect();
+        let refresh_digest: Vec<Option<&[u8]>> = each().map(|c| c.tokens.refresh()).collect();
         let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
-        let access_lifetime: Vec<i64> = each().map(|c| c.access_lifetime).collect();
-        let refresh_lifetime: Vec<i64> = each().map(|c| c.refresh_lifetime).collect();
+        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
+        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
+        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
+        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
         let context: Vec<Option<String>> =
             each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
-
-        // The client's row is locked against its deletion only, so nothing is issued to a client
-        // that is gone. Rows are stored in the order of their digests, as every statement locks.
-        // Members of a batch are a microsecond apart: issued_at tells the pairs of a grant apart.
-        let owners = sqlx::query!(
-            r#"
-            WITH owner AS MATERIALIZED (
-                SELECT client_id
-                FROM oauth_storage.client
-                WHERE client_id = ANY ($3) AND disabled_at IS NULL
-                ORDER BY client_id
-                FOR KEY SHARE
-            ), stored AS (
-                INSERT INTO oauth_storage.token (
-                    issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
-                    context
-                )
-                SELECT
-                    statement_timestamp() + input.position * interval '1 microsecond',
-                    statement_timestamp()
-                        + (input.position + credential.lifetime) * interval '1 microsecond',
-                    grant_id, credential.kind, credential.digest, client_id, subject, scope,
-                    context::jsonb
-                FROM UNNEST(
-                    $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[],
-                    $7::bigint[], $8::bigint[], $9::text[]
-                ) WITH ORDINALITY AS input (
-                    access_digest, refresh_digest, client_id, subject, scope, grant_id,
-                    access_lifetime, refresh_lifetime, context, position
-                )
-                JOIN owner USING (client_id)
-                CROSS JOIN LATERAL (
-                    VALUES
-                        ('a'::"char", access_digest, access_lifetime),
-                        ('r'::"char", refresh_digest, refresh_lifetime)
-                ) AS credential (kind, digest, lifetime)
-                WHERE credential.digest IS NOT NULL
-                ORDER BY credential.digest
-            )
-            SELECT client_id, statement_timestamp() AS "now!" FROM owner
-            "#,
+        let owners = sqlx::query_file!(
+            "src/postgres/sql/create_token.sql",
             &access_digest as _,
             &refresh_digest as _,
             &client_id as _,
             &subject as _,
             &scope as _,
             &grant_id,
-            &access_lifetime,
-            &refresh_lifetime,
+            &access_expires_in,
+            &refresh_expires_in,
+            &grant_expires_in,
+            &refresh_end_in as _,
             &context as _,
         )
         .fetch_all(connection)
         .await?;
-
         let owners: HashMap<&str, DateTime<Utc>> =
             owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
-        let issued_at = |(position, create): (i64, &Self)| {
-            let now = owners.get(create.client_id.as_str())?;
-            Some(*now + TimeDelta::microseconds(position))
-        };
-        Ok((1..).zip(batch).map(issued_at).collect())
+        Ok(each().map(|create| owners.get(create.client_id.as_str()).copied()).collect())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        duplicate_token(error, self.refresh_digest)
+        duplicate_token(error, self.tokens.refresh)
     }
 }
 
-/// Which of the two new tokens exists already, if that is what the error says.
+/// Tokens that join a grant.
+struct CreateTokenInGrant(CreateToken);
+
+struct JoinedRow {
+    position: i64,
+    /// The grant was revoked, so the tokens are dead.
+    revoked: bool,
+    now: DateTime<Utc>,
+    context: Option<String>,
+}
+
+impl JoinedRow {
+    fn into_token(self, token: Unissued) -> Result<Token> {
+        let mut token = token.issued(self.now);
+        token.state = TokenState::new(self.revoked, false, false);
+        token.context = context::from_column(self.context)
+            .map_err(|e| corrupt_grant("context", token.grant_id, e.to_string()))?;
+        Ok(token)
+    }
+}
+
+impl Operation for CreateTokenInGrant {
+    /// `None` where there is no such grant of that client and subject.
+    type Outcome = Option<JoinedRow>;
+    const NAME: &'static str = "create_token_in_grant";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let each = || batch.iter().map(|create| &create.0);
+        let access_digest: Vec<&[u8]> = each().map(|c| c.tokens.access()).collect();
+        let refresh_digest: Vec<Option<&[u8]>> = each().map(|c| c.tokens.refresh()).collect();
+        let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
+        let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
+        let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
+        let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
+        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
+        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
+        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
+        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
+        let rows = sqlx::query_file_as!(
+            JoinedRow,
+            "src/postgres/sql/create_token_in_grant.sql",
+            &access_digest as _,
+            &refresh_digest as _,
+            &client_id as _,
+            &subject as _,
+            &scope as _,
+            &grant_id,
+            &access_expires_in,
+            &refresh_expires_in,
+            &grant_expires_in,
+            &refresh_end_in as _,
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+    }
+
+    fn key(&self) -> Option<u128> {
+        Some(self.0.grant_id.as_u128())
+    }
+
+    fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
+        self.0.refused(error)
+    }
+}
+
+/// The new credential that exists already, if the error says so.
 pub(super) fn duplicate_token(
     error: &PgDatabaseError,
     refresh_digest: Option<Digest>,
 ) -> Option<Error> {
+    if is_duplicate(error, "authorization_grant_pkey") {
+        return Some(Error::invalid("grant_id", Problem::Duplicate));
+    }
     if !is_duplicate(error, "token_pkey") {
         return None;
     }
@@ -259,7 +309,7 @@ pub(super) fn duplicate_token(
     Some(Error::invalid(field, Problem::Duplicate))
 }
 
-/// Puts each row where its member of the batch stands; positions count from one.
+/// Puts each row at the place of its call in the batch. Positions count from one.
 pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -> Vec<Option<T>> {
     let mut outcomes: Vec<Option<T>> = std::iter::repeat_with(|| None).take(len).collect();
     for (position, row) in rows {
@@ -271,29 +321,17 @@ pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -
     outcomes
 }
 
-/// The digest of a call that is alone in its statement: where rows are on shards, it names theirs.
-/// (`digest = ANY (…)` would, too, but on one machine it changes the plan.)
-pub(super) fn alone<'a, T>(
-    batch: &'a [T],
-    digest: impl Fn(&'a T) -> &'a Digest,
-) -> Option<&'a [u8]> {
-    match batch {
-        [one] => Some(&digest(one).as_bytes()[..]),
-        _ => None,
-    }
-}
-
-/// A token as somebody names it.
+/// A token as a request names it.
 #[derive(Clone)]
 pub(super) struct NamedToken {
     pub(super) digest: Digest,
-    /// The client that it has to be of; none for a resource server, which asks for any.
+    /// The client that it has to be of; `None` for a resource server, which may ask for any.
     client_id: Option<String>,
     kind: Option<TokenKind>,
 }
 
 impl NamedToken {
-    /// `None` for what cannot be a token, or a client: there is nothing to look for.
+    /// `None` for what cannot be a token, or a client: it is not found.
     pub(super) fn new(client_id: Option<&str>, token: TokenRef<'_>) -> Option<Self> {
         let well_formed = token.secret().is_well_formed()
             && client_id.is_none_or(|client_id| check_client_id(client_id).is_ok());
@@ -330,15 +368,10 @@ impl TokenRow {
     }
 
     fn state(&self) -> TokenState {
-        match self {
-            Self { revoked: true, .. } => TokenState::Revoked,
-            Self { rotated: true, .. } => TokenState::Rotated,
-            Self { expired: true, .. } => TokenState::Expired,
-            _ => TokenState::Active,
-        }
+        TokenState::new(self.revoked, self.rotated, self.expired)
     }
 
-    /// A row of `digest`; none where it is not the token that was named.
+    /// The record of the row; `None` where it is not the token that was named.
     pub(super) fn into_token(self: Arc<Self>, named: &NamedToken) -> Result<Option<Token>> {
         let row = Arc::unwrap_or_clone(self);
         let corrupt = |column, message| corrupt(column, &named.digest, message);
@@ -362,18 +395,24 @@ impl TokenRow {
             issued_at: row.issued_at,
             expires_at: row.expires_at,
             context: context::from_column(row.context)
-                .map_err(|e| corrupt("context", e.to_string()))?,
+                .map_err(|e| corrupt_grant("context", row.grant_id, e.to_string()))?,
         }))
     }
 }
 
-/// A value in a row of the table that was not stored here.
+/// The error of a value in `token` that this crate did not store.
 pub(super) fn corrupt(column: &'static str, digest: &Digest, message: String) -> Error {
     Error::Corrupt { table: "oauth_storage.token", column, row: digest.to_string(), message }
 }
 
+/// The error of a value in `authorization_grant` that this crate did not store.
+pub(super) fn corrupt_grant(column: &'static str, grant_id: Uuid, message: String) -> Error {
+    let table = "oauth_storage.authorization_grant";
+    Error::Corrupt { table, column, row: grant_id.to_string(), message }
+}
+
 impl Operation for FindToken {
-    /// Members of a batch that ask for the same token share its row.
+    /// Calls of a batch that ask for the same token share its row.
     type Outcome = Option<Arc<TokenRow>>;
     const NAME: &'static str = "find_token";
     const EFFECT: Effect = Effect::Read;
@@ -383,20 +422,9 @@ impl Operation for FindToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let digest: Vec<&[u8]> = batch.iter().map(|f| &f.0.digest.as_bytes()[..]).collect();
-        let rows = sqlx::query_as!(
-            TokenRow,
-            r#"
-            SELECT
-                digest AS "digest: _", grant_id, kind AS "kind: _", client_id, subject, scope,
-                issued_at, expires_at, revoked, rotated_at IS NOT NULL AS "rotated!",
-                expires_at <= statement_timestamp() AS "expired!", context::text AS context
-            FROM oauth_storage.token
-            WHERE digest = ANY ($1::bytea[])
-            "#,
-            &digest as _,
-        )
-        .fetch_all(connection)
-        .await?;
+        let rows = sqlx::query_file_as!(TokenRow, "src/postgres/sql/find_token.sql", &digest as _)
+            .fetch_all(connection)
+            .await?;
         let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.digest, Arc::new(row))).collect();
         Ok(batch.iter().map(|find| rows.get(find.0.digest.as_bytes()).cloned()).collect())
     }
@@ -406,7 +434,7 @@ impl Operation for FindToken {
     }
 }
 
-/// `"char"` in the column `kind`.
+/// The value of the column `kind`.
 const fn code(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::AccessToken => "a",
@@ -417,8 +445,7 @@ const fn code(kind: TokenKind) -> &'static str {
 struct RevokeToken(NamedToken);
 
 impl Operation for RevokeToken {
-    /// Whether a row changed under the statement, so that it has to look again.
-    type Outcome = bool;
+    type Outcome = ();
     const NAME: &'static str = "revoke_token";
     const EFFECT: Effect = Effect::Write;
 
@@ -429,71 +456,18 @@ impl Operation for RevokeToken {
         let digest: Vec<&[u8]> = batch.iter().map(|r| &r.0.digest.as_bytes()[..]).collect();
         let client_id: Vec<Option<&str>> = batch.iter().map(|r| r.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind.map(code)).collect();
-        // Rows are locked in one order in every statement, codes before tokens and each by digest,
-        // so that no two of them wait for each other. A row that has another `version` when it is
-        // locked, or is gone, was changed by another statement after this one took its snapshot.
-        let again = sqlx::query_scalar!(
-            r#"
-            WITH named AS MATERIALIZED (
-                SELECT
-                    token.grant_id,
-                    CASE token.kind WHEN 'a' THEN token.issued_at END AS pair
-                FROM UNNEST($1::bytea[], $2::text[], $3::text[])
-                    AS input (digest, client_id, kind)
-                JOIN oauth_storage.token ON token.digest = input.digest
-                    AND token.client_id = input.client_id
-                    AND (input.kind IS NULL OR token.kind = input.kind::"char")
-            ), seen_code AS MATERIALIZED (
-                SELECT digest, ctid AS version
-                FROM oauth_storage.authorization_code
-                WHERE NOT revoked AND consumed_at IS NULL
-                    AND grant_id = ANY (ARRAY (SELECT grant_id FROM named WHERE pair IS NULL))
-            ), code AS MATERIALIZED (
-                SELECT code.digest, code.ctid <> seen.version AS moved
-                FROM seen_code AS seen
-                JOIN oauth_storage.authorization_code AS code ON code.digest = seen.digest
-                ORDER BY code.digest
-                FOR UPDATE OF code
-            ), seen_token AS MATERIALIZED (
-                SELECT digest, ctid AS version
-                FROM oauth_storage.token AS token
-                WHERE NOT revoked
-                    AND grant_id = ANY (ARRAY (SELECT grant_id FROM named))
-                    AND EXISTS (
-                        SELECT FROM named
-                        WHERE named.grant_id = token.grant_id
-                            AND (named.pair IS NULL OR named.pair = token.issued_at)
-                    )
-            ), token AS MATERIALIZED (
-                SELECT token.digest, token.ctid <> seen.version AS moved
-                FROM seen_token AS seen
-                JOIN oauth_storage.token ON token.digest = seen.digest
-                WHERE (SELECT count(*) FROM code) >= 0
-                ORDER BY token.digest
-                FOR UPDATE OF token
-            ), revoked_code AS (
-                UPDATE oauth_storage.authorization_code AS row
-                SET revoked = true
-                FROM code
-                WHERE row.digest = code.digest AND row.consumed_at IS NULL
-            ), revoked_token AS (
-                UPDATE oauth_storage.token AS row
-                SET revoked = true
-                FROM token
-                WHERE row.digest = token.digest
-            )
-            SELECT
-                EXISTS (SELECT FROM token WHERE moved)
-                OR EXISTS (SELECT FROM code WHERE moved)
-                OR (SELECT count(*) FROM token) <> (SELECT count(*) FROM seen_token)
-                OR (SELECT count(*) FROM code) <> (SELECT count(*) FROM seen_code) AS "again!"
-            "#,
+        sqlx::query_file!(
+            "src/postgres/sql/revoke_token.sql",
             &digest as _,
             &client_id as _,
-            &kind as _,
+            &kind as _
         )
-        .fetch_one(connection)
+        .execute(connection)
         .await?;
-        Ok(vec![again; batch.len()])
+        Ok(vec![(); batch.len()])
+    }
+
+    fn key(&self) -> Option<u128> {
+        Some(self.0.digest.prefix())
     }
 }

@@ -147,6 +147,28 @@ impl PgUsers {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Deletes a user. Their grants stay: see
+    /// [`erase_subject`](crate::GrantStorage::erase_subject). Returns false for an unknown user.
+    ///
+    /// # Errors
+    /// Fails only if the database does (see [`Error`]).
+    pub async fn delete(&self, username: &str) -> Result<bool> {
+        observe!(self, delete_user on user_account).run(self.delete_row(username)).await
+    }
+
+    async fn delete_row(&self, username: &str) -> Result<bool> {
+        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
+            return Ok(false);
+        }
+        let mut call = self.connections.begin(Effect::Write).await?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query_file!("src/postgres/sql/delete_user.sql", username).execute(connection)
+            })
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Disables a user, or enables them again. `false` for an unknown user.
     ///
     /// # Errors

@@ -34,11 +34,11 @@ pub trait AuthorizationCodeStorage: Send + Sync {
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>>;
 
-    /// Removes a code of that client. One that is unknown, or of another client: nothing, and
-    /// success.
+    /// Deletes a code of that client: it is not found again. It stays as a used one until the purge.
+    /// Nothing happens to an unknown code or one of another client, and the call succeeds.
     ///
     /// # Errors
-    /// None that depend on the code.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn delete_authorization_code(
         &self,
         request: &Request,

@@ -65,30 +65,39 @@ pub trait ClientRegistry: Send + Sync {
         metadata: ClientMetadata,
     ) -> Result<Option<Client>>;
 
-    /// Gives a client a new secret. For the length of the overlap the old one works too, so that
-    /// its instances can be changed over one by one. `None` for an unknown client.
+    /// Gives a client a new secret. For the length of the overlap the old one stays valid, so that
+    /// its instances can be changed one by one. A further rotation leaves a secret whose overlap is
+    /// running as it is; one with an overlap of zero ends every earlier secret at once. `None` for an
+    /// unknown client.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the field; `token_endpoint_auth_method` is
-    /// [`Problem::NotAllowed`] for a client that has no secret.
+    /// Returns [`Error::Invalid`] with the field's name; `token_endpoint_auth_method` is
+    /// [`Problem::NotAllowed`] for a client that has no secret, `overlap` is [`Problem::TooMany`] if
+    /// two earlier secrets are still valid.
     async fn rotate_client_secret(
         &self,
         client_id: &str,
         rotation: RotateClientSecret,
     ) -> Result<Option<RegisteredClient>>;
 
-    /// Disables a client, or enables it again. While it is disabled it is not found, and nothing
-    /// is issued to it; what was issued before stays until it expires or is revoked. `false` for
-    /// an unknown client.
+    /// Disables a client, or enables it again. A disabled client is not found, and nothing is issued
+    /// to it once this has returned, whatever was waiting. Tokens issued before stay active until
+    /// they expire or are revoked. Returns false for an unknown client.
     ///
     /// # Errors
-    /// None that depend on the client.
+    /// Fails only if the storage does (see [`Error`]).
     async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
 
-    /// Deletes a client with every token and code of it. `false` for an unknown client.
+    /// Deletes a client and all its grants; their tokens and codes are not found after that. Returns
+    /// false for an unknown client.
+    ///
+    /// The client is disabled first and deleted last: its identifier can be registered again only when
+    /// nothing of it is left. In between it runs in batches, each of which is committed. If it is cut
+    /// off the client stays disabled, cannot be enabled again, and the next call continues.
     ///
     /// # Errors
-    /// None that depend on the client.
+    /// Fails only if the storage does (see [`Error`]), with [`Error::OutcomeUnknown`] once the client
+    /// is disabled.
     async fn delete_client(&self, client_id: &str) -> Result<bool>;
 }
 

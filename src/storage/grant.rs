@@ -2,20 +2,27 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::error::Result;
-use crate::model::{Grant, Purged, Redeem, Redeemed, Rotate, Rotated, Token};
+use crate::model::{
+    CodeRedemption, Grant, GrantPage, Purged, RedemptionOutcome, RotationOutcome, Token,
+    TokenRotation,
+};
 use crate::request::Request;
 use crate::secret::Secret;
 
-/// Grants that cannot be spent twice: the way to use this crate.
+/// Grants: the exchanges that spend a credential exactly once, and revocation.
 ///
-/// With the nine methods an exchange is a read, a write and a delete; between them another request
+/// With the nine methods an exchange is a read, a write and a delete. Between them another request
 /// can do the same, and both succeed. Each operation here is one atomic act whose outcome says who
 /// won.
 ///
+/// A grant is one act of authorization by a resource owner for a client. A credential is active only
+/// while its grant is, so revoking the grant ends them all at once.
+///
 /// ```
 /// use oauth_storage::{
-///     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, CodeChallenge, GrantStorage,
-///     MemoryStorage, NewAuthorizationCode, NewClient, Redeem, Redeemed, Request, Secret, User,
+///     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, CodeChallenge, CodeRedemption,
+///     GrantStorage, MemoryStorage, NewAuthorizationCode, NewClient, RedemptionOutcome, Request,
+///     Secret, User,
 /// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -29,119 +36,170 @@ use crate::secret::Secret;
 /// new.code_challenge = Some(CodeChallenge::s256(&verifier));
 /// storage.create_authorization_code(&Request::for_user(User::new("alice")), new).await?;
 ///
-/// let redeem = Redeem {
-///     code_verifier: Some(verifier),
-///     refresh_token: Some(Secret::generate()?),
-///     ..Redeem::new(&client_id, uri, code, Secret::generate()?)
-/// };
-/// match storage.redeem_authorization_code(&Request::default(), redeem.clone()).await? {
-///     Redeemed::Issued(token) => assert_eq!(token.subject.as_deref(), Some("alice")),
-///     Redeemed::Replayed { .. } | Redeemed::Invalid => unreachable!("answer invalid_grant"),
+/// let redemption = CodeRedemption::new(&client_id, uri, code)
+///     .with_code_verifier(verifier)
+///     .with_refresh_token(true);
+/// match storage.redeem_authorization_code(&Request::default(), redemption.clone()).await? {
+///     RedemptionOutcome::Issued(issued) => {
+///         assert_eq!(issued.token.subject.as_deref(), Some("alice"));
+///         assert!(issued.tokens.refresh_token.is_some());
+///     }
+///     RedemptionOutcome::Replayed { .. } | RedemptionOutcome::Invalid => {
+///         unreachable!("answer invalid_grant")
+///     }
 /// }
-/// // A second time: denied, and what the first one got is revoked.
-/// let again = storage.redeem_authorization_code(&Request::default(), redeem).await?;
-/// assert!(matches!(again, Redeemed::Replayed { .. }));
+/// // A second time: refused, and the grant is revoked.
+/// let again = storage.redeem_authorization_code(&Request::default(), redemption).await?;
+/// assert!(matches!(again, RedemptionOutcome::Replayed { .. }));
 /// # Ok(())
 /// # }
 /// ```
 #[async_trait]
 pub trait GrantStorage: Send + Sync {
-    /// Exchanges an authorization code for an access token and, if given, a refresh token. Client,
-    /// redirect URI, PKCE verifier and expiry are checked by the very act that spends the code
+    /// Exchanges an authorization code for an access token and, if requested, a refresh token.
+    /// Client, redirect URI, PKCE verifier and expiry are checked by the act that spends the code
     /// (RFC 6749 4.1.3, RFC 7636 4.6). Lifetimes come from the request's settings; subject, scope
-    /// and context from the code.
+    /// and context from the grant. A replay revokes the grant in the same act.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for new tokens that break the syntax or exist
-    /// already, by field; the code is not spent then.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with the field's name if given tokens break
+    /// the syntax, exist already or name another grant. The code is not spent then.
     async fn redeem_authorization_code(
         &self,
         request: &Request,
-        redeem: Redeem,
-    ) -> Result<Redeemed>;
+        redemption: CodeRedemption,
+    ) -> Result<RedemptionOutcome>;
 
-    /// Exchanges a refresh token for a new pair (RFC 6749 6, RFC 9700 4.14.2). The new refresh
-    /// token ends when the old one would have, and has its scope; the access token may have a
-    /// narrower one. Access tokens issued before stay good until they expire.
+    /// Exchanges a refresh token for a new pair (RFC 6749 6, RFC 9700 4.14.2). The new refresh token
+    /// has the scope and the absolute end of the old one; the access token may have a narrower
+    /// scope. Access tokens issued before stay active until they expire. A reuse revokes the grant in
+    /// the same act.
     ///
     /// Inside the grace period ([`Settings::refresh_token_grace`](crate::Settings)) the old token
     /// can be exchanged again, so that a lost response logs nobody out. Each such exchange gives a
     /// pair of its own, all of the same grant.
     ///
-    /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) with `scope` and
-    /// [`Problem::NotAllowed`](crate::Problem::NotAllowed) for a wider scope; for new tokens that
-    /// break the syntax or exist already, by field. The refresh token is not spent then.
-    async fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated>;
-
-    /// The record of a token of either kind, if it is active; nothing for one that is unknown,
-    /// expired, rotated or revoked, all alike (RFC 7662 2.2).
+    /// With an idle lifetime ([`Settings::refresh_token_idle_expires_in`](crate::Settings)) the new
+    /// refresh token ends that long from now, or at the absolute end if that is earlier.
     ///
     /// # Errors
-    /// None that depend on the token.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `scope` and
+    /// [`Problem::NotAllowed`](crate::Problem::NotAllowed) for a wider scope, and with the field's
+    /// name if given tokens break the syntax, exist already or name another grant. The refresh token
+    /// is not spent then.
+    async fn rotate_refresh_token(
+        &self,
+        request: &Request,
+        rotation: TokenRotation,
+    ) -> Result<RotationOutcome>;
+
+    /// Finds an active token of either kind. `None` for a token that is unknown, expired, rotated or
+    /// revoked, without telling which (RFC 7662 2.2).
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>>;
 
-    /// Revokes a grant: each token of it, and its code if that was not yet used. Says how many
-    /// were revoked. After it returns none is active, whatever ran at the same time. It does not ask
-    /// whose the grant is: at a user's wish, look for it in their [`list_grants`](Self::list_grants)
-    /// first.
+    /// Finds a grant, in whatever state.
     ///
     /// # Errors
-    /// None that depend on the grant; one that is unknown has no tokens.
-    async fn revoke_grant(&self, grant_id: Uuid) -> Result<u64>;
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn get_grant(&self, grant_id: Uuid) -> Result<Option<Grant>>;
 
-    /// Revokes every grant of a subject, as [`revoke_grant`](Self::revoke_grant) does. An
-    /// authorization that is being stored at the same time counts as a later one.
+    /// Revokes a grant: no credential of it is active after this returns, whatever runs at the same
+    /// time. Returns false if there was no such grant, or it was revoked before.
+    ///
+    /// It does not check whose grant it is. At a user's request call
+    /// [`revoke_grant_of`](Self::revoke_grant_of).
     ///
     /// # Errors
-    /// None that depend on the subject.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool>;
+
+    /// Revokes a grant if it is the subject's, for "disconnect this application". Returns false if
+    /// it is somebody else's, or there is none, or it was revoked before.
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool>;
+
+    /// Revokes every grant of a subject for a client, and returns how many. As
+    /// [`revoke_subject`](Self::revoke_subject) otherwise.
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn revoke_grants_of(&self, subject: &str, client_id: &str) -> Result<u64>;
+
+    /// Revokes every grant of a subject, and returns how many. None that was stored before the call
+    /// is active after it; one that is stored meanwhile counts as later.
+    ///
+    /// It runs in batches, each of which is committed and holds no lock for long. A caller that goes
+    /// away, or an error, ends it after the current batch; call it again to continue.
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)), with
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) where a batch was committed before.
     async fn revoke_subject(&self, subject: &str) -> Result<u64>;
 
-    /// Revokes every grant of a client, as [`revoke_grant`](Self::revoke_grant) does. The client
-    /// itself stays as it is.
+    /// Revokes every grant of a client, and returns how many. The client itself stays as it is. In
+    /// batches, as [`revoke_subject`](Self::revoke_subject).
     ///
     /// # Errors
-    /// None that depend on the client.
+    /// As [`revoke_subject`](Self::revoke_subject).
     async fn revoke_client(&self, client_id: &str) -> Result<u64>;
 
-    /// Lists the grants of a subject that have an active token, by `grant_id` (for grants of this
-    /// crate that is by age), at most `limit` (1 to 1000) of them, those after `after`. What an
-    /// application shows as "your connected applications". A page shorter than `limit` is the last.
+    /// Deletes everything that names a subject, and returns how many grants that were. Their tokens
+    /// and codes hold no personal data, are not found after this, and leave with the purge. A user of
+    /// the shipped user table is deleted as well. In batches, as
+    /// [`revoke_subject`](Self::revoke_subject).
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for a `limit` out of range.
+    /// As [`revoke_subject`](Self::revoke_subject).
+    async fn erase_subject(&self, subject: &str) -> Result<u64>;
+
+    /// Lists the live grants of a subject, the newest first, at most `limit` (1 to 1000) of them:
+    /// "your connected applications". Pass [`GrantPage::next`] as `after` to get the next page.
+    ///
+    /// The cost of a page is bounded, whatever was revoked or has expired.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) if `limit` is out of range.
     async fn list_grants(
         &self,
         subject: &str,
         after: Option<Uuid>,
         limit: usize,
-    ) -> Result<Vec<Grant>>;
+    ) -> Result<GrantPage>;
 
     /// Removes up to `limit` (1 to 100,000) expired tokens and as many expired codes, the oldest
-    /// first. Several callers at once, on several nodes, share the work. Used codes and rotated
-    /// tokens stay until they expire, for until then a second use has to be told from an unknown
-    /// one. To go on until nothing is left, see [`purge`](crate::purge).
+    /// first, and the grants that ended with them. Several callers, on several nodes, share the work.
+    /// Used codes and rotated tokens stay until they expire, because until then a second use has to
+    /// be told from an unknown credential. [`purge`](crate::purge) continues until nothing is left.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for a `limit` out of range.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) if `limit` is out of range.
     async fn purge_expired(&self, limit: usize) -> Result<Purged>;
 }
 
 forward!(GrantStorage {
-    fn redeem_authorization_code(&self, request: &Request, redeem: Redeem) -> Result<Redeemed>;
-    fn rotate_refresh_token(&self, request: &Request, rotate: Rotate) -> Result<Rotated>;
+    fn redeem_authorization_code(&self, request: &Request, redemption: CodeRedemption) -> Result<RedemptionOutcome>;
+    fn rotate_refresh_token(&self, request: &Request, rotation: TokenRotation) -> Result<RotationOutcome>;
     fn introspect(&self, token: &Secret) -> Result<Option<Token>>;
-    fn revoke_grant(&self, grant_id: Uuid) -> Result<u64>;
+    fn get_grant(&self, grant_id: Uuid) -> Result<Option<Grant>>;
+    fn revoke_grant(&self, grant_id: Uuid) -> Result<bool>;
+    fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool>;
+    fn revoke_grants_of(&self, subject: &str, client_id: &str) -> Result<u64>;
     fn revoke_subject(&self, subject: &str) -> Result<u64>;
     fn revoke_client(&self, client_id: &str) -> Result<u64>;
-    fn list_grants(&self, subject: &str, after: Option<Uuid>, limit: usize) -> Result<Vec<Grant>>;
+    fn erase_subject(&self, subject: &str) -> Result<u64>;
+    fn list_grants(&self, subject: &str, after: Option<Uuid>, limit: usize) -> Result<GrantPage>;
     fn purge_expired(&self, limit: usize) -> Result<Purged>;
 });
 
-/// Removes what has expired, batch by batch, until nothing is left or the callback says to stop;
-/// gives the sum. The callback is told of each batch: to show progress, to pause, to give up.
+/// Removes what has expired, batch by batch, until nothing is left or the callback says to stop.
+/// Returns the sum. The callback is called after each batch: to show progress, to pause, to stop.
 ///
-/// The crate starts no thread by itself: call it from the application's own scheduler, on as many
+/// The crate starts no thread by itself. Call it from the application's own scheduler, on as many
 /// nodes as you like.
 ///
 /// ```
@@ -162,9 +220,9 @@ forward!(GrantStorage {
 /// ```
 ///
 /// # Errors
-/// As [`GrantStorage::purge_expired`], of the batch that failed: what it says, such as "nothing was
-/// changed", it says of that one. What the callback was told of before stays removed. After any error
-/// but [`Error::Invalid`](crate::Error::Invalid) it may be called again, and goes on where it was.
+/// As [`GrantStorage::purge_expired`], for the batch that failed: "nothing was changed" concerns that
+/// one. Batches that the callback was called for stay removed. After any error but
+/// [`Error::Invalid`](crate::Error::Invalid) call it again to continue.
 pub async fn purge<S: GrantStorage + ?Sized>(
     storage: &S,
     batch: usize,
@@ -175,6 +233,7 @@ pub async fn purge<S: GrantStorage + ?Sized>(
         let purged = storage.purge_expired(batch).await?;
         sum.tokens += purged.tokens;
         sum.authorization_codes += purged.authorization_codes;
+        sum.grants += purged.grants;
         sum.more = purged.more;
         if progress(purged).is_break() || !purged.more {
             return Ok(sum);
@@ -182,7 +241,8 @@ pub async fn purge<S: GrantStorage + ?Sized>(
     }
 }
 
-/// Every live grant of a subject, by `grant_id`: [`GrantStorage::list_grants`] to its last page.
+/// Lists every live grant of a subject, the newest first: [`GrantStorage::list_grants`] to its last
+/// page.
 ///
 /// ```
 /// use oauth_storage::{MemoryStorage, list_all_grants};
@@ -205,12 +265,12 @@ pub async fn list_all_grants<S: GrantStorage + ?Sized>(
 ) -> Result<Vec<Grant>> {
     const PAGE: usize = 100;
     let mut grants: Vec<Grant> = Vec::new();
+    let mut after = None;
     loop {
-        let after = grants.last().map(|grant| grant.grant_id);
         let page = storage.list_grants(subject, after, PAGE).await?;
-        let is_last = page.len() < PAGE;
-        grants.extend(page);
-        if is_last {
+        grants.extend(page.grants);
+        after = page.next;
+        if after.is_none() {
             return Ok(grants);
         }
     }
@@ -237,7 +297,8 @@ mod tests {
         let id = storage.register_client(new).await.unwrap().client.client_id;
         let alice = Request::for_user(User::new("alice"));
         for count in 1..=201 {
-            let new = NewToken::new(&id, Scope::default(), Secret::generate().unwrap());
+            let tokens = TokenPair::generate().unwrap();
+            let new = NewToken::new(&id, Scope::default(), tokens);
             storage.create_token(&alice, new).await.unwrap();
             if matches!(count, 1 | 99 | 100 | 101 | 200 | 201) {
                 assert_eq!(list_all_grants(&storage, "alice").await.unwrap().len(), count);

@@ -9,12 +9,16 @@ use crate::request::Request;
 pub trait TokenStorage: Send + Sync {
     /// Stores an access token, and the refresh token that is issued with it, before it returns:
     /// both or neither. Lifetimes come from the request's settings, and the subject, where the new
-    /// token names none, from its user. Gives the record of the access token.
+    /// token names none, from its user. Returns the record of the access token.
+    ///
+    /// Without a [`NewToken::grant_id`] the tokens begin a new grant. With one they join that grant;
+    /// if it was revoked they are stored, and are dead ([`Token::state`]).
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) names the field: `client_id` that is unknown or
-    /// disabled, `access_token` or `refresh_token` that exists already or breaks the syntax, a
-    /// lifetime out of range.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with the field's name: a `client_id` that is
+    /// unknown or disabled, an `access_token` or `refresh_token` that exists already, breaks the
+    /// syntax or names another grant, a `grant_id` that exists already, or that is to be joined and
+    /// is unknown or of another client or subject, a lifetime out of range.
     async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token>;
 
     /// Finds a token by its secret, for that client only. An expired, rotated or revoked token is
@@ -22,7 +26,7 @@ pub trait TokenStorage: Send + Sync {
     /// is not found.
     ///
     /// # Errors
-    /// None that depend on the token: what cannot be a token is not found.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn get_token(
         &self,
         request: &Request,
@@ -30,13 +34,12 @@ pub trait TokenStorage: Send + Sync {
         token: TokenRef<'_>,
     ) -> Result<Option<Token>>;
 
-    /// Sets the `revoked` flag (RFC 7009 2.1). A refresh token takes every token of its grant with
-    /// it, and a code of the grant that was not yet used; an access token takes the refresh token
-    /// that was issued with it. After it returns none of them is active, whatever ran at the same
-    /// time. An unknown token, or one of another client: nothing, and success (RFC 7009 2.2).
+    /// Sets the token's `revoked` flag and ends its grant (RFC 7009 2.1): no credential of the grant
+    /// is active after this returns, whatever runs at the same time. Nothing happens to an unknown
+    /// token or one of another client, and the call succeeds (RFC 7009 2.2).
     ///
     /// # Errors
-    /// None that depend on the token.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn revoke_token(
         &self,
         request: &Request,

@@ -1,89 +1,39 @@
-use sqlx::PgConnection;
-
 use crate::error::{Error, Result};
 use crate::model::check_client_id;
 use crate::postgres::PgStorage;
-use crate::postgres::error::{Effect, is_of_many_shards};
+use crate::postgres::error::Effect;
 use crate::postgres::executor::Connections;
-
-/// Rows of one statement, so that no lock is held for long.
-const BATCH: i64 = 10_000;
+use crate::postgres::grant::{Change, Owner};
 
 impl<C: Connections> PgStorage<C> {
-    pub(super) async fn delete_client_and_credentials(&self, client_id: &str) -> Result<bool> {
+    /// Disables the client for good, deletes its grants in batches, and its row last.
+    ///
+    /// The first statement waits for every statement that issues to the client, because those hold its
+    /// row in share mode. After it nothing is issued to it, so the grants only become fewer.
+    pub(super) async fn delete_client_and_grants(&self, client_id: &str) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
         }
-        // The client goes first: nothing new is issued to it from then on. What is in flight
-        // holds its row, or that of a token which the next look still finds. Called again after
-        // an unknown outcome, it goes on where it was.
         let mut call = self.connections.begin(Effect::Write).await?;
-        let done = call
+        let deleted_at = call
             .statement(|connection| {
-                sqlx::query!("DELETE FROM oauth_storage.client WHERE client_id = $1", client_id)
-                    .execute(connection)
+                sqlx::query_file_scalar!("src/postgres/sql/begin_client_deletion.sql", client_id)
+                    .fetch_optional(connection)
             })
             .await?;
         drop(call);
-        // From here on something is done, whatever becomes of the rest.
-        while self.delete_credentials(client_id).await.map_err(Error::after_commit)? {}
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// Deletes some codes and tokens of a client; whether it saw any, and so has to look again.
-    async fn delete_credentials(&self, client_id: &str) -> Result<bool> {
-        match self.delete_at_once(client_id).await {
-            Err(error) if is_of_many_shards(&error) => {
-                self.delete_on_shards(client_id, BATCH).await
-            }
-            deleted => deleted,
-        }
-    }
-
-    async fn delete_at_once(&self, client_id: &str) -> Result<bool> {
-        let mut call = self.connections.begin(Effect::Write).await?;
-        call.statement(|connection: &mut PgConnection| {
-            sqlx::query_scalar!(
-                r#"
-                WITH seen_code AS MATERIALIZED (
-                    SELECT digest
-                    FROM oauth_storage.authorization_code
-                    WHERE client_id = $1
-                    LIMIT $2
-                ), code AS MATERIALIZED (
-                    SELECT digest
-                    FROM seen_code
-                    JOIN oauth_storage.authorization_code AS code USING (digest)
-                    ORDER BY digest
-                    FOR UPDATE OF code
-                ), seen_token AS MATERIALIZED (
-                    SELECT digest
-                    FROM oauth_storage.token
-                    WHERE client_id = $1
-                    LIMIT $2
-                ), token AS MATERIALIZED (
-                    SELECT digest
-                    FROM seen_token
-                    JOIN oauth_storage.token USING (digest)
-                    WHERE (SELECT count(*) FROM code) >= 0
-                    ORDER BY digest
-                    FOR UPDATE OF token
-                ), deleted_code AS (
-                    DELETE FROM oauth_storage.authorization_code AS row
-                    USING code
-                    WHERE row.digest = code.digest
-                ), deleted_token AS (
-                    DELETE FROM oauth_storage.token AS row
-                    USING token
-                    WHERE row.digest = token.digest
-                )
-                SELECT EXISTS (SELECT FROM seen_code) OR EXISTS (SELECT FROM seen_token) AS "seen!"
-                "#,
-                client_id,
-                BATCH,
-            )
-            .fetch_one(connection)
-        })
-        .await
+        let Some(deleted_at) = deleted_at else { return Ok(false) };
+        let owner = Owner::Client { client_id, deleted_at: Some(deleted_at) };
+        let deleted = self.change_grants(owner, Change::Delete).await;
+        // The client is disabled by now, whatever became of the rest.
+        deleted.map_err(Error::after_commit)?;
+        let mut call = self.connections.begin(Effect::Write).await.map_err(Error::after_commit)?;
+        let done = call
+            .statement(|connection| {
+                sqlx::query_file!("src/postgres/sql/delete_client.sql", client_id, deleted_at)
+                    .execute(connection)
+            })
+            .await;
+        done.map(|_| true).map_err(Error::after_commit)
     }
 }

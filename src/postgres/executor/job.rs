@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout_at};
 use super::{Operation, no_outcome, refused_or, run_statement};
 use crate::error::Result;
 use crate::postgres::error::{Effect, is_broken, may_run_alone};
-use crate::secret::Digest;
 
 /// How often a read may run again.
 const RETRIES: u8 = 3;
@@ -31,7 +30,7 @@ pub(super) trait Job: Any + Send {
     fn name(&self) -> &'static str;
 
     /// See [`Operation::key`].
-    fn key(&self) -> Option<Digest>;
+    fn key(&self) -> Option<u128>;
 
     /// Whether the caller still waits.
     fn is_wanted(&self) -> bool;
@@ -75,7 +74,7 @@ impl<O: Operation> Job for Waiting<O> {
         O::NAME
     }
 
-    fn key(&self) -> Option<Digest> {
+    fn key(&self) -> Option<u128> {
         self.operation.key()
     }
 

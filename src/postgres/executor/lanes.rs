@@ -24,7 +24,6 @@ use super::job::{Job, Waiting};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error};
 use crate::postgres::meter;
-use crate::secret::Digest;
 
 /// The most members of one statement. More gain little and make the others wait.
 const BATCH: usize = 256;
@@ -281,7 +280,7 @@ impl State {
     fn next_batch(&mut self) -> Vec<Box<dyn Job>> {
         let mut batch: Vec<Box<dyn Job>> = Vec::new();
         let mut operation: Option<TypeId> = None;
-        let mut keys: HashSet<Digest> = HashSet::new();
+        let mut keys: HashSet<u128> = HashSet::new();
         let mut stay = VecDeque::new();
         while let Some((ticket, job)) = self.waiting.pop_front() {
             if !job.is_wanted() {

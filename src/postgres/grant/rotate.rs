@@ -1,12 +1,13 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::error::Error;
-use crate::model::{Rotate, Scope, check_client_id, micros};
+use crate::error::{Error, Result};
+use crate::model::{Scope, TokenPair, TokenRef, TokenRotation, check_client_id, micros};
+use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
+use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{alone, by_position, duplicate_token};
+use crate::postgres::token::{FindToken, NamedToken, PairDigests, by_position, duplicate_token};
 use crate::request::Request;
 use crate::secret::Digest;
 
@@ -15,26 +16,58 @@ pub(super) struct RotateToken {
     digest: Digest,
     client_id: String,
     scope: Option<Scope>,
-    access_digest: Digest,
-    refresh_digest: Digest,
+    /// The requested scope is wider than that of the token.
+    wider: bool,
+    tokens: PairDigests,
     access_lifetime: i64,
+    idle_lifetime: Option<i64>,
     grace: i64,
 }
 
 impl RotateToken {
     /// `None` for what cannot be valid.
-    pub(super) fn new(request: &Request, rotate: &Rotate) -> Option<Self> {
+    pub(super) fn new(
+        request: &Request,
+        rotation: &TokenRotation,
+        tokens: &TokenPair,
+    ) -> Option<Self> {
         let well_formed =
-            rotate.refresh_token.is_well_formed() && check_client_id(&rotate.client_id).is_ok();
+            rotation.refresh_token.is_well_formed() && check_client_id(&rotation.client_id).is_ok();
         well_formed.then(|| Self {
-            digest: rotate.refresh_token.digest(),
-            client_id: rotate.client_id.clone(),
-            scope: rotate.scope.clone(),
-            access_digest: rotate.new_access_token.digest(),
-            refresh_digest: rotate.new_refresh_token.digest(),
+            digest: rotation.refresh_token.digest(),
+            client_id: rotation.client_id.clone(),
+            scope: rotation.scope.clone(),
+            wider: false,
+            tokens: PairDigests::new(tokens),
             access_lifetime: micros(request.settings.access_token_expires_in),
+            idle_lifetime: request.settings.refresh_token_idle_expires_in.map(micros),
             grace: micros(request.settings.refresh_token_grace),
         })
+    }
+}
+
+impl<C: Connections> PgStorage<C> {
+    /// Returns true if a rotation asks for more than its token's scope.
+    ///
+    /// The scope of a stored token never changes, so it can be compared before the token is spent.
+    /// In the shared statement the comparison would take a time that grows with the square of the
+    /// scope, at the cost of every other call.
+    pub(super) async fn asks_for_more(&self, rotation: &TokenRotation) -> Result<bool> {
+        let Some(scope) = &rotation.scope else { return Ok(false) };
+        let presented = TokenRef::Refresh(&rotation.refresh_token);
+        let Some(named) = NamedToken::new(Some(&rotation.client_id), presented) else {
+            return Ok(false);
+        };
+        let Some(row) = self.connections.run(FindToken(named.clone())).await? else {
+            return Ok(false);
+        };
+        Ok(row.into_token(&named)?.is_some_and(|token| !scope.is_subset_of(&token.scope)))
+    }
+}
+
+impl RotateToken {
+    pub(super) fn wider(self, wider: bool) -> Self {
+        Self { wider, ..self }
     }
 }
 
@@ -53,111 +86,35 @@ impl Operation for RotateToken {
         let client_id: Vec<&str> = each().map(|r| r.client_id.as_str()).collect();
         let scope: Vec<Option<&str>> =
             each().map(|r| r.scope.as_ref().map(Scope::as_str)).collect();
-        let access_digest: Vec<&[u8]> = each().map(|r| &r.access_digest.as_bytes()[..]).collect();
-        let refresh_digest: Vec<&[u8]> = each().map(|r| &r.refresh_digest.as_bytes()[..]).collect();
+        let wider: Vec<bool> = each().map(|r| r.wider).collect();
+        let access_digest: Vec<&[u8]> = each().map(|r| r.tokens.access()).collect();
+        let refresh_digest: Vec<Option<&[u8]>> = each().map(|r| r.tokens.refresh()).collect();
         let access_lifetime: Vec<i64> = each().map(|r| r.access_lifetime).collect();
+        let idle_lifetime: Vec<Option<i64>> = each().map(|r| r.idle_lifetime).collect();
         let grace: Vec<i64> = each().map(|r| r.grace).collect();
-
-        // Whoever waits for the lock on a token sees it as the one before left it: `reused` is
-        // evaluated again on the row as it then is. A grace of zero is asked for by itself, for a
-        // request that waited began before the rotation that it lost to. The old row is written in
-        // any case, a second time within the grace period, too: a revocation that runs at the same
-        // time has to notice. (`locked`, and its digest once more: DESIGN.md, "Past one machine".)
-        let rows = sqlx::query_as!(
+        let rows = sqlx::query_file_as!(
             SpentRow,
-            r#"
-            WITH locked AS MATERIALIZED (
-                SELECT * FROM (
-                    SELECT
-                        input.position, input.access_digest, input.refresh_digest,
-                        statement_timestamp() + input.position * interval '1 microsecond'
-                            AS issued_at,
-                        least(
-                            statement_timestamp()
-                                + (input.position + input.access_lifetime)
-                                    * interval '1 microsecond',
-                            old.expires_at
-                        ) AS access_expires_at,
-                        coalesce(input.scope, old.scope) AS access_scope,
-                        old.rotated_at IS NOT NULL AND (
-                            input.grace = 0
-                            OR old.rotated_at + input.grace * interval '1 microsecond'
-                                <= statement_timestamp()
-                        ) AS reused,
-                        input.scope IS NOT NULL AND NOT string_to_array(input.scope, ' ')
-                            <@ string_to_array(old.scope, ' ') AS wider,
-                        coalesce(old.rotated_at, statement_timestamp()) AS rotated_at,
-                        old.digest, old.expires_at, old.grant_id, old.client_id, old.subject,
-                        old.scope, old.context
-                    FROM UNNEST(
-                        $1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[],
-                        $7::bigint[]
-                    ) WITH ORDINALITY AS input (
-                        digest, client_id, scope, access_digest, refresh_digest, access_lifetime,
-                        grace, position
-                    )
-                    JOIN oauth_storage.token AS old ON old.digest = input.digest
-                        AND old.client_id = input.client_id
-                        AND old.kind = 'r'
-                        AND NOT old.revoked
-                        AND old.expires_at > statement_timestamp()
-                    WHERE ($8::bytea IS NULL OR old.digest = $8)
-                    ORDER BY old.digest
-                    FOR UPDATE OF old
-                ) AS locked
-            ), old AS MATERIALIZED (
-                SELECT locked.*
-                FROM locked
-                JOIN oauth_storage.client ON client.client_id = locked.client_id
-                    AND client.disabled_at IS NULL
-            ), rotated AS (
-                UPDATE oauth_storage.token AS row
-                SET rotated_at = old.rotated_at
-                FROM old
-                WHERE row.digest = old.digest AND ($8::bytea IS NULL OR row.digest = $8)
-                    AND NOT old.reused AND NOT old.wider
-            ), stored AS (
-                INSERT INTO oauth_storage.token (
-                    issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope,
-                    context
-                )
-                SELECT
-                    issued_at, credential.expires_at, grant_id, credential.kind,
-                    credential.digest, client_id, subject, credential.scope, context
-                FROM old
-                CROSS JOIN LATERAL (
-                    VALUES
-                        ('a'::"char", access_digest, access_scope, access_expires_at),
-                        ('r'::"char", refresh_digest, old.scope, old.expires_at)
-                ) AS credential (kind, digest, scope, expires_at)
-                WHERE NOT reused AND NOT wider
-                ORDER BY credential.digest
-            )
-            SELECT
-                position AS "position!", reused AS "reused!", wider AS "wider!", grant_id, subject,
-                access_scope AS "scope!", issued_at AS "issued_at!",
-                access_expires_at AS "expires_at!", context::text AS context
-            FROM old
-            "#,
+            "src/postgres/sql/rotate_refresh_token.sql",
             &digest as _,
             &client_id as _,
             &scope as _,
+            &wider,
             &access_digest as _,
             &refresh_digest as _,
             &access_lifetime,
+            &idle_lifetime as _,
             &grace,
-            alone(batch, |rotate| &rotate.digest),
         )
         .fetch_all(connection)
         .await?;
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
-    fn key(&self) -> Option<Digest> {
-        Some(self.digest)
+    fn key(&self) -> Option<u128> {
+        Some(self.digest.prefix())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        duplicate_token(error, Some(self.refresh_digest))
+        duplicate_token(error, self.tokens.refresh)
     }
 }

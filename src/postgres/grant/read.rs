@@ -1,0 +1,140 @@
+//! Grants: lookup, list and purge, on pooled connections.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::model::user::check_subject;
+use crate::model::{Grant, GrantPage, GrantState, Purged, Scope};
+use crate::postgres::PgStorage;
+use crate::postgres::context;
+use crate::postgres::error::Effect;
+use crate::postgres::executor::Connections;
+use crate::postgres::token::corrupt_grant;
+use crate::storage::{check_batch, check_limit};
+
+/// Grants that one page passes before it ends, if they are no longer live: about a millisecond.
+const SCAN: i64 = 1_000;
+
+struct GrantRow {
+    grant_id: Uuid,
+    client_id: String,
+    subject: Option<String>,
+    scope: String,
+    granted_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    revoked: bool,
+    expired: bool,
+    context: Option<String>,
+}
+
+impl GrantRow {
+    fn into_grant(self) -> Result<Grant> {
+        let corrupt = |column, message| corrupt_grant(column, self.grant_id, message);
+        Ok(Grant {
+            grant_id: self.grant_id,
+            client_id: self.client_id,
+            subject: self.subject,
+            scope: Scope::from_stored(self.scope).map_err(|e| corrupt("scope", e.to_string()))?,
+            granted_at: self.granted_at,
+            expires_at: self.expires_at,
+            state: GrantState::new(self.revoked, self.expired),
+            context: context::from_column(self.context)
+                .map_err(|e| corrupt("context", e.to_string()))?,
+        })
+    }
+}
+
+impl<C: Connections> PgStorage<C> {
+    pub(super) async fn find_grant(&self, grant_id: Uuid) -> Result<Option<Grant>> {
+        let mut call = self.connections.begin(Effect::Read).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_file_as!(GrantRow, "src/postgres/sql/find_grant.sql", grant_id)
+                    .fetch_optional(connection)
+            })
+            .await?;
+        row.map(GrantRow::into_grant).transpose()
+    }
+
+    pub(super) async fn list_live_grants(
+        &self,
+        subject: &str,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<GrantPage> {
+        let asked = check_limit(limit)?;
+        if check_subject(subject).is_err() {
+            return Ok(GrantPage::default());
+        }
+        let bound = SCAN + asked;
+        let mut call = self.connections.begin(Effect::Read).await?;
+        let rows = call
+            .statement(|connection| {
+                sqlx::query_file!(
+                    "src/postgres/sql/list_grants.sql",
+                    subject,
+                    after,
+                    bound,
+                    asked + 1,
+                )
+                .fetch_all(connection)
+            })
+            .await?;
+        let mut page = GrantPage::default();
+        for row in rows {
+            if page.grants.len() == limit {
+                page.next = page.grants.last().map(|grant| grant.grant_id);
+                break;
+            }
+            if row.is_bound {
+                page.next = Some(row.grant_id);
+            }
+            if row.live {
+                let row = GrantRow {
+                    grant_id: row.grant_id,
+                    client_id: row.client_id,
+                    subject: row.subject,
+                    scope: row.scope,
+                    granted_at: row.granted_at,
+                    expires_at: row.expires_at,
+                    revoked: row.revoked,
+                    expired: row.expired,
+                    context: row.context,
+                };
+                page.grants.push(row.into_grant()?);
+            }
+        }
+        Ok(page)
+    }
+
+    /// Deletes the user of a subject from the shipped user table.
+    pub(super) async fn delete_user_of(&self, subject: &str) -> Result<()> {
+        let mut call = self.connections.begin(Effect::Write).await?;
+        call.statement(|connection| {
+            sqlx::query_file!("src/postgres/sql/delete_user_of_subject.sql", subject)
+                .execute(connection)
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
+        let batch = check_batch(limit)?;
+        let mut call = self.connections.begin(Effect::Write).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_file!("src/postgres/sql/purge_expired.sql", batch).fetch_one(connection)
+            })
+            .await?;
+        let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+        // A full batch of rows that are held is no reason to come back at once.
+        let is_full = row.tokens_seen >= batch || row.authorization_codes_seen >= batch;
+        Ok(Purged {
+            tokens: count(row.tokens),
+            authorization_codes: count(row.authorization_codes),
+            grants: count(row.grants),
+            more: is_full && row.tokens + row.authorization_codes > 0,
+        })
+    }
+}

@@ -1,0 +1,47 @@
+-- Stores tokens of new grants, a batch at once. One row for each client that is known and enabled.
+WITH owner AS MATERIALIZED (
+    -- The lock waits for whoever disables or deletes the client, and makes them wait for this
+    -- statement: nothing is issued to a client after it was disabled.
+    SELECT client_id
+    FROM oauth_storage.client
+    WHERE client_id = ANY ($3::text[]) AND disabled_at IS NULL
+    ORDER BY client_id
+    FOR SHARE
+), input AS MATERIALIZED (
+    SELECT input.*
+    FROM UNNEST(
+        $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::bigint[],
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[]
+    ) AS input (
+        access_digest, refresh_digest, client_id, subject, scope, grant_id, access_expires_in,
+        refresh_expires_in, grant_expires_in, refresh_end_in, context
+    )
+    JOIN owner USING (client_id)
+), granted AS (
+    INSERT INTO oauth_storage.authorization_grant (
+        granted_at, expires_at, refresh_expires_at, grant_id, client_id, subject, scope, context
+    )
+    SELECT
+        statement_timestamp(),
+        statement_timestamp() + grant_expires_in * interval '1 microsecond',
+        statement_timestamp() + refresh_end_in * interval '1 microsecond',
+        grant_id, client_id, subject, scope, context::jsonb
+    FROM input
+    ORDER BY grant_id
+), stored AS (
+    -- In the order of digests, as every statement locks tokens.
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest)
+    SELECT
+        statement_timestamp(),
+        statement_timestamp() + credential.expires_in * interval '1 microsecond',
+        grant_id, credential.kind, credential.digest
+    FROM input
+    CROSS JOIN LATERAL (
+        VALUES
+            ('a'::"char", access_digest, access_expires_in),
+            ('r'::"char", refresh_digest, refresh_expires_in)
+    ) AS credential (kind, digest, expires_in)
+    WHERE credential.digest IS NOT NULL
+    ORDER BY credential.digest
+)
+SELECT client_id, statement_timestamp() AS "now!" FROM owner

@@ -1,0 +1,15 @@
+-- Marks codes as used: not found again. The purge removes them with their grants.
+WITH named AS MATERIALIZED (
+    SELECT code.digest
+    FROM UNNEST($1::bytea[], $2::text[]) AS input (digest, client_id)
+    JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+    JOIN oauth_storage.authorization_grant AS authorized
+        ON authorized.grant_id = code.grant_id AND authorized.client_id = input.client_id
+    WHERE code.consumed_at IS NULL
+    ORDER BY code.digest
+    FOR NO KEY UPDATE OF code
+)
+UPDATE oauth_storage.authorization_code AS row
+SET consumed_at = statement_timestamp()
+FROM named
+WHERE row.digest = named.digest

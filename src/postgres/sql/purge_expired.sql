@@ -1,0 +1,59 @@
+-- Deletes up to $1 expired tokens and as many expired codes, and those of their grants that have
+-- ended. Rows that somebody holds, another purge among them, stay for a later batch.
+WITH token AS MATERIALIZED (
+    -- The index goes by ten seconds; a row stays until its own moment. A locked row does not move,
+    -- so its ctid names it.
+    SELECT ctid, grant_id
+    FROM oauth_storage.token
+    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00') <= statement_timestamp()
+        AND expires_at <= statement_timestamp()
+    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), code AS MATERIALIZED (
+    SELECT ctid, grant_id
+    FROM oauth_storage.authorization_code
+    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00') <= statement_timestamp()
+        AND expires_at <= statement_timestamp()
+    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), ended AS MATERIALIZED (
+    SELECT grant_id
+    FROM oauth_storage.authorization_grant
+    WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM token UNION SELECT grant_id FROM code))
+        AND expires_at <= statement_timestamp()
+), locked AS MATERIALIZED (
+    SELECT ctid, grant_id
+    FROM oauth_storage.authorization_grant
+    WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM ended))
+        AND expires_at <= statement_timestamp()
+    FOR UPDATE SKIP LOCKED
+), held AS MATERIALIZED (
+    -- A grant that ended and is held keeps its credentials, so that the next batch finds it by them.
+    SELECT grant_id FROM ended
+    EXCEPT
+    SELECT grant_id FROM locked
+), deleted_grant AS (
+    DELETE FROM oauth_storage.authorization_grant
+    WHERE ctid = ANY (ARRAY (SELECT ctid FROM locked))
+    RETURNING 1
+), deleted_token AS (
+    DELETE FROM oauth_storage.token
+    WHERE ctid = ANY (ARRAY (
+        SELECT ctid FROM token WHERE grant_id <> ALL (ARRAY (SELECT grant_id FROM held))
+    ))
+    RETURNING 1
+), deleted_code AS (
+    DELETE FROM oauth_storage.authorization_code
+    WHERE ctid = ANY (ARRAY (
+        SELECT ctid FROM code WHERE grant_id <> ALL (ARRAY (SELECT grant_id FROM held))
+    ))
+    RETURNING 1
+)
+SELECT
+    (SELECT count(*) FROM deleted_token) AS "tokens!",
+    (SELECT count(*) FROM deleted_code) AS "authorization_codes!",
+    (SELECT count(*) FROM deleted_grant) AS "grants!",
+    (SELECT count(*) FROM token) AS "tokens_seen!",
+    (SELECT count(*) FROM code) AS "authorization_codes_seen!"

@@ -1,0 +1,76 @@
+-- Spends codes and stores their tokens, a batch at once. One row for each code that fits its request.
+WITH code AS MATERIALIZED (
+    -- Whoever waits for a code's lock evaluates the conditions again on the row as the one before
+    -- left it, so exactly one request finds the code unspent.
+    SELECT input.*, code.grant_id, code.consumed_at IS NOT NULL AS replayed
+    FROM UNNEST(
+        $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bigint[],
+        $8::bigint[], $9::bigint[], $10::bigint[]
+    ) WITH ORDINALITY AS input (
+        digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
+        access_expires_in, refresh_expires_in, grant_expires_in, refresh_end_in, position
+    )
+    JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+        AND code.redirect_uri = input.redirect_uri
+        AND code.code_challenge IS NOT DISTINCT FROM input.code_challenge
+        AND code.expires_at > statement_timestamp()
+    ORDER BY code.digest
+    FOR UPDATE OF code
+), fitting AS MATERIALIZED (
+    -- Only now that every code is locked: whose it is, and whether its grant and its client still
+    -- hold. Grants are locked in order, after codes and tokens.
+    SELECT
+        code.*, authorized.subject, authorized.scope, authorized.context
+    FROM code
+    JOIN oauth_storage.authorization_grant AS authorized ON authorized.grant_id = code.grant_id
+        AND authorized.client_id = code.client_id
+        AND authorized.revoked_at IS NULL
+    JOIN oauth_storage.client ON client.client_id = code.client_id
+        AND client.disabled_at IS NULL
+    ORDER BY authorized.grant_id
+    FOR NO KEY UPDATE OF authorized
+    FOR SHARE OF client
+), spent AS (
+    UPDATE oauth_storage.authorization_code AS row
+    SET consumed_at = statement_timestamp()
+    FROM fitting
+    WHERE row.digest = fitting.digest AND NOT fitting.replayed
+), changed AS (
+    -- A replay ends the grant; an exchange moves its end.
+    UPDATE oauth_storage.authorization_grant AS row
+    SET
+        revoked_at = CASE WHEN fitting.replayed THEN statement_timestamp() END,
+        expires_at = CASE
+            WHEN fitting.replayed THEN row.expires_at
+            ELSE greatest(
+                row.expires_at,
+                statement_timestamp() + fitting.grant_expires_in * interval '1 microsecond'
+            )
+        END,
+        refresh_expires_at = coalesce(
+            row.refresh_expires_at,
+            statement_timestamp() + fitting.refresh_end_in * interval '1 microsecond'
+        )
+    FROM fitting
+    WHERE row.grant_id = fitting.grant_id
+), stored AS (
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest)
+    SELECT
+        statement_timestamp(),
+        statement_timestamp() + credential.expires_in * interval '1 microsecond',
+        grant_id, credential.kind, credential.digest
+    FROM fitting
+    CROSS JOIN LATERAL (
+        VALUES
+            ('a'::"char", access_digest, access_expires_in),
+            ('r'::"char", refresh_digest, refresh_expires_in)
+    ) AS credential (kind, digest, expires_in)
+    WHERE NOT replayed AND credential.digest IS NOT NULL
+    ORDER BY credential.digest
+)
+SELECT
+    position AS "position!", replayed AS "replayed!", false AS "wider!", grant_id AS "grant_id!",
+    subject, scope AS "scope!", statement_timestamp() AS "issued_at!",
+    statement_timestamp() + access_expires_in * interval '1 microsecond' AS "expires_at!",
+    context::text AS context
+FROM fitting

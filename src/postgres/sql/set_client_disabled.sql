@@ -1,0 +1,9 @@
+-- Disables a client, or enables it again. Waits for every statement that issues to it.
+UPDATE oauth_storage.client
+SET
+    updated_at = CASE
+        WHEN (disabled_at IS NULL) = $2 THEN statement_timestamp()
+        ELSE updated_at
+    END,
+    disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END
+WHERE client_id = $1 AND deleted_at IS NULL
