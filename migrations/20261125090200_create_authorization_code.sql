@@ -8,14 +8,14 @@ CREATE TABLE oauth_storage.authorization_code (
     expires_at            timestamptz NOT NULL,
     consumed_at           timestamptz,
     grant_id              uuid        NOT NULL,
-    digest                bytea       NOT NULL,
+    digest                uuid        NOT NULL,
+    digest_tail           uuid        NOT NULL,
     response_type         text        NOT NULL,
     redirect_uri          text        NOT NULL,
     code_challenge        text,
     code_challenge_method text,
 
     CONSTRAINT authorization_code_pkey PRIMARY KEY (digest),
-    CONSTRAINT authorization_code_digest_length CHECK (octet_length(digest) = 32),
     CONSTRAINT authorization_code_challenge_whole CHECK (
         (code_challenge IS NULL) = (code_challenge_method IS NULL)
     )
@@ -42,7 +42,9 @@ COMMENT ON COLUMN oauth_storage.authorization_code.consumed_at IS
 COMMENT ON COLUMN oauth_storage.authorization_code.grant_id IS
     'The grant of the code and of the tokens it is redeemed for. No foreign key: DESIGN.md says why.';
 COMMENT ON COLUMN oauth_storage.authorization_code.digest IS
-    'SHA-256 of the code; the code itself is stored nowhere.';
+    'First half of the SHA-256 of the code, the key; the code itself is stored nowhere.';
+COMMENT ON COLUMN oauth_storage.authorization_code.digest_tail IS
+    'Second half of the SHA-256, which every lookup compares as well.';
 COMMENT ON COLUMN oauth_storage.authorization_code.response_type IS
     'The response type of the authorization request.';
 COMMENT ON COLUMN oauth_storage.authorization_code.redirect_uri IS

@@ -192,12 +192,15 @@ impl Digest {
         &self.0
     }
 
-    /// The first half, which tells digests apart as well for every purpose but security.
+    /// The two halves, as a database keeps them.
     #[cfg(feature = "postgres")]
-    pub(crate) fn prefix(&self) -> u128 {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&self.0[..16]);
-        u128::from_be_bytes(bytes)
+    pub(crate) fn halves(&self) -> (Uuid, Uuid) {
+        let half = |bytes: &[u8]| {
+            let mut half = [0; 16];
+            half.copy_from_slice(bytes);
+            Uuid::from_bytes(half)
+        };
+        (half(&self.0[..16]), half(&self.0[16..]))
     }
 }
 

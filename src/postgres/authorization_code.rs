@@ -160,7 +160,8 @@ impl Operation for CreateCode {
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter().map(|create| &create.code);
         let challenge = || each().map(|c| c.code_challenge.as_ref());
-        let digest: Vec<&[u8]> = batch.iter().map(|c| &c.digest.as_bytes()[..]).collect();
+        let (digest, tail): (Vec<Uuid>, Vec<Uuid>) =
+            batch.iter().map(|c| c.digest.halves()).unzip();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
         let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
@@ -177,7 +178,8 @@ impl Operation for CreateCode {
 
         let owners = sqlx::query_file!(
             "src/postgres/sql/create_authorization_code.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &grant_id,
             &client_id as _,
             &subject as _,
@@ -217,12 +219,10 @@ impl NamedCode {
             .then(|| Self { digest: code.digest(), client_id: client_id.to_owned() })
     }
 
-    fn columns(batch: &[impl AsRef<Self>]) -> (Vec<&[u8]>, Vec<&str>) {
+    fn columns(batch: &[impl AsRef<Self>]) -> (Vec<Uuid>, Vec<Uuid>, Vec<&str>) {
         let named = || batch.iter().map(AsRef::as_ref);
-        (
-            named().map(|n| &n.digest.as_bytes()[..]).collect(),
-            named().map(|n| n.client_id.as_str()).collect(),
-        )
+        let (digest, tail) = named().map(|named| named.digest.halves()).unzip();
+        (digest, tail, named().map(|named| named.client_id.as_str()).collect())
     }
 }
 
@@ -249,11 +249,12 @@ impl Operation for FindCode {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let (digest, client_id) = NamedCode::columns(batch);
+        let (digest, tail, client_id) = NamedCode::columns(batch);
         let rows = sqlx::query_file_as!(
             CodeRow,
             "src/postgres/sql/find_authorization_code.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &client_id as _,
         )
         .fetch_all(connection)
@@ -277,10 +278,11 @@ impl Operation for DeleteCode {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let (digest, client_id) = NamedCode::columns(batch);
+        let (digest, tail, client_id) = NamedCode::columns(batch);
         sqlx::query_file!(
             "src/postgres/sql/delete_authorization_code.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &client_id as _,
         )
         .execute(connection)
@@ -289,6 +291,6 @@ impl Operation for DeleteCode {
     }
 
     fn key(&self) -> Option<u128> {
-        Some(self.0.digest.prefix())
+        Some(self.0.digest.halves().0.as_u128())
     }
 }

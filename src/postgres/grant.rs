@@ -14,11 +14,11 @@ use crate::error::{Error, Problem, Result};
 use crate::model::user::check_subject;
 use crate::model::{
     CodeRedemption, Grant, GrantPage, IssuedTokens, Purged, RedemptionOutcome, RotationOutcome,
-    Scope, Token, TokenKind, TokenRef, TokenRotation, TokenState, check_client_id,
+    Scope, Token, TokenKind, TokenPair, TokenRef, TokenRotation, TokenState, check_client_id,
 };
 use crate::postgres::PgStorage;
 use crate::postgres::context;
-use crate::postgres::executor::Connections;
+use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::postgres::token::{FindToken, NamedToken, corrupt, corrupt_grant};
 use crate::request::Request;
@@ -63,6 +63,19 @@ impl SpentRow {
     }
 }
 
+impl<C: Connections> PgStorage<C> {
+    /// Runs an exchange, and says which of the new tokens is refused.
+    async fn spend<O: Operation>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
+        match self.connections.run(spend).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => {
+                let refresh = tokens.refresh_token.as_ref().map(Secret::digest);
+                Err(self.which_is_duplicate(error, refresh).await)
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl<C: Connections> GrantStorage for PgStorage<C> {
     async fn redeem_authorization_code(
@@ -78,7 +91,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
             let Some(spend) = RedeemCode::new(request, &redemption, &tokens) else {
                 return Ok(RedemptionOutcome::Invalid);
             };
-            Ok(match self.connections.run(spend).await? {
+            Ok(match self.spend(spend, &tokens).await? {
                 None => RedemptionOutcome::Invalid,
                 Some(SpentRow { replayed: true, grant_id, .. }) => {
                     RedemptionOutcome::Replayed { grant_id }
@@ -108,7 +121,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                     // Rare, so it is boxed: the future stays small.
                     Some(_) => spend.wider(Box::pin(self.asks_for_more(&rotation)).await?),
                 };
-                Ok(match self.connections.run(spend).await? {
+                Ok(match self.spend(spend, &tokens).await? {
                     None => RotationOutcome::Invalid,
                     Some(SpentRow { replayed: true, grant_id, .. }) => {
                         RotationOutcome::Reused { grant_id }

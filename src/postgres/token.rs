@@ -71,6 +71,7 @@ impl<C: Connections> PgStorage<C> {
     ) -> impl Future<Output = Result<Token>> + Send {
         let call = observe!(self, create_token on token, client_id = token.client_id);
         let joins = token.grant_id.is_some();
+        let refresh = token.tokens.refresh_token.as_ref().map(Secret::digest);
         let new = CreateToken::new(request, token).map(|(create, token)| {
             let created = match joins {
                 false => Ok(Box::pin(self.connections.run(create))),
@@ -78,44 +79,57 @@ impl<C: Connections> PgStorage<C> {
             };
             (created, token)
         });
-        call.run(async {
+        call.run(async move {
             let (created, token) = new?;
-            match created {
-                Ok(created) => {
-                    let issued_at = created.await?;
-                    let token = issued_at.map(|at| token.issued(at));
-                    token.ok_or(Error::invalid("client_id", Problem::Unknown))
-                }
-                Err(joined) => {
-                    let row = joined.await?;
-                    // Of a disabled client no grant is found either.
+            let created = match created {
+                Ok(created) => created.await.and_then(|issued_at| {
+                    let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown));
+                    Ok(token.issued(issued_at?))
+                }),
+                // Of a disabled client no grant is found either.
+                Err(joined) => joined.await.and_then(|row| {
                     row.ok_or(Error::invalid("grant_id", Problem::Unknown))?.into_token(token)
-                }
+                }),
+            };
+            match created {
+                Ok(token) => Ok(token),
+                Err(error) => Err(self.which_is_duplicate(error, refresh).await),
             }
         })
     }
 }
 
-/// The tokens of a pair as they are stored.
+/// The digests of a pair, in the halves that are stored.
 pub(super) struct PairDigests {
-    pub(super) access: Digest,
-    pub(super) refresh: Option<Digest>,
+    access: (Uuid, Uuid),
+    refresh: Option<(Uuid, Uuid)>,
 }
 
 impl PairDigests {
     pub(super) fn new(tokens: &TokenPair) -> Self {
         Self {
-            access: tokens.access_token.digest(),
-            refresh: tokens.refresh_token.as_ref().map(Secret::digest),
+            access: tokens.access_token.digest().halves(),
+            refresh: tokens.refresh_token.as_ref().map(|token| token.digest().halves()),
         }
     }
+}
 
-    pub(super) fn access(&self) -> &[u8] {
-        self.access.as_bytes()
-    }
+/// The digests of a batch as the arrays of a statement: each half of the access tokens' and of the
+/// refresh tokens'.
+pub(super) struct PairColumns {
+    pub(super) access: Vec<Uuid>,
+    pub(super) access_tail: Vec<Uuid>,
+    pub(super) refresh: Vec<Option<Uuid>>,
+    pub(super) refresh_tail: Vec<Option<Uuid>>,
+}
 
-    pub(super) fn refresh(&self) -> Option<&[u8]> {
-        self.refresh.as_ref().map(|digest| &digest.as_bytes()[..])
+impl PairColumns {
+    pub(super) fn new<'a>(pairs: impl Iterator<Item = &'a PairDigests>) -> Self {
+        let (access, refresh): (Vec<_>, Vec<_>) =
+            pairs.map(|pair| (pair.access, pair.refresh)).unzip();
+        let (access, access_tail) = access.into_iter().unzip();
+        let (refresh, refresh_tail) = refresh.into_iter().map(Option::unzip).unzip();
+        Self { access, access_tail, refresh, refresh_tail }
     }
 }
 
@@ -181,8 +195,7 @@ impl Operation for CreateToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter();
-        let access_digest: Vec<&[u8]> = each().map(|c| c.tokens.access()).collect();
-        let refresh_digest: Vec<Option<&[u8]>> = each().map(|c| c.tokens.refresh()).collect();
+        let tokens = PairColumns::new(each().map(|c| &c.tokens));
         let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
@@ -195,8 +208,10 @@ impl Operation for CreateToken {
             each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
         let owners = sqlx::query_file!(
             "src/postgres/sql/create_token.sql",
-            &access_digest as _,
-            &refresh_digest as _,
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
             &client_id as _,
             &subject as _,
             &scope as _,
@@ -215,7 +230,7 @@ impl Operation for CreateToken {
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        duplicate_token(error, self.tokens.refresh)
+        duplicate_token(error)
     }
 }
 
@@ -251,8 +266,7 @@ impl Operation for CreateTokenInGrant {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter().map(|create| &create.0);
-        let access_digest: Vec<&[u8]> = each().map(|c| c.tokens.access()).collect();
-        let refresh_digest: Vec<Option<&[u8]>> = each().map(|c| c.tokens.refresh()).collect();
+        let tokens = PairColumns::new(each().map(|c| &c.tokens));
         let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
@@ -264,8 +278,10 @@ impl Operation for CreateTokenInGrant {
         let rows = sqlx::query_file_as!(
             JoinedRow,
             "src/postgres/sql/create_token_in_grant.sql",
-            &access_digest as _,
-            &refresh_digest as _,
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
             &client_id as _,
             &subject as _,
             &scope as _,
@@ -289,24 +305,42 @@ impl Operation for CreateTokenInGrant {
     }
 }
 
-/// The new credential that exists already, if the error says so.
-pub(super) fn duplicate_token(
-    error: &PgDatabaseError,
-    refresh_digest: Option<Digest>,
-) -> Option<Error> {
-    if is_duplicate(error, "authorization_grant_pkey") {
-        return Some(Error::invalid("grant_id", Problem::Duplicate));
-    }
-    if !is_duplicate(error, "token_pkey") {
+/// The identifier that exists already, if the error says so: the grant's, or one of the tokens', see
+/// [`PgStorage::which_is_duplicate`].
+pub(super) fn duplicate_token(error: &PgDatabaseError) -> Option<Error> {
+    let field = if is_duplicate(error, "authorization_grant_pkey") {
+        "grant_id"
+    } else if is_duplicate(error, "token_pkey") {
+        "access_token"
+    } else {
         return None;
-    }
-    // DETAIL reads `Key (digest)=(\x0123…) already exists.`, in the server's language.
-    let is_refresh = refresh_digest.is_some_and(|digest| {
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        error.detail().is_some_and(|detail| detail.contains(&hex))
-    });
-    let field = if is_refresh { "refresh_token" } else { "access_token" };
+    };
     Some(Error::invalid(field, Problem::Duplicate))
+}
+
+impl<C: Connections> PgStorage<C> {
+    /// Names the refresh token in an error that says a token of the pair exists already, if it is the
+    /// one. The server tells only in a text in its own language.
+    pub(super) async fn which_is_duplicate(&self, error: Error, refresh: Option<Digest>) -> Error {
+        let is_duplicate =
+            matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate });
+        let (true, Some(refresh)) = (is_duplicate, refresh) else { return error };
+        match Box::pin(self.token_exists(refresh)).await {
+            Ok(true) => Error::invalid("refresh_token", Problem::Duplicate),
+            // In a transaction that failed with the statement, or it was purged meanwhile.
+            Ok(false) | Err(_) => error,
+        }
+    }
+
+    async fn token_exists(&self, digest: Digest) -> Result<bool> {
+        let (digest, tail) = digest.halves();
+        let mut call = self.connections.begin(Effect::Read).await?;
+        call.statement(|connection| {
+            sqlx::query_file_scalar!("src/postgres/sql/token_exists.sql", digest, tail)
+                .fetch_one(connection)
+        })
+        .await
+    }
 }
 
 /// Puts each row at the place of its call in the batch. Positions count from one.
@@ -347,7 +381,8 @@ pub(super) struct FindToken(pub(super) NamedToken);
 
 #[derive(Clone)]
 pub(super) struct TokenRow {
-    digest: [u8; 32],
+    digest: Uuid,
+    digest_tail: Uuid,
     grant_id: Uuid,
     /// The byte of a `"char"`.
     kind: i8,
@@ -380,7 +415,8 @@ impl TokenRow {
             Ok(b'r') => TokenKind::RefreshToken,
             _ => return Err(corrupt("kind", format!("{} is no kind", row.kind))),
         };
-        if named.client_id.as_ref().is_some_and(|client_id| *client_id != row.client_id)
+        if (row.digest, row.digest_tail) != named.digest.halves()
+            || named.client_id.as_ref().is_some_and(|client_id| *client_id != row.client_id)
             || named.kind.is_some_and(|named| named != kind)
         {
             return Ok(None);
@@ -421,12 +457,12 @@ impl Operation for FindToken {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let digest: Vec<&[u8]> = batch.iter().map(|f| &f.0.digest.as_bytes()[..]).collect();
-        let rows = sqlx::query_file_as!(TokenRow, "src/postgres/sql/find_token.sql", &digest as _)
+        let digest: Vec<Uuid> = batch.iter().map(|find| find.0.digest.halves().0).collect();
+        let rows = sqlx::query_file_as!(TokenRow, "src/postgres/sql/find_token.sql", &digest)
             .fetch_all(connection)
             .await?;
         let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.digest, Arc::new(row))).collect();
-        Ok(batch.iter().map(|find| rows.get(find.0.digest.as_bytes()).cloned()).collect())
+        Ok(digest.iter().map(|digest| rows.get(digest).cloned()).collect())
     }
 
     fn row(&self) -> Option<(&'static str, String)> {
@@ -453,12 +489,14 @@ impl Operation for RevokeToken {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let digest: Vec<&[u8]> = batch.iter().map(|r| &r.0.digest.as_bytes()[..]).collect();
+        let (digest, tail): (Vec<Uuid>, Vec<Uuid>) =
+            batch.iter().map(|revoke| revoke.0.digest.halves()).unzip();
         let client_id: Vec<Option<&str>> = batch.iter().map(|r| r.0.client_id.as_deref()).collect();
         let kind: Vec<Option<&str>> = batch.iter().map(|r| r.0.kind.map(code)).collect();
         sqlx::query_file!(
             "src/postgres/sql/revoke_token.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &client_id as _,
             &kind as _
         )
@@ -468,6 +506,6 @@ impl Operation for RevokeToken {
     }
 
     fn key(&self) -> Option<u128> {
-        Some(self.0.digest.prefix())
+        Some(self.0.digest.halves().0.as_u128())
     }
 }

@@ -1,12 +1,13 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
 
 use crate::error::Error;
 use crate::model::{CodeChallenge, CodeRedemption, Lifetimes, TokenPair};
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Operation;
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{PairDigests, by_position, duplicate_token};
+use crate::postgres::token::{PairColumns, PairDigests, by_position, duplicate_token};
 use crate::request::Request;
 use crate::secret::Digest;
 
@@ -50,13 +51,12 @@ impl Operation for RedeemCode {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter();
-        let digest: Vec<&[u8]> = each().map(|r| &r.digest.as_bytes()[..]).collect();
+        let (digest, tail): (Vec<Uuid>, Vec<Uuid>) = each().map(|r| r.digest.halves()).unzip();
         let client_id: Vec<&str> = each().map(|r| r.client_id.as_str()).collect();
         let redirect_uri: Vec<&str> = each().map(|r| r.redirect_uri.as_str()).collect();
         let code_challenge: Vec<Option<&str>> =
             each().map(|r| r.code_challenge.as_ref().map(CodeChallenge::as_s256)).collect();
-        let access_digest: Vec<&[u8]> = each().map(|r| r.tokens.access()).collect();
-        let refresh_digest: Vec<Option<&[u8]>> = each().map(|r| r.tokens.refresh()).collect();
+        let tokens = PairColumns::new(each().map(|r| &r.tokens));
         let access_expires_in: Vec<i64> = each().map(|r| r.lifetimes.access_token).collect();
         let refresh_expires_in: Vec<i64> = each().map(|r| r.lifetimes.refresh_token).collect();
         let grant_expires_in: Vec<i64> = each().map(|r| r.lifetimes.grant).collect();
@@ -64,12 +64,15 @@ impl Operation for RedeemCode {
         let rows = sqlx::query_file_as!(
             SpentRow,
             "src/postgres/sql/redeem_authorization_code.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &client_id as _,
             &redirect_uri as _,
             &code_challenge as _,
-            &access_digest as _,
-            &refresh_digest as _,
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
             &access_expires_in,
             &refresh_expires_in,
             &grant_expires_in,
@@ -81,10 +84,10 @@ impl Operation for RedeemCode {
     }
 
     fn key(&self) -> Option<u128> {
-        Some(self.digest.prefix())
+        Some(self.digest.halves().0.as_u128())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        duplicate_token(error, self.tokens.refresh)
+        duplicate_token(error)
     }
 }

@@ -1,5 +1,6 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::model::{Scope, TokenPair, TokenRef, TokenRotation, check_client_id, micros};
@@ -7,7 +8,9 @@ use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{FindToken, NamedToken, PairDigests, by_position, duplicate_token};
+use crate::postgres::token::{
+    FindToken, NamedToken, PairColumns, PairDigests, by_position, duplicate_token,
+};
 use crate::request::Request;
 use crate::secret::Digest;
 
@@ -82,25 +85,27 @@ impl Operation for RotateToken {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let each = || batch.iter();
-        let digest: Vec<&[u8]> = each().map(|r| &r.digest.as_bytes()[..]).collect();
+        let (digest, tail): (Vec<Uuid>, Vec<Uuid>) = each().map(|r| r.digest.halves()).unzip();
         let client_id: Vec<&str> = each().map(|r| r.client_id.as_str()).collect();
         let scope: Vec<Option<&str>> =
             each().map(|r| r.scope.as_ref().map(Scope::as_str)).collect();
         let wider: Vec<bool> = each().map(|r| r.wider).collect();
-        let access_digest: Vec<&[u8]> = each().map(|r| r.tokens.access()).collect();
-        let refresh_digest: Vec<Option<&[u8]>> = each().map(|r| r.tokens.refresh()).collect();
+        let tokens = PairColumns::new(each().map(|r| &r.tokens));
         let access_lifetime: Vec<i64> = each().map(|r| r.access_lifetime).collect();
         let idle_lifetime: Vec<Option<i64>> = each().map(|r| r.idle_lifetime).collect();
         let grace: Vec<i64> = each().map(|r| r.grace).collect();
         let rows = sqlx::query_file_as!(
             SpentRow,
             "src/postgres/sql/rotate_refresh_token.sql",
-            &digest as _,
+            &digest,
+            &tail,
             &client_id as _,
             &scope as _,
             &wider,
-            &access_digest as _,
-            &refresh_digest as _,
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
             &access_lifetime,
             &idle_lifetime as _,
             &grace,
@@ -111,10 +116,10 @@ impl Operation for RotateToken {
     }
 
     fn key(&self) -> Option<u128> {
-        Some(self.digest.prefix())
+        Some(self.digest.halves().0.as_u128())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        duplicate_token(error, self.tokens.refresh)
+        duplicate_token(error)
     }
 }

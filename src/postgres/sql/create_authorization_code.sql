@@ -4,27 +4,27 @@ WITH owner AS MATERIALIZED (
     -- As in create_token.sql: nothing is issued to a client after it was disabled.
     SELECT client_id
     FROM oauth_storage.client
-    WHERE client_id = ANY ($3::text[]) AND disabled_at IS NULL
+    WHERE client_id = ANY ($4::text[]) AND disabled_at IS NULL
     ORDER BY client_id
     FOR SHARE
 ), input AS MATERIALIZED (
     SELECT
         input.*, statement_timestamp() + expires_in * interval '1 microsecond' AS expires_at
     FROM UNNEST(
-        $1::bytea[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::text[], $10::bigint[], $11::text[]
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[]
     ) AS input (
-        digest, grant_id, client_id, subject, scope, response_type, redirect_uri, code_challenge,
+        digest, digest_tail, grant_id, client_id, subject, scope, response_type, redirect_uri, code_challenge,
         code_challenge_method, expires_in, context
     )
     JOIN owner USING (client_id)
 ), stored AS (
     INSERT INTO oauth_storage.authorization_code (
-        issued_at, expires_at, grant_id, digest, response_type, redirect_uri, code_challenge,
+        issued_at, expires_at, grant_id, digest, digest_tail, response_type, redirect_uri, code_challenge,
         code_challenge_method
     )
     SELECT
-        statement_timestamp(), expires_at, grant_id, digest, response_type, redirect_uri,
+        statement_timestamp(), expires_at, grant_id, digest, digest_tail, response_type, redirect_uri,
         code_challenge, code_challenge_method
     FROM input
     ORDER BY digest

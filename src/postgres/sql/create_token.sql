@@ -4,16 +4,16 @@ WITH owner AS MATERIALIZED (
     -- statement: nothing is issued to a client after it was disabled.
     SELECT client_id
     FROM oauth_storage.client
-    WHERE client_id = ANY ($3::text[]) AND disabled_at IS NULL
+    WHERE client_id = ANY ($5::text[]) AND disabled_at IS NULL
     ORDER BY client_id
     FOR SHARE
 ), input AS MATERIALIZED (
     SELECT input.*
     FROM UNNEST(
-        $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[]
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+        $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[]
     ) AS input (
-        access_digest, refresh_digest, client_id, subject, scope, grant_id, access_expires_in,
+        access_digest, access_tail, refresh_digest, refresh_tail, client_id, subject, scope, grant_id, access_expires_in,
         refresh_expires_in, grant_expires_in, refresh_end_in, context
     )
     JOIN owner USING (client_id)
@@ -30,17 +30,17 @@ WITH owner AS MATERIALIZED (
     ORDER BY grant_id
 ), stored AS (
     -- In the order of digests, as every statement locks tokens.
-    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest)
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail)
     SELECT
         statement_timestamp(),
         statement_timestamp() + credential.expires_in * interval '1 microsecond',
-        grant_id, credential.kind, credential.digest
+        grant_id, credential.kind, credential.digest, credential.tail
     FROM input
     CROSS JOIN LATERAL (
         VALUES
-            ('a'::"char", access_digest, access_expires_in),
-            ('r'::"char", refresh_digest, refresh_expires_in)
-    ) AS credential (kind, digest, expires_in)
+            ('a'::"char", access_digest, access_tail, access_expires_in),
+            ('r'::"char", refresh_digest, refresh_tail, refresh_expires_in)
+    ) AS credential (kind, digest, tail, expires_in)
     WHERE credential.digest IS NOT NULL
     ORDER BY credential.digest
 )

@@ -6,10 +6,10 @@ WITH owned AS MATERIALIZED (
         input.*, existing.revoked_at IS NOT NULL AS revoked, existing.granted_at,
         nullif(input.scope, existing.scope) AS narrower_scope, existing.context AS grant_context
     FROM UNNEST(
-        $1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[]
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+        $8::uuid[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]
     ) WITH ORDINALITY AS input (
-        access_digest, refresh_digest, client_id, subject, scope, grant_id, access_expires_in,
+        access_digest, access_tail, refresh_digest, refresh_tail, client_id, subject, scope, grant_id, access_expires_in,
         refresh_expires_in, grant_expires_in, refresh_end_in, position
     )
     JOIN oauth_storage.authorization_grant AS existing ON existing.grant_id = input.grant_id
@@ -34,17 +34,17 @@ WITH owned AS MATERIALIZED (
     FROM owned
     WHERE row.grant_id = owned.grant_id
 ), stored AS (
-    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, scope)
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail, scope)
     SELECT
         statement_timestamp(),
         statement_timestamp() + credential.expires_in * interval '1 microsecond',
-        grant_id, credential.kind, credential.digest, narrower_scope
+        grant_id, credential.kind, credential.digest, credential.tail, narrower_scope
     FROM owned
     CROSS JOIN LATERAL (
         VALUES
-            ('a'::"char", access_digest, access_expires_in),
-            ('r'::"char", refresh_digest, refresh_expires_in)
-    ) AS credential (kind, digest, expires_in)
+            ('a'::"char", access_digest, access_tail, access_expires_in),
+            ('r'::"char", refresh_digest, refresh_tail, refresh_expires_in)
+    ) AS credential (kind, digest, tail, expires_in)
     WHERE credential.digest IS NOT NULL
     ORDER BY credential.digest
 )

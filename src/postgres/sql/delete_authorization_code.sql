@@ -1,8 +1,9 @@
 -- Marks codes as used: not found again. The purge removes them with their grants.
 WITH named AS MATERIALIZED (
     SELECT code.digest
-    FROM UNNEST($1::bytea[], $2::text[]) AS input (digest, client_id)
+    FROM UNNEST($1::uuid[], $2::uuid[], $3::text[]) AS input (digest, tail, client_id)
     JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+        AND code.digest_tail = input.tail
     JOIN oauth_storage.authorization_grant AS authorized
         ON authorized.grant_id = code.grant_id AND authorized.client_id = input.client_id
     WHERE code.consumed_at IS NULL

@@ -4,13 +4,14 @@ WITH code AS MATERIALIZED (
     -- left it, so exactly one request finds the code unspent.
     SELECT input.*, code.grant_id, code.consumed_at IS NOT NULL AS replayed
     FROM UNNEST(
-        $1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[]
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
+        $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]
     ) WITH ORDINALITY AS input (
-        digest, client_id, redirect_uri, code_challenge, access_digest, refresh_digest,
-        access_expires_in, refresh_expires_in, grant_expires_in, refresh_end_in, position
+        digest, tail, client_id, redirect_uri, code_challenge, access_digest, access_tail,
+        refresh_digest, refresh_tail, access_expires_in, refresh_expires_in, grant_expires_in, refresh_end_in, position
     )
     JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
+        AND code.digest_tail = input.tail
         AND code.redirect_uri = input.redirect_uri
         AND code.code_challenge IS NOT DISTINCT FROM input.code_challenge
         AND code.expires_at > statement_timestamp()
@@ -54,17 +55,17 @@ WITH code AS MATERIALIZED (
     FROM fitting
     WHERE row.grant_id = fitting.grant_id
 ), stored AS (
-    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest)
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail)
     SELECT
         statement_timestamp(),
         statement_timestamp() + credential.expires_in * interval '1 microsecond',
-        grant_id, credential.kind, credential.digest
+        grant_id, credential.kind, credential.digest, credential.tail
     FROM fitting
     CROSS JOIN LATERAL (
         VALUES
-            ('a'::"char", access_digest, access_expires_in),
-            ('r'::"char", refresh_digest, refresh_expires_in)
-    ) AS credential (kind, digest, expires_in)
+            ('a'::"char", access_digest, access_tail, access_expires_in),
+            ('r'::"char", refresh_digest, refresh_tail, refresh_expires_in)
+    ) AS credential (kind, digest, tail, expires_in)
     WHERE NOT replayed AND credential.digest IS NOT NULL
     ORDER BY credential.digest
 )

@@ -1,8 +1,10 @@
 -- Sets the flag of the tokens that a batch names, and ends their grants.
 WITH named AS MATERIALIZED (
     SELECT token.digest, token.grant_id
-    FROM UNNEST($1::bytea[], $2::text[], $3::text[]) AS input (digest, client_id, kind)
+    FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[])
+        AS input (digest, tail, client_id, kind)
     JOIN oauth_storage.token ON token.digest = input.digest
+        AND token.digest_tail = input.tail
         AND (input.kind IS NULL OR token.kind = input.kind::"char")
     JOIN oauth_storage.authorization_grant AS authorized
         ON authorized.grant_id = token.grant_id AND authorized.client_id = input.client_id

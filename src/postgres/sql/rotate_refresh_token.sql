@@ -7,7 +7,7 @@ WITH old AS MATERIALIZED (
     -- belong to a revoked grant.
     SELECT
         input.position, input.scope AS requested_scope, input.wider, input.access_digest,
-        input.refresh_digest, token.digest, token.grant_id, token.scope AS own_scope,
+        input.access_tail, input.refresh_digest, input.refresh_tail, token.digest, token.grant_id, token.scope AS own_scope,
         authorized.subject, authorized.scope AS grant_scope, authorized.context,
         authorized.expires_at AS grant_expires_at, authorized.refresh_expires_at,
         input.refresh_idle,
@@ -19,13 +19,14 @@ WITH old AS MATERIALIZED (
         coalesce(authorized.refresh_expires_at, token.expires_at) AS refresh_end,
         statement_timestamp() + input.access_expires_in * interval '1 microsecond' AS access_end
     FROM UNNEST(
-        $1::bytea[], $2::text[], $3::text[], $4::boolean[], $5::bytea[], $6::bytea[], $7::bigint[],
-        $8::bigint[], $9::bigint[]
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::uuid[], $7::uuid[],
+        $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[]
     ) WITH ORDINALITY AS input (
-        digest, client_id, scope, wider, access_digest, refresh_digest, access_expires_in,
-        refresh_idle, grace, position
+        digest, tail, client_id, scope, wider, access_digest, access_tail, refresh_digest,
+        refresh_tail, access_expires_in, refresh_idle, grace, position
     )
     JOIN oauth_storage.token ON token.digest = input.digest
+        AND token.digest_tail = input.tail
         AND token.kind = 'r'
         AND NOT token.revoked
         AND token.expires_at > statement_timestamp()
@@ -52,22 +53,22 @@ WITH old AS MATERIALIZED (
     FROM outcome
     WHERE row.digest = outcome.digest AND outcome.issued AND outcome.unspent
 ), stored AS (
-    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, scope)
+    INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail, scope)
     SELECT
         statement_timestamp(), credential.expires_at, grant_id, credential.kind,
-        credential.digest, nullif(credential.scope, grant_scope)
+        credential.digest, credential.tail, nullif(credential.scope, grant_scope)
     FROM outcome
     CROSS JOIN LATERAL (
         VALUES
             (
-                'a'::"char", access_digest, access_expires_at,
+                'a'::"char", access_digest, access_tail, access_expires_at,
                 coalesce(requested_scope, own_scope, grant_scope)
             ),
             (
-                'r'::"char", refresh_digest, refresh_expires_at_new,
+                'r'::"char", refresh_digest, refresh_tail, refresh_expires_at_new,
                 coalesce(own_scope, grant_scope)
             )
-    ) AS credential (kind, digest, expires_at, scope)
+    ) AS credential (kind, digest, tail, expires_at, scope)
     WHERE issued
     ORDER BY credential.digest
 ), change AS MATERIALIZED (

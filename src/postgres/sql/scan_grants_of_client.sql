@@ -1,10 +1,12 @@
--- The next grants of a client, in the order of their identifiers. With a time of deletion: none once
--- that registration is gone, so that a late deletion leaves a new registration alone.
-SELECT grant_id, revoked_at IS NOT NULL AS "revoked!", true AS "matches!"
+-- The next grants of a client in the order of their buckets, beginning with a bucket ($2); for a
+-- revocation ($5) only those that are not revoked. With a time of deletion ($4): none once that
+-- registration is gone, so that a late deletion leaves a new registration alone.
+SELECT grant_id, uuid_hash(grant_id) & 4095 AS "bucket!"
 FROM oauth_storage.authorization_grant
 WHERE hashtextextended(client_id, 0) = hashtextextended($1, 0)
     AND client_id = $1
-    AND grant_id > $2
+    AND uuid_hash(grant_id) & 4095 >= $2
+    AND NOT ($5 AND revoked_at IS NOT NULL)
     AND (
         $4::timestamptz IS NULL
         OR EXISTS (
@@ -12,5 +14,5 @@ WHERE hashtextextended(client_id, 0) = hashtextextended($1, 0)
             WHERE client.client_id = $1 AND client.deleted_at = $4
         )
     )
-ORDER BY grant_id
+ORDER BY uuid_hash(grant_id) & 4095
 LIMIT $3
