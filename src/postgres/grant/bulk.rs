@@ -21,7 +21,7 @@ const BATCH: i64 = 1_000;
 /// Grants of a scan at most.
 const MOST: i64 = 100_000;
 
-/// Statements that the server cuts off before the operation gives up, without a change in between.
+/// Batches without progress, because the server cuts them off, before the operation gives up.
 const PATIENCE: u32 = 50;
 
 /// Selects the grants to change.
@@ -47,7 +47,7 @@ pub(in crate::postgres) enum Change {
 }
 
 /// The place of a scan: of a subject by grant, of a client by bucket of grants.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Place {
     Grant(Uuid),
     Bucket(i32),
@@ -71,15 +71,15 @@ impl<C: Connections> PgStorage<C> {
         while let Some(from) = place {
             let batch = self.change_next_grants(owner, change, from, limit).await;
             match batch.map_err(|error| error.after_commit_if(changed > 0))? {
-                None if limit > 1 && in_vain < PATIENCE => {
+                _ if in_vain > PATIENCE => return Err(cut_off().after_commit_if(changed > 0)),
+                None if limit > 1 => {
                     limit /= 2;
                     in_vain += 1;
                 }
                 None => return Err(cut_off().after_commit_if(changed > 0)),
                 Some(batch) => {
-                    if batch.changed > 0 {
-                        in_vain = 0;
-                    }
+                    let moved = batch.changed > 0 || batch.next != Some(from);
+                    in_vain = if moved { 0 } else { in_vain + 1 };
                     changed += batch.changed;
                     held.extend(batch.held);
                     place = batch.next;
