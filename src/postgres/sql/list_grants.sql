@@ -9,11 +9,11 @@ SELECT
     context::text AS context
 FROM (
     SELECT
-        row_number() OVER () AS position,
+        row_number() OVER (ORDER BY subject_hash DESC, grant_id DESC) AS position,
         subject = $1 AND revoked_at IS NULL AND expires_at > statement_timestamp() AS live,
         scanned.*
     FROM (
-        SELECT *
+        SELECT hashtextextended(subject, 0) AS subject_hash, authorization_grant.*
         FROM oauth_storage.authorization_grant
         WHERE subject IS NOT NULL
             AND (hashtextextended(subject, 0), grant_id) < (
@@ -23,10 +23,10 @@ FROM (
             AND (hashtextextended(subject, 0), grant_id) >= (
                 (SELECT hashtextextended($1, 0)), '00000000-0000-0000-0000-000000000000'
             )
-        ORDER BY hashtextextended(subject, 0) DESC, grant_id DESC
+        ORDER BY subject_hash DESC, grant_id DESC
         LIMIT $3
     ) AS scanned
 ) AS numbered
 WHERE live OR position = $3
-ORDER BY position
+ORDER BY subject_hash DESC, grant_id DESC
 LIMIT $4
