@@ -1,10 +1,10 @@
 //! A walk through the storage: every method of the contract, called for its real purpose.
 //!
-//! `cargo run --example quickstart` needs nothing but Rust and PostgreSQL's programs: it starts a
-//! server of its own, or uses the one that `DATABASE_URL` names.
+//! `cargo run --example quickstart` needs only Rust and the PostgreSQL programs. It starts its own
+//! server, or uses the one that `DATABASE_URL` names.
 #![allow(
     clippy::disallowed_methods,
-    reason = "an application's clock and statements, not the storage's"
+    reason = "the clock and the statements of an application, not of the storage"
 )]
 
 use std::future::Future;
@@ -17,10 +17,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeChallenge, FormParameters, GrantStorage as _, GrantType, IdTokenStorage as _,
-    NewAuthorizationCode, NewClient, NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed,
-    Request, Rotate, RotateClientSecret, Rotated, Scope, Secret, Settings, TokenRef, TokenState,
-    TokenStorage as _, User, UserStorage as _, purge,
+    CodeChallenge, CodeRedemption, FormParameters, GrantState, GrantStorage as _, GrantType,
+    IdTokenStorage as _, NewAuthorizationCode, NewClient, NewIdToken, NewToken, NewUser, PgStorage,
+    RedemptionOutcome, Request, RotateClientSecret, RotationOutcome, Scope, Secret, Settings,
+    TokenPair, TokenRef, TokenRotation, TokenState, TokenStorage as _, User, UserStorage as _,
+    list_all_grants, purge,
 };
 use sqlx::Row as _;
 
@@ -29,6 +30,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const ISSUER: &str = "https://issuer.example";
 const WEB_CALLBACK: &str = "https://web.example/callback";
 const APP_CALLBACK: &str = "com.example.app:/callback";
+const ALICE: &str = "248289761001";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -68,7 +70,7 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
-    // ── Who takes part ───────────────────────────────────────────────────────────────────────
+    // ── Two clients and a user ───────────────────────────────────────────────────────────────
     let scope: Scope = "openid profile api:read".parse()?;
     let (web, web_secret) = step("register a confidential client", async {
         let mut metadata = ClientMetadata::authorization_code([WEB_CALLBACK])
@@ -95,7 +97,7 @@ async fn walk() -> Result<()> {
     step("create the user alice", async {
         let user = NewUser {
             username: "alice".into(),
-            subject: "248289761001".into(),
+            subject: ALICE.into(),
             password: Secret::new("wonderland"),
         };
         let user = storage.password_users().create(user).await?;
@@ -104,7 +106,7 @@ async fn walk() -> Result<()> {
     .await?;
 
     // ── Authorization code with PKCE, for the public client ──────────────────────────────────
-    let alice = Request::for_user(User::new("248289761001").authenticated_at(chrono::Utc::now()));
+    let alice = Request::for_user(User::new(ALICE).authenticated_at(chrono::Utc::now()));
     let verifier = Secret::generate()?;
     let code = Secret::generate()?;
     step("authorize: get_client, create_authorization_code", async {
@@ -121,9 +123,7 @@ async fn walk() -> Result<()> {
         Ok(((), format!("a code for \"{}\", good for 60 s", issued.scope)))
     })
     .await?;
-    let access_token = Secret::generate()?;
-    let refresh_token = Secret::generate()?;
-    let found = step("exchange: get_authorization_code, create_token", async {
+    let (found, tokens) = step("exchange: get_authorization_code, create_token", async {
         let found = storage.get_authorization_code(&alice, &app.client_id, &code).await?;
         let found = found.ok_or("an unused code is found")?;
         expect(!found.expired, "it has not expired")?;
@@ -131,15 +131,15 @@ async fn walk() -> Result<()> {
         expect(found.matches_code_verifier(Some(&verifier)), "the verifier fits the challenge")?;
         let wrong = Secret::generate()?;
         expect(!found.matches_code_verifier(Some(&wrong)), "another verifier does not")?;
-        let new = NewToken::for_code(&found, access_token.clone())
-            .with_refresh_token(refresh_token.clone());
+        let tokens = TokenPair::generate_for(found.grant_id)?;
+        let new = NewToken::for_code(&found, tokens.clone());
         let token = storage.create_token(&alice, new).await?;
         let answer = format!("an access token for {} s, and a refresh token", token.expires_in());
-        Ok((found, answer))
+        Ok(((found, tokens), answer))
     })
     .await?;
     step("exchange: get_id_token, checked with the JWK set", async {
-        let new = NewIdToken::for_code(&found, &access_token);
+        let new = NewIdToken::for_code(&found, &tokens.access_token);
         let id_token = storage.get_id_token(&alice, new).await?;
         let claims = verify_id_token(&id_token, &jwk_set, &app.client_id)?;
         expect(claims["nonce"] == "n-0S6_WzA2Mj", "the nonce came through")?;
@@ -150,29 +150,28 @@ async fn walk() -> Result<()> {
         storage.delete_authorization_code(&alice, &app.client_id, &code).await?;
         let again = storage.get_authorization_code(&alice, &app.client_id, &code).await?;
         expect(again.is_none(), "a second exchange finds no code")?;
-        Ok(((), "the code is gone, a second exchange finds none".into()))
+        Ok(((), "used; a second exchange finds no code".into()))
     })
     .await?;
 
     // ── Refresh ──────────────────────────────────────────────────────────────────────────────
-    let second_access_token = Secret::generate()?;
-    let second_refresh_token = Secret::generate()?;
+    let second = TokenPair::generate()?;
     step("refresh: get_token, revoke_token, create_token", async {
-        let old = TokenRef::Refresh(&refresh_token);
+        let old = tokens.refresh_token.as_ref().ok_or("a refresh token was generated")?;
+        let old = TokenRef::Refresh(old);
         let token = storage.get_token(&alice, &app.client_id, old).await?;
         let token = token.filter(|token| token.is_active()).ok_or("the refresh token is active")?;
         storage.revoke_token(&alice, &app.client_id, old).await?;
-        let new = NewToken::new(&app.client_id, token.scope, second_access_token.clone())
-            .with_refresh_token(second_refresh_token.clone());
+        let new = NewToken::new(&app.client_id, token.scope, second.clone());
         storage.create_token(&alice, new).await?;
         let token = storage.get_token(&alice, &app.client_id, old).await?;
         let state = token.map(|token| token.state);
         expect(state == Some(TokenState::Revoked), "the old refresh token is revoked")?;
-        Ok(((), "a new pair; the old refresh token is revoked".into()))
+        Ok(((), "a new pair of a new grant; the old grant is revoked".into()))
     })
     .await?;
 
-    // ── The same in operations that nobody can win twice ─────────────────────────────────────
+    // ── The safe operations: a code or a refresh token is spent once ─────────────────────────
     let verifier = Secret::generate()?;
     let code = Secret::generate()?;
     let new = NewAuthorizationCode {
@@ -180,88 +179,92 @@ async fn walk() -> Result<()> {
         ..NewAuthorizationCode::new(&web.client_id, scope.clone(), WEB_CALLBACK, code.clone())
     };
     storage.create_authorization_code(&alice, new).await?;
-    let redeem = Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(Secret::generate()?),
-        ..Redeem::new(&web.client_id, WEB_CALLBACK, code, Secret::generate()?)
+    let redemption = CodeRedemption::new(&web.client_id, WEB_CALLBACK, code)
+        .with_code_verifier(verifier)
+        .with_refresh_token(true);
+    let settings = Settings {
+        // Strict: no retry of a rotation whose response was lost.
+        refresh_token_grace: Duration::ZERO,
+        // Whoever stays away for two weeks has to sign in again.
+        refresh_token_idle_expires_in: Some(Duration::from_hours(14 * 24)),
+        ..Settings::default()
     };
-    let strict = Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() };
-    let request = Request::default().with_settings(strict);
+    let request = Request::default().with_settings(settings);
     step("redeem a code, eight requests at once", async {
-        let mut racers = tokio::task::JoinSet::new();
+        let mut requests = tokio::task::JoinSet::new();
         for _ in 0..8 {
-            let (storage, request) = (storage.clone(), request.clone());
-            let own = Redeem {
-                access_token: Secret::generate()?,
-                refresh_token: Some(Secret::generate()?),
-                ..redeem.clone()
-            };
-            racers.spawn(async move { storage.redeem_authorization_code(&request, own).await });
+            let (storage, request, own) = (storage.clone(), request.clone(), redemption.clone());
+            requests.spawn(async move { storage.redeem_authorization_code(&request, own).await });
         }
         let mut issued = Vec::new();
-        for outcome in racers.join_all().await {
-            if let Redeemed::Issued(token) = outcome? {
-                issued.push(token.grant_id);
+        let mut replayed = 0;
+        for outcome in requests.join_all().await {
+            match outcome? {
+                RedemptionOutcome::Issued(tokens) => issued.push(tokens.token.grant_id),
+                RedemptionOutcome::Replayed { .. } => replayed += 1,
+                RedemptionOutcome::Invalid => {}
             }
         }
-        expect(issued.len() == 1, "one request is issued the tokens")?;
-        let live = storage.list_grants("248289761001", None, 10).await?;
-        let live = live.iter().any(|grant| issued.contains(&grant.grant_id));
-        expect(!live, "the replays revoked what it got")?;
-        Ok(((), "one was issued, seven were replays, so the grant is revoked".into()))
+        expect(issued.len() == 1 && replayed > 0, "one request is issued the tokens")?;
+        let grant = storage.get_grant(issued[0]).await?.ok_or("the grant is found")?;
+        expect(grant.state == GrantState::Revoked, "a replay revokes the grant")?;
+        Ok(((), "one was issued tokens; a replay revoked the grant".into()))
     })
     .await?;
-    let refresh = step("redeem a code: one statement", async {
+    let first = step("redeem a code: one statement", async {
         let code = Secret::generate()?;
         let new =
             NewAuthorizationCode::new(&web.client_id, scope.clone(), WEB_CALLBACK, code.clone());
         storage.create_authorization_code(&alice, new).await?;
-        let refresh = Secret::generate()?;
-        let redeem = Redeem {
-            refresh_token: Some(refresh.clone()),
-            ..Redeem::new(&web.client_id, WEB_CALLBACK, code, Secret::generate()?)
+        let redemption =
+            CodeRedemption::new(&web.client_id, WEB_CALLBACK, code).with_refresh_token(true);
+        let outcome = storage.redeem_authorization_code(&request, redemption).await?;
+        let RedemptionOutcome::Issued(issued) = outcome else {
+            return Err(format!("{outcome:?}").into());
         };
-        match storage.redeem_authorization_code(&request, redeem).await? {
-            Redeemed::Issued(token) => {
-                Ok((refresh, format!("issued, for subject {}", token.subject.unwrap_or_default())))
-            }
-            other => Err(format!("{other:?}").into()),
-        }
+        let body = issued.token_response();
+        expect(body["expires_in"] == 3600, "the token response says the lifetime")?;
+        let refresh_token = issued.tokens.refresh_token.ok_or("a refresh token was generated")?;
+        let names: Vec<_> = body.keys().map(String::as_str).collect();
+        Ok((refresh_token, format!("issued; the response has {}", names.join(", "))))
     })
     .await?;
-    step("rotate a refresh token, list and introspect", async {
-        let rotate =
-            Rotate::new(&web.client_id, refresh.clone(), Secret::generate()?, Secret::generate()?);
-        let new_access_token = rotate.new_access_token.clone();
-        let rotated = storage.rotate_refresh_token(&request, rotate).await?;
-        expect(matches!(rotated, Rotated::Issued(_)), "a refresh token is exchanged")?;
-        let active = storage.introspect(&new_access_token).await?.is_some();
-        expect(active, "the new access token is active")?;
-        let grants = storage.list_grants("248289761001", None, 10).await?;
-        Ok(((), format!("issued; alice has {} connected applications", grants.len())))
+    step("rotate a refresh token, introspect", async {
+        let rotation = TokenRotation::new(&web.client_id, first.clone());
+        let outcome = storage.rotate_refresh_token(&request, rotation).await?;
+        let RotationOutcome::Issued(issued) = outcome else {
+            return Err(format!("{outcome:?}").into());
+        };
+        let active = storage.introspect(&issued.tokens.access_token).await?;
+        expect(active.is_some(), "the new access token is active")?;
+        let refresh_token = issued.tokens.refresh_token.ok_or("a new refresh token")?;
+        let successor = storage.introspect(&refresh_token).await?.ok_or("it is active as well")?;
+        let idle = (successor.expires_at - successor.issued_at).num_days();
+        expect(idle == 14, "the new refresh token has the idle lifetime")?;
+        Ok(((), format!("a new pair; the refresh token ends after {idle} idle days")))
     })
     .await?;
     step("use the old refresh token again", async {
-        let rotate =
-            Rotate::new(&web.client_id, refresh.clone(), Secret::generate()?, Secret::generate()?);
-        let rotated = storage.rotate_refresh_token(&request, rotate).await?;
-        expect(matches!(rotated, Rotated::Reused { .. }), "a reuse is noticed")?;
-        let grants = storage.list_grants("248289761001", None, 10).await?;
-        Ok(((), format!("reused, so the grant is revoked; {} connected left", grants.len())))
+        let rotation = TokenRotation::new(&web.client_id, first.clone());
+        let outcome = storage.rotate_refresh_token(&request, rotation).await?;
+        expect(matches!(outcome, RotationOutcome::Reused { .. }), "a reuse is detected")?;
+        Ok(((), "reused: the grant is revoked".into()))
     })
     .await?;
 
-    // ── The confidential client acts for itself, and for alice by password ───────────────────
+    // ── The confidential client acts on its own behalf, and for alice by password ────────────
     step("client credentials: get_client, create_token", async {
         let request = Request::default();
         let wrong = Secret::generate()?;
         let refused = storage.get_client(&request, &web.client_id, Some(&wrong)).await?;
         expect(refused.is_none(), "a wrong secret is refused")?;
         let client = storage.get_client(&request, &web.client_id, Some(&web_secret)).await?;
-        let client = client.ok_or("the right secret is taken")?;
+        let client = client.ok_or("the right secret is accepted")?;
         let scope: Scope = "api:read".parse()?;
         expect(client.allows_scope(&scope), "the scope is registered")?;
-        let new = NewToken::new(&client.client_id, scope, Secret::generate()?);
+        // A client that acts on its own behalf needs no refresh token (RFC 6749 4.4.3).
+        let tokens = TokenPair::generate()?.without_refresh_token();
+        let new = NewToken::new(&client.client_id, scope, tokens);
         let token = storage.create_token(&request, new).await?;
         Ok(((), format!("an access token for \"{}\", without a user", token.scope)))
     })
@@ -278,8 +281,9 @@ async fn walk() -> Result<()> {
         let wrong = storage.authenticate(&login("looking-glass")).await?;
         expect(wrong.is_none(), "a wrong password is refused")?;
         let user = storage.authenticate(&login("wonderland")).await?;
-        let request = Request::for_user(user.ok_or("the right password is taken")?);
-        let new = NewToken::new(&web.client_id, "profile".parse()?, Secret::generate()?);
+        let request = Request::for_user(user.ok_or("the right password is accepted")?);
+        let tokens = TokenPair::generate()?;
+        let new = NewToken::new(&web.client_id, "profile".parse()?, tokens);
         let token = storage.create_token(&request, new).await?;
         let subject = token.subject.unwrap_or_default();
         Ok(((), format!("alice is {subject}; an access token for \"{}\"", token.scope)))
@@ -298,45 +302,89 @@ async fn walk() -> Result<()> {
     .await?;
 
     // ── Introspection and revocation ─────────────────────────────────────────────────────────
+    let access = TokenRef::Any(&second.access_token);
     step("introspect: get_token", async {
-        let token = TokenRef::Any(&second_access_token);
-        let found = storage.get_token(&alice, &app.client_id, token).await?;
+        let found = storage.get_token(&alice, &app.client_id, access).await?;
         let found = found.filter(|token| token.is_active()).ok_or("the token is active")?;
-        let foreign = storage.get_token(&alice, &web.client_id, token).await?;
+        let foreign = storage.get_token(&alice, &web.client_id, access).await?;
         expect(foreign.is_none(), "another client does not see it")?;
         Ok(((), format!("active, scope \"{}\", until {}", found.scope, found.expires_at)))
     })
     .await?;
     step("revoke: revoke_token", async {
-        let refresh = TokenRef::Any(&second_refresh_token);
-        storage.revoke_token(&alice, &app.client_id, refresh).await?;
-        let access = TokenRef::Any(&second_access_token);
+        let refresh = second.refresh_token.as_ref().ok_or("a refresh token was generated")?;
+        storage.revoke_token(&alice, &app.client_id, TokenRef::Any(refresh)).await?;
         let found = storage.get_token(&alice, &app.client_id, access).await?;
         let state = found.map(|token| token.state);
-        expect(state == Some(TokenState::Revoked), "the access token went with it")?;
-        Ok(((), "the refresh token, and the access token of its grant".into()))
+        expect(state == Some(TokenState::Revoked), "the access token is revoked with it")?;
+        Ok(((), "the refresh token, and every other token of its grant".into()))
     })
     .await?;
 
+    // ── Your connected applications ──────────────────────────────────────────────────────────
+    for client_id in [&app.client_id, &web.client_id, &web.client_id] {
+        let new = NewToken::new(client_id, scope.clone(), TokenPair::generate()?);
+        storage.create_token(&alice, new).await?;
+    }
+    step("list_grants, page by page", async {
+        let page = storage.list_grants(ALICE, None, 2).await?;
+        let rest = storage.list_grants(ALICE, page.next, 100).await?;
+        let all = list_all_grants(&storage, ALICE).await?;
+        expect(all == [page.grants, rest.grants].concat(), "the pages are all grants")?;
+        let of_app = all.iter().filter(|grant| grant.client_id == app.client_id).count();
+        let of_web = all.len() - of_app;
+        Ok(((), format!("{of_app} login of the mobile app, {of_web} of the web shop")))
+    })
+    .await?;
+    step("sign the mobile app out: revoke_grant_of", async {
+        let all = list_all_grants(&storage, ALICE).await?;
+        let grant = all.iter().find(|grant| grant.client_id == app.client_id);
+        let grant_id = grant.ok_or("a grant of the app is listed")?.grant_id;
+        let foreign = storage.revoke_grant_of("somebody else", grant_id).await?;
+        expect(!foreign, "nobody can revoke the grant of another user")?;
+        let revoked = storage.revoke_grant_of(ALICE, grant_id).await?;
+        expect(revoked, "alice can revoke her own")?;
+        Ok(((), "one login ended".into()))
+    })
+    .await?;
+    step("disconnect the web shop: revoke_grants_of", async {
+        let revoked = storage.revoke_grants_of(ALICE, &web.client_id).await?;
+        let left = list_all_grants(&storage, ALICE).await?;
+        expect(left.is_empty(), "no application is connected")?;
+        Ok(((), format!("{revoked} logins ended")))
+    })
+    .await?;
+
+    // ── The end of it ────────────────────────────────────────────────────────────────────────
+    let new = NewToken::new(&web.client_id, scope.clone(), TokenPair::generate()?);
+    storage.create_token(&alice, new).await?;
     step("log alice out everywhere, purge", async {
-        let revoked = storage.revoke_subject("248289761001").await?;
+        let revoked = storage.revoke_subject(ALICE).await?;
         let purged = purge(&storage, 5_000, |_| ControlFlow::Continue(())).await?;
-        Ok(((), format!("tokens revoked: {revoked}; rows that had expired: {}", purged.tokens)))
+        Ok(((), format!("grants revoked: {revoked}; expired tokens removed: {}", purged.tokens)))
+    })
+    .await?;
+    show_database(&storage).await?;
+    step("erase alice: erase_subject", async {
+        let erased = storage.erase_subject(ALICE).await?;
+        let traces = rows_that_name(&storage, ALICE).await?;
+        expect(traces == 0, "no row names her")?;
+        Ok(((), format!("{erased} grants and her account deleted; no row names her")))
     })
     .await?;
 
-    show_database(&storage).await?;
+    println!();
     storage.pool().close().await;
     database.close().await?;
     Ok(())
 }
 
-/// Runs a step, and prints what was asked, what came back, and how long it took.
-async fn step<T>(asked: &str, work: impl Future<Output = Result<(T, String)>>) -> Result<T> {
+/// Runs a step, and prints its name, its duration and its result.
+async fn step<T>(name: &str, work: impl Future<Output = Result<(T, String)>>) -> Result<T> {
     let started = Instant::now();
-    let (value, answer) = work.await.map_err(|error| format!("{asked}: {error}"))?;
+    let (value, answer) = work.await.map_err(|error| format!("{name}: {error}"))?;
     let took = started.elapsed().as_secs_f64() * 1000.0;
-    println!("{asked:<52} {took:>7.1} ms   {answer}");
+    println!("{name:<52} {took:>7.1} ms   {answer}");
     Ok(value)
 }
 
@@ -344,7 +392,7 @@ fn expect(holds: bool, what: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(format!("expected that {what}").into()) }
 }
 
-/// What a client does with an ID token: checks it with another library, from the JWK set alone.
+/// Verifies an ID token as a client does: with another library, from the JWK set alone.
 fn verify_id_token(id_token: &str, jwk_set: &str, client_id: &str) -> Result<serde_json::Value> {
     let jwk_set: JwkSet = serde_json::from_str(jwk_set)?;
     let kid = decode_header(id_token)?.kid.ok_or("the ID token names its key")?;
@@ -355,20 +403,23 @@ fn verify_id_token(id_token: &str, jwk_set: &str, client_id: &str) -> Result<ser
     Ok(decode(id_token, &DecodingKey::from_jwk(jwk)?, &validation)?.claims)
 }
 
-/// The rows that the walk left behind: digests, hashes and metadata.
+/// Prints the rows that the walk stored: digests, hashes and metadata.
 async fn show_database(storage: &PgStorage) -> Result<()> {
-    println!("\nwhat the database holds (no secret, only digests):");
+    println!("\nthe rows in the database (no secret, only digests and hashes):");
     for query in [
         "SELECT 'client' AS name, client_id || '  ' || (details->>'client_name') || '  '
              || coalesce(left(client_secret_hash, 15) || '…', 'no secret') AS row
          FROM oauth_storage.client ORDER BY client_id_issued_at",
         "SELECT 'user_account', username || '  ' || subject || '  '
              || left(password_hash, 30) || '…' FROM oauth_storage.user_account",
-        "SELECT 'authorization_code', left(encode(digest, 'hex'), 16) || '…  used'
-         FROM oauth_storage.authorization_code",
-        "SELECT 'token', left(encode(digest, 'hex'), 16) || '…  '
-             || CASE kind WHEN 'a' THEN 'access ' ELSE 'refresh' END
-             || CASE WHEN revoked THEN '  revoked  ' ELSE '  active   ' END || scope
+        "SELECT 'authorization_grant', grant_id || '  ' || coalesce(subject, 'no user     ')
+             || CASE WHEN revoked_at IS NULL THEN '  active   ' ELSE '  revoked  ' END || scope
+         FROM oauth_storage.authorization_grant ORDER BY granted_at",
+        "SELECT 'authorization_code', left(digest::text, 18) || '…  used'
+         FROM oauth_storage.authorization_code ORDER BY issued_at",
+        "SELECT 'token', left(digest::text, 18) || '…  of …' || right(grant_id::text, 12)
+             || CASE kind WHEN 'a' THEN '  access' ELSE '  refresh' END
+             || CASE WHEN rotated_at IS NULL THEN '' ELSE ', rotated' END
          FROM oauth_storage.token ORDER BY issued_at, kind",
     ] {
         for row in sqlx::query(query).fetch_all(storage.pool()).await? {
@@ -377,4 +428,15 @@ async fn show_database(storage: &PgStorage) -> Result<()> {
     }
     println!();
     Ok(())
+}
+
+/// Counts the rows of the tables that could name a subject.
+async fn rows_that_name(storage: &PgStorage, subject: &str) -> Result<i64> {
+    let count = "SELECT count(*) FROM (
+             SELECT to_jsonb(a) AS row FROM oauth_storage.authorization_grant a
+             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.authorization_code a
+             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.token a
+             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.user_account a
+         ) AS rows WHERE strpos(row::text, $1) > 0";
+    Ok(sqlx::query_scalar(count).bind(subject).fetch_one(storage.pool()).await?)
 }
