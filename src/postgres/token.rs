@@ -391,9 +391,8 @@ pub(super) struct TokenRow {
     scope: String,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    revoked: bool,
-    rotated: bool,
-    expired: bool,
+    /// The byte of a `"char"`.
+    state: i8,
     context: Option<String>,
 }
 
@@ -403,7 +402,12 @@ impl TokenRow {
     }
 
     fn state(&self) -> TokenState {
-        TokenState::new(self.revoked, self.rotated, self.expired)
+        match u8::try_from(self.state) {
+            Ok(b'a') => TokenState::Active,
+            Ok(b'o') => TokenState::Rotated,
+            Ok(b'e') => TokenState::Expired,
+            _ => TokenState::Revoked,
+        }
     }
 
     /// The record of the row; `None` where it is not the token that was named.
