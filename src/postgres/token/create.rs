@@ -1,0 +1,307 @@
+//! Storing new tokens.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
+
+use super::{by_position, corrupt_grant};
+use crate::error::{Error, Problem, Result};
+use crate::model::{
+    GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenPair, TokenState,
+};
+use crate::postgres::PgStorage;
+use crate::postgres::context;
+use crate::postgres::error::{Effect, is_duplicate};
+use crate::postgres::executor::{Connections, Operation};
+use crate::postgres::observe::observe;
+use crate::request::Request;
+use crate::secret::{Digest, Secret};
+
+impl<C: Connections> PgStorage<C> {
+    /// Not an `async fn`: its future would keep the new token, and be too large (see the test in
+    /// `postgres.rs`).
+    pub(super) fn create(
+        &self,
+        request: &Request,
+        token: NewToken,
+    ) -> impl Future<Output = Result<Token>> + Send {
+        let call = observe!(self, create_token on token, client_id = token.client_id);
+        let joins = token.grant_id.is_some();
+        let refresh = token.tokens.refresh_token.as_ref().map(Secret::digest);
+        let new = CreateToken::new(request, token).map(|(create, token)| {
+            let created = match joins {
+                false => Ok(Box::pin(self.connections.run(create))),
+                true => Err(Box::pin(self.connections.run(CreateTokenInGrant(create)))),
+            };
+            (created, token)
+        });
+        call.run(async move {
+            let (created, token) = new?;
+            let created = match created {
+                Ok(created) => created.await.and_then(|issued_at| {
+                    let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown));
+                    Ok(token.issued(issued_at?))
+                }),
+                // Of a disabled client no grant is found either.
+                Err(joined) => joined.await.and_then(|row| {
+                    row.ok_or(Error::invalid("grant_id", Problem::Unknown))?.into_token(token)
+                }),
+            };
+            match created {
+                Ok(token) => Ok(token),
+                Err(error) => Err(self.which_is_duplicate(error, refresh).await),
+            }
+        })
+    }
+}
+
+/// The digests of a pair, in the halves that are stored.
+pub(in crate::postgres) struct PairDigests {
+    access: (Uuid, Uuid),
+    refresh: Option<(Uuid, Uuid)>,
+}
+
+impl PairDigests {
+    pub(in crate::postgres) fn new(tokens: &TokenPair) -> Self {
+        Self {
+            access: tokens.access_token.digest().halves(),
+            refresh: tokens.refresh_token.as_ref().map(|token| token.digest().halves()),
+        }
+    }
+}
+
+/// The digests of a batch as the arrays of a statement: each half of the access tokens' and of the
+/// refresh tokens'.
+pub(in crate::postgres) struct PairColumns {
+    pub(in crate::postgres) access: Vec<Uuid>,
+    pub(in crate::postgres) access_tail: Vec<Uuid>,
+    pub(in crate::postgres) refresh: Vec<Option<Uuid>>,
+    pub(in crate::postgres) refresh_tail: Vec<Option<Uuid>>,
+}
+
+impl PairColumns {
+    pub(in crate::postgres) fn new<'a>(pairs: impl Iterator<Item = &'a PairDigests>) -> Self {
+        let (access, refresh): (Vec<_>, Vec<_>) =
+            pairs.map(|pair| (pair.access, pair.refresh)).unzip();
+        let (access, access_tail) = access.into_iter().unzip();
+        let (refresh, refresh_tail) = refresh.into_iter().map(Option::unzip).unzip();
+        Self { access, access_tail, refresh, refresh_tail }
+    }
+}
+
+struct CreateToken {
+    tokens: PairDigests,
+    client_id: String,
+    subject: Option<String>,
+    scope: Scope,
+    grant_id: Uuid,
+    lifetimes: Lifetimes,
+    context: GrantContext,
+}
+
+/// The access token to return, except for its times.
+struct Unissued(Box<Token>, TimeDelta);
+
+impl Unissued {
+    fn issued(self, at: DateTime<Utc>) -> Token {
+        Token { issued_at: at, expires_at: at + self.1, ..*self.0 }
+    }
+}
+
+impl CreateToken {
+    fn new(request: &Request, new: NewToken) -> Result<(Self, Unissued)> {
+        new.check(request)?;
+        let context = new.full_context(request);
+        let subject = new.full_subject(request).map(str::to_owned);
+        let grant_id = new.grant_id.unwrap_or_else(|| new.new_grant_id());
+        let lifetimes = Lifetimes::new(&request.settings, new.tokens.refresh_token.is_some());
+        let create = Self {
+            tokens: PairDigests::new(&new.tokens),
+            client_id: new.client_id,
+            subject,
+            scope: new.scope,
+            grant_id,
+            lifetimes,
+            context,
+        };
+        let token = Token {
+            kind: TokenKind::AccessToken,
+            grant_id: create.grant_id,
+            client_id: create.client_id.clone(),
+            subject: create.subject.clone(),
+            scope: create.scope.clone(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            state: TokenState::Active,
+            context: create.context.clone(),
+        };
+        let lifetime = TimeDelta::microseconds(lifetimes.access_token);
+        Ok((create, Unissued(Box::new(token), lifetime)))
+    }
+}
+
+impl Operation for CreateToken {
+    /// The time of issue; `None` for a client that is unknown or disabled.
+    type Outcome = Option<DateTime<Utc>>;
+    const NAME: &'static str = "create_token";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let each = || batch.iter();
+        let tokens = PairColumns::new(each().map(|c| &c.tokens));
+        let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
+        let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
+        let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
+        let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
+        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
+        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
+        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
+        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
+        let context: Vec<Option<String>> =
+            each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
+        let owners = sqlx::query_file!(
+            "src/postgres/sql/create_token.sql",
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
+            &client_id as _,
+            &subject as _,
+            &scope as _,
+            &grant_id,
+            &access_expires_in,
+            &refresh_expires_in,
+            &grant_expires_in,
+            &refresh_end_in as _,
+            &context as _,
+        )
+        .fetch_all(connection)
+        .await?;
+        let owners: HashMap<&str, DateTime<Utc>> =
+            owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
+        Ok(each().map(|create| owners.get(create.client_id.as_str()).copied()).collect())
+    }
+
+    fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
+        duplicate_token(error)
+    }
+}
+
+/// Tokens that join a grant.
+struct CreateTokenInGrant(CreateToken);
+
+struct JoinedRow {
+    position: i64,
+    /// The grant was revoked, so the tokens are dead.
+    revoked: bool,
+    now: DateTime<Utc>,
+    context: Option<String>,
+}
+
+impl JoinedRow {
+    fn into_token(self, token: Unissued) -> Result<Token> {
+        let mut token = token.issued(self.now);
+        token.state = TokenState::new(self.revoked, false, false);
+        token.context = context::from_column(self.context)
+            .map_err(|e| corrupt_grant("context", token.grant_id, e.to_string()))?;
+        Ok(token)
+    }
+}
+
+impl Operation for CreateTokenInGrant {
+    /// `None` where there is no such grant of that client and subject.
+    type Outcome = Option<JoinedRow>;
+    const NAME: &'static str = "create_token_in_grant";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let each = || batch.iter().map(|create| &create.0);
+        let tokens = PairColumns::new(each().map(|c| &c.tokens));
+        let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
+        let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
+        let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
+        let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
+        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
+        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
+        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
+        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
+        let rows = sqlx::query_file_as!(
+            JoinedRow,
+            "src/postgres/sql/create_token_in_grant.sql",
+            &tokens.access,
+            &tokens.access_tail,
+            &tokens.refresh as _,
+            &tokens.refresh_tail as _,
+            &client_id as _,
+            &subject as _,
+            &scope as _,
+            &grant_id,
+            &access_expires_in,
+            &refresh_expires_in,
+            &grant_expires_in,
+            &refresh_end_in as _,
+        )
+        .fetch_all(connection)
+        .await?;
+        Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
+    }
+
+    fn key(&self) -> Option<u128> {
+        Some(self.0.grant_id.as_u128())
+    }
+
+    fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
+        self.0.refused(error)
+    }
+}
+
+/// The identifier that exists already, if the error says so: the grant's, or one of the tokens', see
+/// [`PgStorage::which_is_duplicate`].
+pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Error> {
+    let field = if is_duplicate(error, "authorization_grant_pkey") {
+        "grant_id"
+    } else if is_duplicate(error, "token_pkey") {
+        "access_token"
+    } else {
+        return None;
+    };
+    Some(Error::invalid(field, Problem::Duplicate))
+}
+
+impl<C: Connections> PgStorage<C> {
+    /// Names the refresh token in an error that says a token of the pair exists already, if it is the
+    /// one. The server tells only in a text in its own language.
+    pub(in crate::postgres) async fn which_is_duplicate(
+        &self,
+        error: Error,
+        refresh: Option<Digest>,
+    ) -> Error {
+        let is_duplicate =
+            matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate });
+        let (true, Some(refresh)) = (is_duplicate, refresh) else { return error };
+        match Box::pin(self.token_exists(refresh)).await {
+            Ok(true) => Error::invalid("refresh_token", Problem::Duplicate),
+            // In a transaction that failed with the statement, or it was purged meanwhile.
+            Ok(false) | Err(_) => error,
+        }
+    }
+
+    async fn token_exists(&self, digest: Digest) -> Result<bool> {
+        let (digest, tail) = digest.halves();
+        let mut call = self.connections.begin(Effect::Read).await?;
+        call.statement(|connection| {
+            sqlx::query_file_scalar!("src/postgres/sql/token_exists.sql", digest, tail)
+                .fetch_one(connection)
+        })
+        .await
+    }
+}
