@@ -1,4 +1,4 @@
-//! How a client says who it is at the token endpoint, and at those like it.
+//! Client authentication at the token, introspection and revocation endpoints (RFC 6749 2.3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,9 +29,9 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientAuthentication {
-    /// Who the client says it is.
+    /// The client identifier that the request claims.
     pub client_id: String,
-    /// What it proves that with; none for a public client.
+    /// The secret that proves it; `None` for a public client.
     pub client_secret: Option<Secret>,
     /// The way that both came.
     pub method: TokenEndpointAuthMethod,

@@ -27,7 +27,7 @@ pub(crate) const MAX_PREVIOUS_SECRETS: usize = 2;
 /// A client has at most this many secrets at a time.
 const MAX_SECRETS: usize = 1 + MAX_PREVIOUS_SECRETS;
 
-/// What is shown (once), and what is stored.
+/// The secret that is shown once, and the hash that is stored.
 pub(crate) struct HashedSecret {
     pub(crate) shown: Option<Secret>,
     pub(crate) hash: String,
@@ -69,7 +69,7 @@ fn needs_feature() -> Error {
     )
 }
 
-/// Whether the presented secret is one of the stored ones, of which there are at most
+/// Returns true if the presented secret is one of the stored ones, of which there are at most
 /// [`MAX_SECRETS`]; none for an unknown client.
 pub(crate) async fn verify(presented: &Secret, stored: &[String]) -> Result<bool> {
     if is_generated(presented) {

@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what the caller has to do about it.
+//! Errors, sorted by what the caller has to do about them.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub enum Error {
     Invalid {
         /// The offending parameter, named as in the RFC that defines it.
         field: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         problem: Problem,
     },
 
@@ -39,7 +39,7 @@ pub enum Error {
     /// was changed: trying again is safe.
     #[error("storage unavailable, nothing was changed: {message}")]
     Unavailable {
-        /// What happened, without secrets.
+        /// A description without secrets.
         message: String,
         /// The driver's error, where there is one.
         #[source]
@@ -47,10 +47,10 @@ pub enum Error {
     },
 
     /// The connection broke, or the deadline passed, while a write was under way: it is stored as
-    /// a whole or not at all, and only a look tells which.
+    /// a whole or not at all, and only a lookup tells which.
     #[error("outcome unknown, stored as a whole or not at all: {message}")]
     OutcomeUnknown {
-        /// What happened, without secrets.
+        /// A description without secrets.
         message: String,
         /// The driver's error, where there is one.
         #[source]
@@ -64,7 +64,7 @@ pub enum Error {
         message: String,
     },
 
-    /// The database has not the schema that this version of the crate was built for.
+    /// The database schema does not match this version of the crate.
     #[error("database schema: {0}")]
     Schema(SchemaProblem),
 
@@ -82,7 +82,7 @@ pub enum Error {
     /// exist, a part that was never given. An operator's matter; trying again does not help.
     #[error("configuration: {message}")]
     Configuration {
-        /// What is wrong and what to do.
+        /// The cause and the remedy.
         message: String,
         /// The underlying error, where there is one.
         #[source]
@@ -98,7 +98,7 @@ pub enum Error {
         column: &'static str,
         /// The row's public identifier (a client id, or the start of a digest).
         row: String,
-        /// What is wrong with it.
+        /// The reason.
         message: String,
     },
 
@@ -116,7 +116,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the caller should do next.
+    /// The next step for the caller.
     #[must_use]
     pub fn advice(&self) -> Advice {
         match self {
@@ -221,7 +221,7 @@ impl Error {
     }
 }
 
-/// What to do about an [`Error`].
+/// The next step after an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -229,15 +229,15 @@ pub enum Advice {
     Retry,
     /// Nothing was changed; wait, then make the same call again.
     BackOff,
-    /// The call may have taken effect: look before you repeat it.
+    /// The call may have taken effect: check before you repeat it.
     CheckOutcome,
     /// The input is wrong; the same call will fail again.
     FixInput,
-    /// Somebody has to mend the set-up; the message says what.
+    /// The set-up has to be fixed; the message says what.
     CallOperator,
 }
 
-/// What is wrong with a parameter.
+/// The reason why a parameter is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
@@ -301,7 +301,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How the database's schema differs from the one this crate needs.
+/// The difference between the database schema and the one this crate needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaProblem {

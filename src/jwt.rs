@@ -278,7 +278,7 @@ fn left_half_hash(secret: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(&secret.digest().as_bytes()[..16])
 }
 
-/// What a token that is sent through the browser is bound to (OpenID Connect Core 3.2.2.10,
+/// The hash that binds a token sent through the browser (OpenID Connect Core 3.2.2.10,
 /// 3.3.2.11); without it, a client could not tell it from one that was slipped in.
 fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     let asked = id_token.response_type;

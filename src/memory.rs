@@ -1,8 +1,7 @@
-//! A storage in memory: the reference, for the tests of an application.
+//! The storage in memory: the reference implementation, for the tests of applications.
 //!
-//! It answers as the one on PostgreSQL does, and its rows are modelled on that one's tables, so
-//! that a test against it says something about production. A noun has the same file name here as
-//! in `model`, `storage` and `postgres`.
+//! It behaves as the one on PostgreSQL, and its rows are modelled on the tables there, so a test
+//! against it says something about production.
 
 mod authorization_code;
 mod client;
@@ -71,7 +70,7 @@ impl MemoryStorage {
         Self::default()
     }
 
-    /// The same storage, with somebody who knows the resource owners.
+    /// Sets the implementation of [`authenticate`](UserStorage::authenticate).
     ///
     /// ```
     /// use async_trait::async_trait;
@@ -105,7 +104,7 @@ impl MemoryStorage {
         self
     }
 
-    /// The same storage, with somebody who signs ID tokens.
+    /// Sets the signer of ID tokens.
     ///
     /// ```
     /// use async_trait::async_trait;
@@ -148,14 +147,14 @@ impl MemoryStorage {
         self
     }
 
-    /// Everything, for one look or one change. Never held across an await; and since nothing that
-    /// holds it changes a row by halves, one that panicked leaves nothing to be mended.
+    /// Locks the state for one read or one change. The guard is never held across an await. A panic
+    /// while it is held leaves no row half changed, so poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How much is stored, and nothing of what.
+/// The numbers of rows, and nothing of their content.
 impl fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();

@@ -1,7 +1,7 @@
-//! What is stored: clients, tokens, authorization codes, and the words they are made of.
+//! The stored records: clients, grants, tokens, authorization codes, and their values.
 //!
-//! A noun has the same file name here (what it is), in `storage` (what can be asked) and in
-//! `postgres` (how it is answered). The checks that belong to a noun are methods on it.
+//! A noun has the same file name here (its record), in `storage` (its trait), and in `postgres` and
+//! `memory` (its implementations). The checks that belong to a noun are methods on it.
 
 /// Implements the string forms of a closed set of names: `as_str`, `Display`, `FromStr` (an
 /// unknown name is [`Problem::Unsupported`](crate::Problem) of the given field) and serde.

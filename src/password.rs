@@ -53,7 +53,7 @@ pub(crate) async fn hash(secret: Secret) -> Result<String> {
     in_turn(move || hash_blocking(&secret)).await?
 }
 
-/// Whether the secret is the one that was hashed. Without a hash the answer is no, at the same
+/// Returns true if the secret is the one that was hashed. Without a hash it returns false, at the same
 /// cost.
 pub(crate) async fn verify(secret: Secret, hash: Option<String>) -> Result<bool> {
     in_turn(move || {

@@ -240,7 +240,7 @@ pub struct Settings {
     /// For how long after a rotation the old refresh token can be exchanged again, for a client
     /// that lost the response; ten seconds. Zero is strict: the second exchange revokes the grant.
     pub refresh_token_grace: Duration,
-    /// Whether the PKCE method `plain` is accepted; it is not (RFC 9700 2.1.1).
+    /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,
 }
 

@@ -122,7 +122,7 @@ impl Secret {
         check_vschar(field, &self.0, MAX_CREDENTIAL_BYTES)
     }
 
-    /// Whether this can be a credential at all. A lookup of anything else finds nothing.
+    /// Returns true if this can be a credential. A lookup of anything else finds nothing.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         self.check("token").is_ok()

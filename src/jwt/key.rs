@@ -76,7 +76,7 @@ impl SigningKey {
         Ok(Secret::new(pem.as_str()))
     }
 
-    /// What others verify its signatures with.
+    /// The public key, with which others verify its signatures.
     #[must_use]
     pub const fn public_key(&self) -> &PublicKey {
         &self.public

@@ -13,7 +13,7 @@ use crate::model::{GrantContext, ResponseType, Scope, check_client_id};
 use crate::request::{Request, Settings};
 use crate::secret::Secret;
 
-/// How a code challenge was made from its verifier (RFC 7636 4.2).
+/// The transformation from a code verifier to its challenge (RFC 7636 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodeChallengeMethod {
     /// The SHA-256 of the verifier, in base64url.
@@ -100,7 +100,7 @@ impl CodeChallenge {
         self.method
     }
 
-    /// Whether the settings allow the method (RFC 9700 2.1.1).
+    /// Checks that the settings allow the method (RFC 9700 2.1.1).
     pub(crate) fn check_method(&self, settings: &Settings) -> Result<()> {
         if self.method == CodeChallengeMethod::Plain && !settings.allow_plain_code_challenge {
             return Err(Error::invalid("code_challenge_method", Problem::NotAllowed));
@@ -117,7 +117,7 @@ impl CodeChallenge {
         }
     }
 
-    /// Whether the verifier is the one that the challenge was made from, in constant time. A
+    /// Returns true if the challenge was made from this verifier, in constant time. A
     /// verifier that breaks the syntax of RFC 7636 4.1 never is.
     #[must_use]
     pub fn matches(&self, verifier: &Secret) -> bool {
@@ -155,9 +155,9 @@ pub struct AuthorizationCode {
     pub grant_id: Uuid,
     /// The client it was issued to.
     pub client_id: String,
-    /// The resource owner who said yes.
+    /// The resource owner.
     pub subject: Option<String>,
-    /// What they said yes to.
+    /// The granted scope.
     pub scope: Scope,
     /// The response type that it was issued for.
     pub response_type: ResponseType,
@@ -170,22 +170,22 @@ pub struct AuthorizationCode {
     pub issued_at: DateTime<Utc>,
     /// When its lifetime ends. Decide by [`AuthorizationCode::expired`].
     pub expires_at: DateTime<Utc>,
-    /// Whether its lifetime was over, by PostgreSQL's clock at the time of the look.
+    /// True if its lifetime was over, by PostgreSQL's clock at the time of the lookup.
     pub expired: bool,
-    /// What the resource owner's authorization settled.
+    /// Values that travel to every token of the grant.
     #[serde(flatten)]
     pub context: GrantContext,
 }
 
 impl AuthorizationCode {
-    /// Whether the token request's redirect URI is the very one the code was sent to
+    /// Returns true if the token request's redirect URI is the one the code was sent to
     /// (RFC 6749 4.1.3).
     #[must_use]
     pub fn matches_redirect_uri(&self, redirect_uri: &str) -> bool {
         self.redirect_uri == redirect_uri
     }
 
-    /// Whether the token request's PKCE verifier fits (RFC 7636 4.6). Without a challenge there
+    /// Returns true if the token request's PKCE verifier fits (RFC 7636 4.6). Without a challenge there
     /// must be no verifier, or an attacker could strip the challenge (RFC 9700 4.8.2).
     #[must_use]
     pub fn matches_code_verifier(&self, verifier: Option<&Secret>) -> bool {
@@ -221,7 +221,7 @@ impl AuthorizationCode {
 pub struct NewAuthorizationCode {
     /// The client it is issued to.
     pub client_id: String,
-    /// What the resource owner said yes to.
+    /// The granted scope.
     pub scope: Scope,
     /// The response type of the authorization request; `code`, or a hybrid.
     pub response_type: ResponseType,
@@ -233,8 +233,8 @@ pub struct NewAuthorizationCode {
     pub code_challenge: Option<CodeChallenge>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<String>,
-    /// What else travels to the tokens. What it lacks of the authentication is taken from the
-    /// request's user, its nonce from the field above.
+    /// Other values that travel to the tokens. Missing parts of the authentication are taken from
+    /// the request's user, the nonce from the field above.
     pub context: GrantContext,
 }
 

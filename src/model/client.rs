@@ -20,14 +20,14 @@ use crate::secret::Secret;
 pub struct Client {
     /// The client identifier.
     pub client_id: String,
-    /// What it registered.
+    /// The registered metadata.
     #[serde(flatten)]
     pub metadata: ClientMetadata,
-    /// When it was registered.
+    /// Time of registration.
     pub client_id_issued_at: DateTime<Utc>,
-    /// When its secret ends; none for a secret without end, and for a client without a secret.
+    /// Expiry of its secret; `None` for a secret without end, and for a client without a secret.
     pub client_secret_expires_at: Option<DateTime<Utc>>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
     /// Start of being disabled; `None` if it is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
@@ -37,7 +37,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whether the redirect URI is one of its own: exactly, byte by byte (RFC 9700 4.1.3).
+    /// Returns true if the redirect URI is registered: exactly, byte by byte (RFC 9700 4.1.3).
     #[must_use]
     pub fn allows_redirect_uri(&self, redirect_uri: &str) -> bool {
         self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
@@ -56,19 +56,19 @@ impl Client {
         }
     }
 
-    /// Whether it may use the grant type.
+    /// Returns true if the client may use the grant type.
     #[must_use]
     pub fn allows_grant_type(&self, grant_type: GrantType) -> bool {
         self.metadata.grant_types.contains(&grant_type)
     }
 
-    /// Whether it may use the response type.
+    /// Returns true if the client may use the response type.
     #[must_use]
     pub fn allows_response_type(&self, response_type: ResponseType) -> bool {
         self.metadata.response_types.contains(&response_type)
     }
 
-    /// Whether each token of the scope is one of its own.
+    /// Returns true if every token of the scope is registered.
     #[must_use]
     pub fn allows_scope(&self, scope: &Scope) -> bool {
         scope.is_subset_of(&self.metadata.scope)
@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Whether it is a public client (RFC 6749 2.1), which must use PKCE.
+    /// Returns true for a public client (RFC 6749 2.1), which must use PKCE.
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.metadata.token_endpoint_auth_method == TokenEndpointAuthMethod::None
@@ -110,9 +110,9 @@ pub struct NewClient {
     pub client_id: Option<String>,
     /// The metadata.
     pub metadata: ClientMetadata,
-    /// How its secret comes about, if its authentication method has one.
+    /// The origin of its secret, if its authentication method has one.
     pub client_secret: ClientSecret,
-    /// How long its secret is good; none for ever.
+    /// The lifetime of its secret; `None` for no end.
     pub client_secret_expires_in: Option<Duration>,
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn check_secret_lifetime(lifetime: Option<Duration>) -> Result<()> {
     }
 }
 
-/// How a client secret comes about.
+/// The origin of a client secret.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum ClientSecret {

@@ -12,7 +12,7 @@ const MAX_REDIRECT_URIS: usize = 100;
 /// The largest set of descriptive metadata, as JSON, in bytes.
 const MAX_DETAILS_BYTES: usize = 64 * 1024;
 
-/// How a client authenticates at the token endpoint (RFC 7591 2, RFC 8705 2).
+/// The authentication method of a client at the token endpoint (RFC 7591 2, RFC 8705 2).
 ///
 /// `client_secret_jwt` is missing on purpose: it needs the secret in plaintext, and the storage
 /// has only its hash.
@@ -44,7 +44,7 @@ names!(TokenEndpointAuthMethod, "token_endpoint_auth_method", {
 });
 
 impl TokenEndpointAuthMethod {
-    /// Whether the client proves itself with a client secret.
+    /// Returns true if the client authenticates with a client secret.
     #[must_use]
     pub const fn uses_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
@@ -70,7 +70,7 @@ impl TokenEndpointAuthMethod {
 pub struct ClientMetadata {
     /// Where a user agent may be sent; compared exactly, byte by byte.
     pub redirect_uris: Vec<String>,
-    /// How the client authenticates.
+    /// The authentication method.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
     /// The grant types that it may use.
     pub grant_types: Vec<GrantType>,
@@ -78,7 +78,7 @@ pub struct ClientMetadata {
     pub response_types: Vec<ResponseType>,
     /// The widest scope that it may ask for.
     pub scope: Scope,
-    /// What the storage keeps and gives back without acting on it.
+    /// Metadata that the storage keeps and returns without acting on it.
     #[serde(flatten)]
     pub details: ClientDetails,
 }
@@ -260,7 +260,7 @@ impl ClientMetadata {
     }
 }
 
-/// What registration answers with; it is no metadata.
+/// Members of a registration response that are not metadata.
 const RESERVED: [&str; 9] = [
     "client_id",
     "client_secret",
@@ -273,7 +273,7 @@ const RESERVED: [&str; 9] = [
     "registration_client_uri",
 ];
 
-/// What has a field of its own, and so no place among the rest.
+/// Metadata with a field of its own, which the rest must not repeat.
 const FIELDS: [&str; 15] = [
     "redirect_uris",
     "token_endpoint_auth_method",
@@ -292,7 +292,7 @@ const FIELDS: [&str; 15] = [
     "software_version",
 ];
 
-/// Whether a JWK set has a private or symmetric key in it (RFC 7518 6).
+/// Returns true if a JWK set has a private or symmetric key in it (RFC 7518 6).
 fn has_private_key(jwks: &Map<String, Value>) -> bool {
     let keys = jwks.get("keys").and_then(Value::as_array);
     keys.into_iter().flatten().filter_map(Value::as_object).any(|key| {

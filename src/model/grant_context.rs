@@ -11,8 +11,8 @@ const MAX_VALUES: usize = 32;
 /// The largest JSON object that travels with a grant, in bytes.
 const MAX_JSON_BYTES: usize = 16 * 1024;
 
-/// What was settled when the resource owner said yes, and travels unchanged from the
-/// authorization code to every token of the grant (OpenID Connect Core 12.2).
+/// Values of an authorization that travel unchanged to every token of the grant (OpenID Connect Core
+/// 12.2).
 ///
 /// ```
 /// use oauth_storage::GrantContext;
@@ -46,8 +46,8 @@ pub struct GrantContext {
     /// The thumbprint of the certificate that the tokens are bound to (RFC 8705 3.1).
     #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
     pub x5t_s256: Option<String>,
-    /// Whatever else the authorization server wants back. It must hold no secret: it is stored as
-    /// it is.
+    /// Other values of the authorization server. They must not hold a secret, because they are stored
+    /// in plaintext.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<Map<String, Value>>,
 }

@@ -58,7 +58,7 @@ pub(crate) fn check_redirect_uri(uri: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether it leads to the machine that it is opened on.
+/// Returns true if the URI leads to the machine that it is opened on.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -45,25 +45,25 @@ impl ResponseType {
         Self { code: true, id_token: true, token: true },
     ];
 
-    /// Whether an authorization code is asked for.
+    /// Returns true if it asks for an authorization code.
     #[must_use]
     pub const fn has_code(self) -> bool {
         self.code
     }
 
-    /// Whether an ID token is asked for.
+    /// Returns true if it asks for an ID token.
     #[must_use]
     pub const fn has_id_token(self) -> bool {
         self.id_token
     }
 
-    /// Whether an access token is asked for.
+    /// Returns true if it asks for an access token.
     #[must_use]
     pub const fn has_token(self) -> bool {
         self.token
     }
 
-    /// Whether tokens are asked for through the browser: by the implicit or the hybrid flow. They
+    /// Returns true if tokens are sent through the browser: in the implicit or the hybrid flow. They
     /// must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices 3 and 5).
     #[must_use]
     pub const fn is_front_channel(self) -> bool {

@@ -20,7 +20,7 @@ use crate::postgres::metrics::{
 
 const SYSTEM: Label = ("db.system.name", "postgresql");
 
-/// What went wrong with a call that was dropped.
+/// The error label of a call that was dropped.
 const CANCELLED: &str = "cancelled";
 
 macro_rules! meters {

@@ -20,7 +20,7 @@ const MIGRATIONS_TABLE: &str = "oauth_storage._sqlx_migrations";
 pub struct PendingMigration {
     /// Its version, the time in its file's name.
     pub version: i64,
-    /// What it does, in a few words.
+    /// A short description.
     pub description: String,
 }
 

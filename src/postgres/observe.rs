@@ -1,5 +1,5 @@
-//! What each call says of itself: a span by OpenTelemetry's conventions for database clients, with
-//! ids and no secrets, and its metrics.
+//! The span of each call, by OpenTelemetry's conventions for database clients, with ids and no
+//! secrets, and its metrics.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -22,7 +22,7 @@ const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 /// A user to create with [`PgUsers::create`].
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// What the user types; compared byte by byte, at most 255 bytes.
+    /// The name that the user types; compared byte by byte, at most 255 bytes.
     pub username: String,
     /// The stable identifier that tokens carry, at most 255 bytes.
     pub subject: String,

@@ -8,7 +8,7 @@ use crate::model::{Client, ClientMetadata, ClientSecret, NewClient, RegisteredCl
 use crate::request::{MAX_LIFETIME, Request};
 use crate::secret::Secret;
 
-/// Clients, as an endpoint asks for them.
+/// Client lookup and authentication, for endpoints.
 #[async_trait]
 pub trait ClientStorage: Send + Sync {
     /// Finds a client. With a secret, only if the secret is right; without one, the public record,
@@ -30,7 +30,7 @@ forward!(ClientStorage {
     fn get_client(&self, request: &Request, client_id: &str, client_secret: Option<&Secret>) -> Result<Option<Client>>;
 });
 
-/// Clients, as an operator or a registration endpoint keeps them (RFC 7591, RFC 7592).
+/// Client management, for operators and registration endpoints (RFC 7591, RFC 7592).
 #[async_trait]
 pub trait ClientRegistry: Send + Sync {
     /// Registers a client. A secret that is generated here has 256 bits and is shown this once.
@@ -111,15 +111,15 @@ forward!(ClientRegistry {
     fn delete_client(&self, client_id: &str) -> Result<bool>;
 });
 
-/// How [`rotate_client_secret`](ClientRegistry::rotate_client_secret) makes the new secret, and
-/// how long the old one still works.
+/// The new secret for [`rotate_client_secret`](ClientRegistry::rotate_client_secret), and the overlap in
+/// which the old one stays valid.
 #[derive(Debug, Clone)]
 pub struct RotateClientSecret {
     /// The new secret.
     pub client_secret: ClientSecret,
-    /// How long the new secret is good; none for ever.
+    /// The lifetime of the new secret; `None` for no end.
     pub client_secret_expires_in: Option<Duration>,
-    /// How long the old secret still works; zero to end it at once.
+    /// The time for which the old secret stays valid; zero to end every earlier secret at once.
     pub overlap: Duration,
 }
 

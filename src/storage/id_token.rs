@@ -6,8 +6,8 @@ use crate::model::{AuthorizationCode, GrantContext, ResponseType, Scope, Token};
 use crate::request::Request;
 use crate::secret::Secret;
 
-/// Who signs ID tokens: pluggable, so a storage takes an implementation of this trait and calls
-/// it. The feature `jwt` ships one.
+/// The signer of ID tokens. It is pluggable: a storage takes an implementation of this trait and calls
+/// it. The feature `jwt` has one.
 #[async_trait]
 pub trait IdTokenStorage: Send + Sync {
     /// The signed ID token, a compact JWT (OpenID Connect Core 2) with `iss`, `sub`, `aud`, `exp`,
@@ -23,10 +23,9 @@ forward!(IdTokenStorage {
     fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String>;
 });
 
-/// What an ID token is asked for.
+/// The claims of a new ID token.
 ///
-/// What is not given here, the subject and what is known of the authentication, comes from the
-/// request's user.
+/// The subject and the authentication, where they are not given here, come from the request's user.
 ///
 /// ```
 /// use oauth_storage::NewIdToken;

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::model::User;
 use crate::request::Request;
 
-/// Who the resource owner is: the application's own matter, so a storage takes an implementation
-/// of this trait and calls it.
+/// Authentication of resource owners. It is pluggable: a storage takes an implementation of this trait,
+/// because an application has its own users.
 #[async_trait]
 pub trait UserStorage: Send + Sync {
     /// Checks the username and password of [`Request::form`] (RFC 6749 4.3.2), and says whose they
