@@ -85,20 +85,8 @@ impl PgUsers {
         // Which of the two exists is told by what is there, not by the text of an error.
         let outcome = call
             .statement(|connection| {
-                sqlx::query!(
-                    r#"
-                    WITH stored AS (
-                        INSERT INTO oauth_storage.user_account (username, subject, password_hash)
-                        VALUES ($1, $2, $3)
-                        ON CONFLICT DO NOTHING
-                        RETURNING username
-                    )
-                    SELECT
-                        EXISTS (SELECT FROM stored) AS "stored!",
-                        EXISTS (
-                            SELECT FROM oauth_storage.user_account WHERE subject = $2
-                        ) AS "subject_exists!"
-                    "#,
+                sqlx::query_file!(
+                    "src/postgres/sql/create_user.sql",
                     user.username,
                     user.subject,
                     hash,
@@ -132,16 +120,8 @@ impl PgUsers {
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
-                sqlx::query!(
-                    r#"
-                    UPDATE oauth_storage.user_account
-                    SET password_hash = $2, updated_at = statement_timestamp()
-                    WHERE username = $1
-                    "#,
-                    username,
-                    hash,
-                )
-                .execute(connection)
+                sqlx::query_file!("src/postgres/sql/set_user_password.sql", username, hash,)
+                    .execute(connection)
             })
             .await?;
         Ok(done.rows_affected() > 0)
@@ -186,19 +166,8 @@ impl PgUsers {
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
-                sqlx::query!(
-                    r#"
-                    UPDATE oauth_storage.user_account
-                    SET
-                        disabled_at =
-                            CASE WHEN $2 THEN coalesce(disabled_at, statement_timestamp()) END,
-                        updated_at = statement_timestamp()
-                    WHERE username = $1
-                    "#,
-                    username,
-                    disabled,
-                )
-                .execute(connection)
+                sqlx::query_file!("src/postgres/sql/set_user_disabled.sql", username, disabled,)
+                    .execute(connection)
             })
             .await?;
         Ok(done.rows_affected() > 0)
@@ -237,15 +206,8 @@ impl PgUsers {
         let mut call = self.connections.begin(Effect::Read).await?;
         let row = call
             .statement(|connection| {
-                sqlx::query!(
-                    r#"
-                    SELECT subject, password_hash, statement_timestamp() AS "now!"
-                    FROM oauth_storage.user_account
-                    WHERE username = $1 AND disabled_at IS NULL
-                    "#,
-                    username,
-                )
-                .fetch_optional(connection)
+                sqlx::query_file!("src/postgres/sql/find_user.sql", username,)
+                    .fetch_optional(connection)
             })
             .await?;
         // The check takes milliseconds; others want the connection meanwhile.
