@@ -1,8 +1,8 @@
-//! An authorization server on `oauth-storage`: small and whole, to be read and copied from.
+//! An authorization server on `oauth-storage`: small but complete, to read and to copy from.
 //!
-//! `cargo run --example authorization_server` needs nothing but Rust and PostgreSQL's programs: it
-//! starts a database server of its own, or makes a database on the one that `DATABASE_URL` names.
-//! What it stores, and the key that it signs with, is gone when it ends.
+//! `cargo run --example authorization_server` needs only Rust and the PostgreSQL programs. It starts
+//! its own database server, or creates a database on the one that `DATABASE_URL` names. Its data and
+//! its signing key are gone when it ends.
 
 mod server;
 
@@ -21,10 +21,10 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
 cargo run --example authorization_server -- [OPTIONS]
-  --port PORT    where to listen on 127.0.0.1; 8080
-  --issuer URL   where it is reached from outside; http://127.0.0.1:PORT
-  --implicit     send tokens through the browser, too
-  --password     let clients ask for passwords";
+  --port PORT    port on 127.0.0.1 (default: 8080)
+  --issuer URL   URL for browsers and clients (default: http://127.0.0.1:PORT)
+  --implicit     allow tokens in authorization responses
+  --password     allow the password grant";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -67,7 +67,7 @@ async fn run() -> Result<()> {
     };
     storage.password_users().create(alice).await?;
 
-    // ── The server on it ─────────────────────────────────────────────────────────────────────
+    // ── The server ───────────────────────────────────────────────────────────────────────────
     let config = server::Config {
         issuer: issuer.clone(),
         scope: "openid profile email api:read".parse()?,
@@ -89,7 +89,8 @@ async fn run() -> Result<()> {
     Ok(())
 }
 
-/// Where no access token is issued, there is no other way to tell (OpenID Connect Core 5.4).
+/// Claims for the ID token: only where no access token is issued, because then the client cannot ask
+/// the userinfo endpoint (OpenID Connect Core 5.4).
 fn id_token_claims(request: &Request, new: &NewIdToken<'_>) -> Map<String, Value> {
     match new.full_subject(request) {
         Some(subject) if new.response_type == ResponseType::ID_TOKEN => claims(subject, new.scope),
@@ -97,7 +98,7 @@ fn id_token_claims(request: &Request, new: &NewIdToken<'_>) -> Map<String, Value
     }
 }
 
-/// What is known of alice, the only user (OpenID Connect Core 5.1 and 5.4).
+/// The claims about alice, the only user (OpenID Connect Core 5.1 and 5.4).
 fn claims(_subject: &str, scope: &Scope) -> Map<String, Value> {
     let known = [("profile", "name", "Alice Liddell"), ("email", "email", "alice@example.com")];
     let granted = known.into_iter().filter(|(token, ..)| scope.contains(token));

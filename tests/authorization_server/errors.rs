@@ -1,4 +1,4 @@
-//! Each endpoint's refusals, by status, header and name.
+//! Errors of each endpoint: status, headers and error code.
 
 use reqwest::header::WWW_AUTHENTICATE;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Browser, CALLBACK, Site, answer, parameters};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_sent_to_an_uri_that_is_not_registered() {
+async fn an_unregistered_redirect_uri_gives_an_error_page() {
     let site = Site::start().await;
     let client = site.register(json!({})).await;
     let id = client["client_id"].as_str().unwrap();
@@ -20,7 +20,7 @@ async fn nobody_is_sent_to_an_uri_that_is_not_registered() {
         "http://127.0.0.1:10/callback?tenant=1",
         "javascript:alert(1)",
     ] {
-        // Whatever else is wrong with the request.
+        // Even if something else is wrong with the request.
         for response_type in ["code", "card_trick"] {
             let url = site.authorize(&[
                 ("client_id", id),
@@ -39,12 +39,11 @@ async fn nobody_is_sent_to_an_uri_that_is_not_registered() {
     let twice = format!("{}&client_id=x", site.authorize(&[("client_id", id)]));
     assert_eq!(Browser::new().open(&twice).await.page().status, 400, "RFC 6749 3.1");
 
-    // The only one that it has may be left out.
+    // A single registered URI may be omitted, but not in an OpenID Connect request (Core 3.1.2.1).
     let url = site.authorize(&[("client_id", id), ("response_type", "card_trick")]);
     let url = Browser::new().open(&url).await.left();
     assert!(url.as_str().starts_with(CALLBACK), "{url}");
     assert_eq!(parameters(&url)["error"], "unsupported_response_type");
-    // Not of an OpenID Connect request (Core 3.1.2.1).
     let url = site.authorize(&[("client_id", id), ("response_type", "code"), ("scope", "openid")]);
     let page = Browser::new().open(&url).await.page();
     assert_eq!(page.status, 400);
@@ -84,7 +83,7 @@ async fn refusals_of_the_authorization_endpoint() {
         let allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
         assert!(answer["error_description"].chars().all(allowed), "RFC 6749 A.8: {answer:?}");
     }
-    // `plain` is found out when the code would be stored, after alice said yes.
+    // `plain` is refused when the code is stored, after alice agreed.
     let challenge = "a".repeat(43);
     let request = [("client_id", id), ("response_type", "code"), ("code_challenge", &challenge)];
     assert_eq!(
@@ -133,7 +132,7 @@ async fn refusals_of_the_token_endpoint() {
     assert_eq!(site.http.get(site.url("token")).send().await.unwrap().status(), 405);
 }
 
-/// Who it is, and which of two things was wrong, is not told.
+/// The error does not tell an unknown client from failed authentication.
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_a_client() {
     let site = Site::start().await;
@@ -166,12 +165,12 @@ async fn refusals_of_a_client() {
             assert!(headers[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Basic "), "{what}");
         }
     }
-    // RFC 6749 2.3.1: what goes into the header is form-encoded first.
+    // The header is form-encoded first (RFC 6749 2.3.1).
     let encoded: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let request = site.http.post(site.url("introspect")).form(&[("token", "x")]);
     let (status, ..) = answer(request.basic_auth(&basic_id, Some(encoded))).await;
     assert_eq!(status, 200);
-    // Only those that prove who they are may look (RFC 7662 2.1).
+    // Only authenticated clients may introspect (RFC 7662 2.1).
     let look = [("client_id", public_id.as_str()), ("token", "x")];
     let (status, ..) = answer(site.http.post(site.url("introspect")).form(&look)).await;
     assert_eq!(status, 401);
@@ -254,9 +253,9 @@ async fn refusals_of_a_registration() {
     }
 }
 
-/// A client that is told that it registered something relies on it.
+/// A client would rely on what the response says it registered.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_server_does_not_know_is_not_registered() {
+async fn unknown_metadata_is_not_registered() {
     let site = Site::start().await;
     let promises = json!({
         "dpop_bound_access_tokens": true,
@@ -272,9 +271,9 @@ async fn what_the_server_does_not_know_is_not_registered() {
     assert_eq!(client["id_token_signed_response_alg"], "ES256");
 }
 
-/// A description may quote what was sent.
+/// A description may quote the request.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_description_has_the_characters_that_it_may_have() {
+async fn a_description_has_only_the_characters_of_rfc_6749() {
     let site = Site::start().await;
     let body = json!({ "redirect_uris": "\u{e9}\"\\\n" });
     let (_, _, answer) = answer(site.http.post(site.url("register")).json(&body)).await;

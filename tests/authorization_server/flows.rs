@@ -1,4 +1,4 @@
-//! Whole flows, by the crates `openidconnect` and `oauth2`.
+//! Whole flows with the crates `openidconnect` and `oauth2`.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ async fn is_active(site: &Site, client: &OpenIdClient, token: &str) -> bool {
     client.introspect(&token).request_async(&site.http).await.unwrap().active()
 }
 
-/// Discovery, registration, code flow with PKCE, ID token, userinfo, refresh, introspection,
-/// revocation: everything that `openidconnect` can do.
+/// Every flow of the crate `openidconnect`: discovery, registration, code flow with PKCE, ID token,
+/// userinfo, refresh, introspection, revocation.
 async fn the_whole_life_of_a_login(site: &Site) {
     let client = discover_and_register(site).await;
     let browser = Browser::new();
@@ -61,7 +61,7 @@ async fn the_whole_life_of_a_login(site: &Site) {
     let refresh_token = AccessToken::new(first.refresh_token().unwrap().secret().clone());
     let info = client.user_info(refresh_token, None).unwrap();
     let info: Result<CoreUserInfoClaims, _> = info.request_async(&site.http).await;
-    assert!(info.is_err(), "a refresh token opens no resource");
+    assert!(info.is_err(), "a refresh token is no access token");
 
     let introspection = client.introspect(first.access_token()).request_async(&site.http).await;
     let introspection = introspection.unwrap();
@@ -97,7 +97,7 @@ async fn the_whole_life_of_a_login_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_a_replayed_code_is_refused_and_kills_the_grant() {
+async fn s2_a_replayed_code_is_refused_and_revokes_the_grant() {
     let site = Site::start().await;
     let client = discover_and_register(&site).await;
     let login = log_in(&site, &client, &Browser::new()).await;
@@ -108,7 +108,7 @@ async fn s2_a_replayed_code_is_refused_and_kills_the_grant() {
     let verifier = login.verifier.secret();
     let first: CoreTokenResponse = exchange(verifier).request_async(&site.http).await.unwrap();
 
-    // With a wrong verifier it proves nothing, and costs nothing.
+    // With a wrong verifier it is no replay, so nothing is revoked.
     let stolen = exchange(&"x".repeat(43)).request_async(&site.http).await;
     assert!(is_invalid_grant(stolen.unwrap_err()));
     assert!(is_active(&site, &client, first.access_token().secret()).await);
@@ -120,7 +120,7 @@ async fn s2_a_replayed_code_is_refused_and_kills_the_grant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s6_a_reused_refresh_token_is_refused_and_kills_the_grant() {
+async fn s6_a_reused_refresh_token_is_refused_and_revokes_the_grant() {
     let site = Site::start().await;
     let client = discover_and_register(&site).await;
     let (first, _) = tokens(&site, &client, &Browser::new()).await;
@@ -132,7 +132,7 @@ async fn s6_a_reused_refresh_token_is_refused_and_kills_the_grant() {
     assert!(!is_active(&site, &client, second.refresh_token().unwrap().secret()).await);
 }
 
-/// Each is its own client, in its own browser, and does it all.
+/// Each login has its own client and browser.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_logins_at_once() {
     let site = Arc::new(Site::start().await);
@@ -195,7 +195,7 @@ async fn client_credentials_by_basic_and_by_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_where_they_are_switched_on() {
+async fn the_password_grant_where_it_is_enabled() {
     let site = Site::start_with(Options { password: true, ..Options::default() }).await;
     let registered = site
         .register(json!({ "grant_types": ["password", "refresh_token"], "response_types": [] }))
@@ -217,7 +217,7 @@ async fn passwords_where_they_are_switched_on() {
     }
 }
 
-/// A public client, which has no secret, by the crate `oauth2`.
+/// With the crate `oauth2`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_client_proves_itself_with_pkce() {
     let site = Site::start().await;
@@ -233,12 +233,12 @@ async fn a_public_client_proves_itself_with_pkce() {
     let answer = parameters(&Browser::new().allow(url.as_str()).await);
     let code = oauth2::AuthorizationCode::new(answer["code"].clone());
     let bare = client.exchange_code(code.clone()).request_async(&site.http).await;
-    assert!(bare.is_err(), "the code alone is of no use");
+    assert!(bare.is_err(), "the code alone is not enough");
     let exchange = client.exchange_code(code).set_pkce_verifier(verifier);
     let token = exchange.request_async(&site.http).await.unwrap();
     assert!(token.refresh_token().is_some());
 
-    // Without a challenge nobody is even asked.
+    // A request without a challenge is refused before the sign-in.
     let (url, _) = client.authorize_url(oauth2::CsrfToken::new_random).url();
     let answer = parameters(&Browser::new().open(url.as_str()).await.left());
     assert_eq!(answer["error"], "invalid_request");

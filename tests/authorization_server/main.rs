@@ -1,4 +1,4 @@
-//! The authorization server of the examples, over HTTP, with clients that others wrote.
+//! Tests of the example authorization server, over HTTP, with third-party client libraries.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 // The example itself, not a copy.

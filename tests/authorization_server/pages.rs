@@ -1,4 +1,4 @@
-//! The pages: who may use their forms, and what a browser is told about them.
+//! Pages: sessions, CSRF protection, connected applications and security headers.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn a_session_is_renewed_at_sign_in_and_ended_at_sign_out() {
     let response = request.send().await.unwrap();
     let after = response.headers()["set-cookie"].to_str().unwrap().to_owned();
     let after = after.split(';').next().unwrap();
-    assert_ne!(after, session, "whoever planted the old one has nothing");
+    assert_ne!(after, session, "a planted session has no access (session fixation)");
     let account = async |session: &str| {
         let request = site.http.get(site.url("account")).header("cookie", session);
         request.send().await.unwrap().status().as_u16()
@@ -50,7 +50,7 @@ async fn a_session_is_renewed_at_sign_in_and_ended_at_sign_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_said_and_the_request_goes_on() {
+async fn a_wrong_password_is_reported_and_the_request_continues() {
     let site = Site::start().await;
     let client = site.register(json!({})).await;
     let browser = Browser::new();
@@ -67,7 +67,7 @@ async fn a_wrong_password_is_said_and_the_request_goes_on() {
     assert_eq!(browser.submit(&page, &[("decision", "allow")]).await.page().status, 403, "once");
 }
 
-/// A form is good in the session that was shown it, and nowhere else.
+/// A form is valid only in the session that it was made for.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_forms_are_refused() {
     let site = Site::start().await;
@@ -86,7 +86,8 @@ async fn forged_forms_are_refused() {
         let response = visit.send().await.unwrap();
         assert!(response.status().is_client_error(), "{what}");
     }
-    // Bob's browser with alice's form, and alice's with bob's token: the one that an attacker has.
+    // Bob's browser with alice's form, then alice's browser with bob's CSRF token, which is all that
+    // an attacker has.
     assert_eq!(bob.submit(&page, &[("decision", "allow")]).await.page().status, 403);
     let token = of_bob.form().1.swap_remove(0).1;
     let forged = Page {
@@ -97,7 +98,7 @@ async fn forged_forms_are_refused() {
     };
     assert_ne!(forged.body, page.body);
     assert_eq!(alice.submit(&forged, &[("decision", "allow")]).await.page().status, 403);
-    // All the same alice can still say yes; and what she says yes to is what she was shown.
+    // Alice can still agree, and she agrees to the scope that she was shown.
     let url = alice.submit(&page, &[("decision", "allow"), ("scope", "api:read")]).await.left();
     let exchange = [
         ("grant_type", "authorization_code"),
@@ -118,37 +119,58 @@ fn alice_form(
     http.post(action.clone()).form(&form)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connected_applications_are_listed_and_revoked_by_their_user() {
-    let site = Site::start().await;
-    let client = site.register(json!({ "client_name": "Web shop" })).await;
-    let (alice, bob) = (Browser::new(), Browser::new());
-    let url = alice.allow(&request(&site, &client)).await;
+/// A whole login of the browser's user; returns the access token.
+async fn log_in(site: &Site, client: &Value, browser: &Browser) -> String {
+    let url = browser.allow(&request(site, client)).await;
     let exchange = [
         ("grant_type", "authorization_code"),
         ("code", &parameters(&url)["code"]),
         ("redirect_uri", CALLBACK),
     ];
-    let (_, _, issued) = site.post("token", &client, &exchange).await;
-    let token = [("token", issued["access_token"].as_str().unwrap())];
-    let page = alice.open(&site.url("account")).await.page();
-    assert!(page.body.contains("Web shop"), "{}", page.body);
+    let (_, _, issued) = site.post("token", client, &exchange).await;
+    issued["access_token"].as_str().unwrap().to_owned()
+}
 
-    // Bob knows the grant's identifier, and has a token of his own session.
-    let of_bob = bob.sign_in(&site, "bob").await;
-    assert!(!of_bob.body.contains("Web shop"));
-    let (disconnect, mut fields) = page.form();
-    fields[0] = of_bob.form().1.swap_remove(0);
-    bob.follow(bob.post(disconnect, &fields)).await.page();
-    assert_eq!(site.post("introspect", &client, &token).await.2["active"], true);
-
-    let page = alice.submit(&page, &[]).await.page();
-    assert!(!page.body.contains("Web shop"), "{}", page.body);
-    assert_eq!(site.post("introspect", &client, &token).await.2["active"], false);
+async fn is_active(site: &Site, client: &Value, token: &str) -> bool {
+    site.post("introspect", client, &[("token", token)]).await.2["active"] == true
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_are_told_to_be_careful() {
+async fn disconnecting_an_application_ends_every_login_of_its_user() {
+    let site = Site::start().await;
+    let shop = site.register(json!({ "client_name": "Web shop" })).await;
+    let blog = site.register(json!({ "client_name": "Weblog" })).await;
+    let (alice, bob) = (Browser::new(), Browser::new());
+    let of_blog = log_in(&site, &blog, &alice).await;
+    // From two browsers.
+    let of_shop = [log_in(&site, &shop, &Browser::new()).await, log_in(&site, &shop, &alice).await];
+    let page = alice.open(&site.url("account")).await.page();
+    assert_eq!(page.body.matches("<h2>Web shop</h2>").count(), 1, "{}", page.body);
+    assert!(page.body.contains("2 sign-ins") && page.body.contains("Weblog"), "{}", page.body);
+
+    // Bob sends the same form with the CSRF token of his own session.
+    let of_bob = bob.sign_in(&site, "bob").await;
+    assert!(!of_bob.body.contains("Web shop"));
+    let (disconnect, mut fields) = page.form();
+    assert_eq!(fields[1], ("client_id".into(), shop["client_id"].as_str().unwrap().into()));
+    fields[0] = of_bob.form().1.swap_remove(0);
+    bob.follow(bob.post(disconnect, &fields)).await.page();
+    assert!(is_active(&site, &shop, &of_shop[0]).await, "he revokes only his own grants");
+
+    let page = alice.submit(&page, &[]).await.page();
+    assert!(!page.body.contains("Web shop") && page.body.contains("Weblog"), "{}", page.body);
+    for token in &of_shop {
+        assert!(!is_active(&site, &shop, token).await);
+    }
+    assert!(is_active(&site, &blog, &of_blog).await);
+    // The consent ended with the grants.
+    let silent = format!("{}&prompt=none", request(&site, &shop));
+    let answer = parameters(&alice.open(&silent).await.left());
+    assert_eq!(answer["error"], "consent_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_have_security_headers() {
     let site = Site::start().await;
     let client = site.register(json!({})).await;
     let browser = Browser::new();

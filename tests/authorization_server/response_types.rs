@@ -1,4 +1,4 @@
-//! What an authorization request can ask for, and how it is answered.
+//! Response types, response modes and prompts of the authorization endpoint.
 
 use openidconnect::core::{CoreIdToken, CoreProviderMetadata};
 use openidconnect::{
@@ -42,7 +42,7 @@ fn request<'a>(client: &'a Value, response_type: &'a str) -> Vec<(&'static str, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_combination_is_answered_with_just_that() {
+async fn each_response_type_gives_exactly_its_parameters() {
     let (site, registered) = with_everything().await;
     let issuer = IssuerUrl::new(site.issuer.clone()).unwrap();
     let metadata = CoreProviderMetadata::discover_async(issuer, &site.http).await.unwrap();
@@ -90,9 +90,8 @@ async fn every_combination_is_answered_with_just_that() {
     }
 }
 
-/// The code and the token of a hybrid flow are of one grant.
 #[tokio::test(flavor = "multi_thread")]
-async fn s2_a_replay_takes_the_token_that_came_with_the_code() {
+async fn s2_a_replayed_code_revokes_the_access_token_of_its_hybrid_flow() {
     let (site, client) = with_everything().await;
     let url = Browser::new().allow(&site.authorize(&request(&client, "code token"))).await;
     let answer = parameters(&url);
@@ -117,7 +116,7 @@ async fn response_modes() {
         request.push(("response_mode", mode));
         site.authorize(&request)
     };
-    // The first consent, so that nobody is asked any more.
+    // The first request asks for consent; the ones that follow do not.
     let url = browser.allow(&with("code", "query")).await;
     assert!(url.query().unwrap().contains("code="), "{url}");
     let request = [
@@ -136,7 +135,7 @@ async fn response_modes() {
         assert_eq!(url.fragment().is_some(), response_type != "code", "{url}");
     }
 
-    // A token through the browser, to whoever listens on this machine: alice is asked each time.
+    // A token that any program on this machine could receive: alice is asked each time.
     let page = browser.open(&with("code id_token", "form_post")).await.page();
     let page = browser.submit(&page, &[("decision", "allow")]).await.page();
     assert_eq!(page.headers["cache-control"], "no-store");
@@ -169,15 +168,14 @@ async fn prompt_and_max_age() {
     browser.sign_in(&site, "alice").await;
     assert_eq!(error(with("prompt", "none")).await.unwrap(), "consent_required");
     let url = browser.allow(&with("prompt", "consent")).await;
-    // A code is not yet a grant.
-    assert_eq!(error(with("prompt", "none")).await.unwrap(), "consent_required");
+    assert_eq!(error(with("prompt", "none")).await, None, "a stored code is a live grant");
     let request = [
         ("grant_type", "authorization_code"),
         ("code", &parameters(&url)["code"]),
         ("redirect_uri", CALLBACK),
     ];
     assert_eq!(site.post("token", &client, &request).await.0, 200);
-    assert_eq!(error(with("prompt", "none")).await, None, "now it is silent");
+    assert_eq!(error(with("prompt", "none")).await, None);
 
     for (prompt, page) in
         [("login", "/sign-in"), ("select_account", "/sign-in"), ("consent", "/consent")]
@@ -195,7 +193,7 @@ async fn prompt_and_max_age() {
     assert_eq!(error(with("max_age", "soon")).await.unwrap(), "invalid_request");
 }
 
-/// From another site, without our cookie, and then as a GET with it.
+/// A post from another site comes without the cookie; the GET that follows has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authorization_request_can_be_posted() {
     let site = Site::start().await;
@@ -208,7 +206,7 @@ async fn an_authorization_request_can_be_posted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_switched_off_is_refused() {
+async fn disabled_response_and_grant_types_are_refused() {
     let site = Site::start().await;
     let client = site.register(json!({})).await;
     for response_type in &ALL[2..] {

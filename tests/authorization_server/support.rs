@@ -1,4 +1,4 @@
-//! A running server, a browser that fills in its forms, and a client of the crate `openidconnect`.
+//! A running server, a browser that submits its forms, and a client of the crate `openidconnect`.
 
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ use url::Url;
 
 use crate::server::{self, Config};
 
-/// Nobody listens there; the browser stops before it.
+/// Nobody listens on this port: the browser does not follow redirects to it.
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:9/callback?tenant=1";
 
 pub(crate) const ALICE: &str = "248289761001";
 
-/// A server on a port of its own, until the test ends.
+/// A server on its own port, until the test ends.
 pub(crate) struct Site {
     pub(crate) issuer: String,
     pub(crate) http: reqwest::Client,
     _database: Option<oauth_storage_testbed::Database>,
 }
 
-/// What the tests turn on and off.
+/// Options of the server under test.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) implicit: bool,
@@ -46,7 +46,8 @@ pub(crate) struct Options {
 }
 
 impl Site {
-    /// On PostgreSQL, with nothing turned on, and strict about refresh tokens.
+    /// Starts a server on PostgreSQL with the default options and without a grace period for refresh
+    /// tokens.
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
@@ -70,7 +71,7 @@ impl Site {
         site
     }
 
-    /// The same server on the other storage.
+    /// Starts the server on a `MemoryStorage`.
     pub(crate) async fn start_in_memory() -> Self {
         let (listener, issuer) = listen().await;
         let (signer, jwk_set) = signer(&issuer);
@@ -102,7 +103,7 @@ impl Site {
         format!("{}/{path}", self.issuer)
     }
 
-    /// Registers what the body says, on top of a confidential client of the code flow.
+    /// Registers a confidential client of the code flow, changed by the members of the body.
     pub(crate) async fn register(&self, body: Value) -> Value {
         let mut metadata = json!({
             "redirect_uris": [CALLBACK],
@@ -114,7 +115,7 @@ impl Site {
         response.json().await.unwrap()
     }
 
-    /// A request to the token endpoint, or one like it, of a client with `client_secret_basic`.
+    /// Posts a form as a client with `client_secret_basic`.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -132,7 +133,7 @@ impl Site {
     }
 }
 
-/// Sends it; gives the status, the headers and the JSON.
+/// Sends the request, and returns the status, the headers and the JSON body.
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, HeaderMap, Value) {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
@@ -186,12 +187,12 @@ fn client(cookies: bool) -> reqwest::Client {
         .unwrap()
 }
 
-/// Somebody at a browser, who has one cookie jar.
+/// A browser with its own cookies.
 pub(crate) struct Browser {
     http: reqwest::Client,
 }
 
-/// A page that the server showed.
+/// A page of the server.
 pub(crate) struct Page {
     pub(crate) url: Url,
     pub(crate) status: StatusCode,
@@ -199,10 +200,10 @@ pub(crate) struct Page {
     pub(crate) body: String,
 }
 
-/// Where a browser ends up.
+/// The end of a chain of redirects.
 pub(crate) enum Visit {
     Page(Page),
-    /// Away from the server, at a client.
+    /// A redirect to a client.
     Left(Url),
 }
 
@@ -231,7 +232,7 @@ impl Browser {
         self.follow(self.http.get(url)).await
     }
 
-    /// Fills in the first form of the page, or the one that has the given text in it.
+    /// Submits the first form of the page.
     pub(crate) async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Visit {
         let (action, mut form) = page.form();
         form.extend(fields.iter().map(|(name, value)| ((*name).into(), (*value).into())));
@@ -256,7 +257,7 @@ impl Browser {
         }
     }
 
-    /// Opens an authorization request, and does what it takes as alice.
+    /// Opens an authorization request, signs in as alice where needed and agrees.
     pub(crate) async fn allow(&self, url: &str) -> Url {
         let mut visit = self.open(url).await;
         loop {
@@ -276,12 +277,12 @@ impl Browser {
         }
     }
 
-    /// A form of this browser's, with its cookie.
+    /// A form post with the cookies of this browser.
     pub(crate) fn post(&self, url: Url, form: &[(String, String)]) -> reqwest::RequestBuilder {
         self.http.post(url).form(form)
     }
 
-    /// Signs in, without a client.
+    /// Signs in without an authorization request.
     pub(crate) async fn sign_in(&self, site: &Site, username: &str) -> Page {
         let page = self.open(&site.url("sign-in")).await.page();
         self.submit(&page, &[("username", username), ("password", "wonderland")]).await.page()
@@ -289,7 +290,7 @@ impl Browser {
 }
 
 impl Page {
-    /// Where the page's first form goes, and what is hidden in it.
+    /// The action of the first form, and its hidden fields.
     pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
         let form = self.body.split("<form ").nth(1).unwrap();
         let form = form.split("</form>").next().unwrap();
@@ -308,13 +309,13 @@ fn attribute(tag: &str, name: &str) -> String {
     value.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// The parameters that a client was sent.
+/// The parameters of an authorization response.
 pub(crate) fn parameters(url: &Url) -> std::collections::HashMap<String, String> {
     let encoded = url.fragment().or(url.query()).unwrap_or_default();
     url::form_urlencoded::parse(encoded.as_bytes()).into_owned().collect()
 }
 
-/// The client of `openidconnect` that knows all endpoints.
+/// An `openidconnect` client with all endpoints.
 pub(crate) type OpenIdClient = CoreClient<
     EndpointSet,
     EndpointNotSet,
@@ -324,7 +325,7 @@ pub(crate) type OpenIdClient = CoreClient<
     EndpointMaybeSet,
 >;
 
-/// Discovers the server and registers, as a client that has never heard of it.
+/// Discovers the server and registers a client.
 pub(crate) async fn discover_and_register(site: &Site) -> OpenIdClient {
     let issuer = IssuerUrl::new(site.issuer.clone()).unwrap();
     let metadata = CoreProviderMetadata::discover_async(issuer, &site.http).await.unwrap();
@@ -359,8 +360,8 @@ pub(crate) async fn revoke(site: &Site, client: &OpenIdClient, token: CoreRevoca
     client.revoke_token(token).unwrap().request_async(&http).await.unwrap();
 }
 
-/// `openidconnect` revokes over https only. What stands in front of a server to end TLS is here a
-/// client that does not begin it.
+/// `openidconnect` revokes over https only. This client sends the request over http, in place of a
+/// TLS proxy in front of the server.
 struct WithoutTls(reqwest::Client);
 
 impl<'c> AsyncHttpClient<'c> for WithoutTls {
@@ -400,7 +401,7 @@ pub(crate) async fn log_in(site: &Site, client: &OpenIdClient, browser: &Browser
     Login { code: AuthorizationCode::new(answer["code"].clone()), verifier, nonce }
 }
 
-/// A whole code flow: the tokens, and the claims of an ID token that was verified.
+/// A whole code flow: the tokens, and the claims of the verified ID token.
 pub(crate) async fn tokens(
     site: &Site,
     client: &OpenIdClient,

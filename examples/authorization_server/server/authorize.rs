@@ -9,8 +9,8 @@ use axum::extract::{RawForm, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use oauth_storage::{
-    Client, CodeChallenge, NewAuthorizationCode, NewIdToken, NewToken, QueryParameters,
-    ResponseType, Scope, Secret, User, list_all_grants,
+    Client, CodeChallenge, GrantContext, NewAuthorizationCode, NewIdToken, NewToken,
+    QueryParameters, ResponseType, Scope, Secret, TokenPair, User,
 };
 use url::form_urlencoded;
 
@@ -19,12 +19,15 @@ use super::error::{OAuthError, PageResult, Result, ensure, require};
 use super::session::{Session, SignIn};
 use super::{Server, Shared};
 
-/// What is kept while the user is asked.
+/// The longest query, because a request is kept in memory while the user signs in and agrees.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
-/// An authorization request that was found to be in order.
+/// The newest grants of a user that are searched for an earlier consent.
+const SEARCHED_GRANTS: usize = 100;
+
+/// A checked authorization request.
 pub(crate) struct Authorization {
-    /// By which the pages name it.
+    /// The identifier of the request in links and forms.
     pub(crate) id: String,
     pub(crate) client: Client,
     pub(crate) callback: Callback,
@@ -63,22 +66,22 @@ pub(crate) async fn get(
     if authorization.asks_for("none") {
         return Ok(callback.answer(Err(OAuthError::new(error, "the user has to be asked"))));
     }
-    // The request stays here, so that nobody can change it between the pages.
+    // The server keeps the request, so that nobody can change it between the pages.
     let (jar, session) = server.sessions.open(jar)?;
     let next = Redirect::to(&format!("{page}?request={}", authorization.id));
     server.sessions.suspend(&session, authorization)?;
     Ok((jar, next).into_response())
 }
 
-/// A request may be posted, from any site. A browser keeps our cookie from such a post, but not
-/// from the GET that follows.
+/// Any site may post a request. A browser does not send the session cookie with such a post, but it
+/// does with the GET that follows.
 pub(crate) async fn post(RawForm(form): RawForm) -> Redirect {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let query = query.extend_pairs(form_urlencoded::parse(&form)).finish();
     Redirect::to(&format!("authorize?{query}"))
 }
 
-/// What is left to do before a request is answered.
+/// The next step of an authorization request.
 pub(crate) enum Step {
     SignIn,
     Consent(User),
@@ -113,8 +116,8 @@ impl Authorization {
             ensure(scope.contains("openid"), "invalid_scope", "an ID token needs openid")?;
             require(query.nonce.as_ref(), "nonce")?;
         }
-        // A public client has no other proof that the code is its own. To a confidential one PKCE
-        // is recommended (RFC 9700 2.1.1).
+        // PKCE is the only proof of a public client that the code is its own. For a confidential
+        // client it is recommended (RFC 9700 2.1.1).
         let code_challenge = query.parse_code_challenge(&server.config.settings)?;
         if response_type.has_code() && client.is_public() {
             require(code_challenge.as_ref(), "code_challenge")?;
@@ -155,23 +158,25 @@ impl Authorization {
         if again && request.as_ref() != Some(&self.id) {
             return Ok(Step::SignIn);
         }
-        // Any program may say that it is this client, unless the answer goes to the client's own
-        // site or is of no use without its secret. Where it may, users are asked each time
+        // Another program can impersonate the client unless the response goes to the client's own
+        // site, or is of no use without the client's secret. Otherwise ask the user each time
         // (RFC 8252 8.6).
         let is_proven = self.callback.redirect_uri.starts_with("https://")
             || !self.client.is_public() && !self.response_type.is_front_channel();
         if !is_proven || self.asks_for("consent") {
             return Ok(Step::Consent(user));
         }
-        // Who has agreed, and has not disconnected since, is not asked again.
-        let grants = list_all_grants(&server.storage, &user.subject).await?;
-        let agreed = grants.iter().any(|grant| {
+        // Skip the consent page if the user has agreed before and has not disconnected the
+        // application since. One page of grants bounds the cost: if an earlier consent is not on
+        // it, the user is asked again.
+        let page = server.storage.list_grants(&user.subject, None, SEARCHED_GRANTS).await?;
+        let agreed = page.grants.iter().any(|grant| {
             grant.client_id == self.client.client_id && self.scope.is_subset_of(&grant.scope)
         });
         Ok(if agreed { Step::Answer(user) } else { Step::Consent(user) })
     }
 
-    /// Issues what was asked for, and sends the user back with it.
+    /// Issues the requested code and tokens, and redirects to the client with them.
     pub(crate) async fn answer(&self, server: &Server, user: User) -> Response {
         self.callback.answer(self.issue(server, user).await)
     }
@@ -181,10 +186,9 @@ impl Authorization {
         let (id, redirect_uri) = (&client.client_id, &callback.redirect_uri);
         let request = server.request(Some(user));
         let mut parameters = Parameters::new();
-        let mut new_token = NewToken::new(id, scope.clone(), Secret::generate()?);
-        new_token.context.nonce.clone_from(&query.nonce);
 
         let code = response_type.has_code().then(Secret::generate).transpose()?;
+        let mut grant_id = None;
         if let Some(code) = &code {
             let new = NewAuthorizationCode {
                 response_type: *response_type,
@@ -192,18 +196,24 @@ impl Authorization {
                 nonce: query.nonce.clone(),
                 ..NewAuthorizationCode::new(id, scope.clone(), redirect_uri, code.clone())
             };
-            // One grant, so that a replay of the code takes this access token with it.
-            new_token.grant_id =
-                server.storage.create_authorization_code(&request, new).await?.grant_id;
+            let stored = server.storage.create_authorization_code(&request, new).await?;
+            grant_id = Some(stored.grant_id);
             parameters.push(("code", code.expose().to_owned()));
         }
-        let access_token = response_type.has_token().then(|| new_token.access_token.clone());
-        if let Some(access_token) = &access_token {
-            let token = server.storage.create_token(&request, new_token).await?;
-            parameters.push(("access_token", access_token.expose().to_owned()));
+        let mut access_token = None;
+        if response_type.has_token() {
+            // The grant of the code, so that a replay of the code revokes this access token as well.
+            let tokens = grant_id.map_or_else(TokenPair::generate, TokenPair::generate_for)?;
+            let tokens = tokens.without_refresh_token();
+            let context = GrantContext { nonce: query.nonce.clone(), ..GrantContext::default() };
+            let mut new = NewToken::new(id, scope.clone(), tokens.clone()).with_context(context);
+            new.grant_id = grant_id;
+            let token = server.storage.create_token(&request, new).await?;
+            parameters.push(("access_token", tokens.access_token.expose().to_owned()));
             parameters.push(("token_type", "Bearer".to_owned()));
             parameters.push(("expires_in", token.expires_in().to_string()));
             parameters.push(("scope", token.scope.to_string()));
+            access_token = Some(tokens.access_token);
         }
         if response_type.has_id_token() {
             let new = NewIdToken {

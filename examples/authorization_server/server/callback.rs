@@ -1,4 +1,4 @@
-//! How an authorization request is answered: through the browser, at a URI of the client's.
+//! Authorization responses, sent through the browser to a redirect URI of the client.
 
 use axum::response::{IntoResponse as _, Redirect, Response};
 use oauth_storage::{Client, QueryParameters, ResponseType};
@@ -7,14 +7,14 @@ use url::form_urlencoded;
 use super::error::{OAuthError, Result, require};
 use super::pages;
 
-/// Where the answer goes, and in which form. It is settled before anything else of the request is
-/// looked at; without it there is nowhere to redirect to (RFC 6749 4.1.2.1).
+/// The redirect URI and the response mode. They are checked before the rest of the request, because
+/// without them there is nowhere to redirect to (RFC 6749 4.1.2.1).
 #[derive(Clone)]
 pub(crate) struct Callback {
     pub(crate) redirect_uri: String,
     mode: &'static str,
     state: Option<String>,
-    /// Each answer says whose it is, against mix-up (RFC 9207).
+    /// Each response names its issuer, against mix-up attacks (RFC 9207).
     issuer: String,
 }
 
@@ -26,9 +26,10 @@ const FRAGMENT: &str = "fragment";
 const FORM_POST: &str = "form_post";
 
 impl Callback {
-    /// For a redirect URI that the client has registered, byte by byte.
+    /// Checks that the redirect URI is registered, compared byte by byte.
     pub(crate) fn new(client: &Client, query: &QueryParameters, issuer: &str) -> Result<Self> {
-        // OpenID Connect Core 3.1.2.1. OAuth leaves it to clients that have only one.
+        // Required by OpenID Connect Core 3.1.2.1. In OAuth a client with a single registered URI
+        // may omit it.
         if query.scope.as_ref().is_some_and(|scope| scope.split(' ').any(|own| own == "openid")) {
             require(query.redirect_uri.as_ref(), "redirect_uri")?;
         }
@@ -47,14 +48,14 @@ impl Callback {
         Ok(Self { redirect_uri, mode, state: query.state.clone(), issuer })
     }
 
-    /// Whether it is the mode that was asked for. A token in a query would stay in logs and
-    /// histories, so that goes into the fragment, and so does the error that says so.
+    /// Returns true if the mode is the requested one. A token in a query would stay in logs and
+    /// histories, so tokens go into the fragment whatever was requested, and errors as well.
     pub(crate) fn is_in(&self, response_mode: Option<&str>) -> bool {
         response_mode.is_none_or(|asked| asked == self.mode)
     }
 
-    /// Sends the user back: with what was asked for, or with an error (RFC 6749 4.1.2.1, OpenID
-    /// Connect Core 3.1.2.6).
+    /// Redirects to the client with the parameters or with an error (RFC 6749 4.1.2.1, OpenID Connect
+    /// Core 3.1.2.6).
     pub(crate) fn answer(&self, outcome: Result<Parameters>) -> Response {
         let mut parameters = outcome.unwrap_or_else(|error| {
             vec![("error", error.code.to_owned()), ("error_description", error.description)]
@@ -66,7 +67,7 @@ impl Callback {
         }
         let mut encoded = form_urlencoded::Serializer::new(String::new());
         let encoded = encoded.extend_pairs(&parameters).finish();
-        // Appended, for a parser would mend what was registered.
+        // Appended to the text, because a URL parser would normalize the registered URI.
         let uri = &self.redirect_uri;
         let separator = match (self.mode, uri.contains('?')) {
             (FRAGMENT, _) => '#',

@@ -1,4 +1,4 @@
-//! Who asks, at the endpoints that no browser comes to.
+//! Client authentication at the token, introspection and revocation endpoints (RFC 6749 2.3).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use oauth_storage::{Client, ClientAuthentication, FormParameters};
 use super::Server;
 use super::error::{OAuthError, Result};
 
-/// The form of a request, and the client that authenticated with it.
+/// The form of a request, and the authenticated client.
 pub(crate) struct ClientForm {
     pub(crate) client: Client,
     pub(crate) form: FormParameters,
@@ -29,7 +29,7 @@ impl FromRequest<Arc<Server>> for ClientForm {
         let own = ClientAuthentication::of(&request)?.ok_or_else(OAuthError::invalid_client)?;
         let (id, secret) = (&own.client_id, own.client_secret.as_ref());
         let client = server.storage.get_client(&request, id, secret).await?;
-        // In the one way that it registered for. Without a secret the storage finds any client.
+        // Only by the registered method: without a secret the storage finds any client.
         let client = client.filter(|it| it.metadata.token_endpoint_auth_method == own.method);
         Ok(Self { client: client.ok_or_else(OAuthError::invalid_client)?, form: request.form })
     }

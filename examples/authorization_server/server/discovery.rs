@@ -1,5 +1,5 @@
-//! What the server can do (RFC 8414, OpenID Connect Discovery 3), and the keys that verify its ID
-//! tokens. Anyone may read it, from anywhere, and keep it for a while.
+//! Server metadata (RFC 8414, OpenID Connect Discovery 3), and the public keys for ID tokens. Public
+//! and cacheable.
 
 use axum::Json;
 use axum::extract::State;

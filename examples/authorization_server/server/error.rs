@@ -1,4 +1,4 @@
-//! What goes wrong: for a client in the words of the RFCs, for a person as a page.
+//! Errors: as JSON for clients, as a page for people.
 
 use axum::Json;
 use axum::extract::rejection::FormRejection;
@@ -12,8 +12,8 @@ use super::pages;
 pub(crate) type Result<T, E = OAuthError> = std::result::Result<T, E>;
 pub(crate) type PageResult<T = Response> = Result<T, PageError>;
 
-/// An error of RFC 6749 5.2, or of an RFC that builds on it. As a response it is JSON; the
-/// authorization endpoint sends it through the browser instead.
+/// An error of RFC 6749 5.2, or of an RFC that extends it. As a response it is JSON; the
+/// authorization endpoint redirects with it instead.
 #[derive(Debug)]
 pub(crate) struct OAuthError {
     status: StatusCode,
@@ -21,34 +21,34 @@ pub(crate) struct OAuthError {
     pub(crate) description: String,
 }
 
-/// Refuses with that error, unless it holds.
+/// Returns the error unless the condition holds.
 pub(crate) fn ensure(holds: bool, code: &'static str, otherwise: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(OAuthError::new(code, otherwise)) }
 }
 
-/// A parameter that must be there.
+/// Returns the value, or an error if the parameter is missing.
 pub(crate) fn require<T>(value: Option<T>, parameter: &str) -> Result<T> {
     let missing = || format!("the parameter {parameter} is missing");
     value.ok_or_else(|| OAuthError::new("invalid_request", missing()))
 }
 
 impl OAuthError {
-    /// A mistake of the client's.
+    /// A mistake of the client (400).
     pub(crate) fn new(code: &'static str, description: impl Into<String>) -> Self {
-        // A description may quote a request. These are the characters of RFC 6749 5.2.
+        // A description may quote a request, so characters outside RFC 6749 5.2 are replaced.
         let allowed = |c| matches!(c, ' '..='~') && c != '"' && c != '\\';
         let description = description.into().replace(|c| !allowed(c), "'");
         Self { status: StatusCode::BAD_REQUEST, code, description }
     }
 
-    /// One answer for a client that is unknown and for one that is not who it says.
+    /// The same error for an unknown client and for failed authentication.
     pub(crate) fn invalid_client() -> Self {
         let error = Self::new("invalid_client", "unknown client, or wrong client authentication");
         Self { status: StatusCode::UNAUTHORIZED, ..error }
     }
 }
 
-/// The storage says whose mistake it is, and what an endpoint calls it.
+/// The storage error says whose mistake it is and which error code fits.
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         let code = error.oauth_error_code();
@@ -60,11 +60,11 @@ impl From<Error> for OAuthError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         tracing::error!(%error, "the storage failed");
-        Self { status, ..Self::new(code, "something went wrong here; try again later") }
+        Self { status, ..Self::new(code, "internal error; try again later") }
     }
 }
 
-/// No form, or a parameter twice (RFC 6749 3.1 and 3.2).
+/// The body is no form, or a parameter occurs twice (RFC 6749 3.1 and 3.2).
 impl From<FormRejection> for OAuthError {
     fn from(rejection: FormRejection) -> Self {
         Self::new("invalid_request", rejection.body_text())
@@ -85,12 +85,12 @@ impl IntoResponse for OAuthError {
     }
 }
 
-/// An error for the person at the browser: there is no client to send it to, or none to trust.
+/// An error page, where there is no client to redirect to or none that can be trusted.
 #[derive(Debug)]
 pub(crate) struct PageError(OAuthError);
 
 impl PageError {
-    /// A form that is not the one this browser was last shown: out of date, or forged.
+    /// The form is out of date, or forged.
     pub(crate) fn stale() -> Self {
         let message = "This page is out of date. Go back to the application and start again.";
         let error = OAuthError::new("access_denied", message);

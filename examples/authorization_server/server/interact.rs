@@ -1,4 +1,4 @@
-//! What people do here: sign in, say yes or no, see "your connected applications", sign out.
+//! The pages between an authorization request and its response: sign-in and consent.
 
 use std::time::Instant;
 
@@ -7,24 +7,23 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
-use oauth_storage::list_all_grants;
 use serde::Deserialize;
 
 use super::authorize::Step;
 use super::error::{OAuthError, PageError, PageResult};
-use super::session::{Session, SessionForm, SignIn};
+use super::session::{SessionForm, SignIn};
 use super::{Shared, pages};
 
-/// Which of the session's pending requests a page is about.
+/// The query of a page: which pending request of the session it belongs to.
 #[derive(Deserialize)]
-pub(crate) struct About {
+pub(crate) struct PageQuery {
     request: Option<String>,
 }
 
 pub(crate) async fn sign_in_page(
     State(server): Shared,
     jar: CookieJar,
-    Form(About { request }): Form<About>,
+    Form(PageQuery { request }): Form<PageQuery>,
 ) -> PageResult<(CookieJar, Response)> {
     let (jar, session) = server.sessions.open(jar)?;
     Ok((jar, pages::sign_in(&session, request.as_deref(), None)))
@@ -52,7 +51,7 @@ pub(crate) async fn sign_in(
 pub(crate) async fn consent_page(
     State(server): Shared,
     jar: CookieJar,
-    Form(About { request }): Form<About>,
+    Form(PageQuery { request }): Form<PageQuery>,
 ) -> PageResult {
     let id = request.unwrap_or_default();
     let session = server.sessions.find(&jar).ok_or_else(PageError::stale)?;
@@ -75,43 +74,8 @@ pub(crate) async fn consent(
             Ok(pending.answer(&server, user).await)
         }
         _ => {
-            let error = OAuthError::new("access_denied", "the user said no");
+            let error = OAuthError::new("access_denied", "the user refused");
             Ok(pending.callback.answer(Err(error)))
         }
     }
-}
-
-pub(crate) async fn account(State(server): Shared, jar: CookieJar) -> PageResult {
-    let session = server.sessions.find(&jar);
-    let Some(session @ Session { sign_in: Some(SignIn { user, .. }), .. }) = &session else {
-        return Ok(Redirect::to("sign-in").into_response());
-    };
-    let mut applications = Vec::new();
-    for grant in list_all_grants(&server.storage, &user.subject).await? {
-        let client = server.storage.read_client(&grant.client_id).await?;
-        let name = client.and_then(|client| client.metadata.details.client_name);
-        applications.push((name.unwrap_or_else(|| grant.client_id.clone()), grant));
-    }
-    Ok(pages::account(session, &applications))
-}
-
-pub(crate) async fn disconnect(
-    State(server): Shared,
-    SessionForm(session, form): SessionForm,
-) -> PageResult<Redirect> {
-    let SignIn { user, .. } = session.sign_in.ok_or_else(PageError::stale)?;
-    // Whose a grant is, the storage does not ask.
-    let own = list_all_grants(&server.storage, &user.subject).await?;
-    if own.iter().any(|grant| grant.grant_id == form.grant_id) {
-        server.storage.revoke_grant(form.grant_id).await?;
-    }
-    Ok(Redirect::to("account"))
-}
-
-pub(crate) async fn sign_out(
-    State(server): Shared,
-    SessionForm(session, _): SessionForm,
-) -> Redirect {
-    server.sessions.end(&session);
-    Redirect::to("sign-in")
 }

@@ -1,4 +1,4 @@
-//! What a token is good for (RFC 7662), and its end (RFC 7009).
+//! Introspection (RFC 7662) and revocation (RFC 7009).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use super::Shared;
 use super::client::ClientForm;
 use super::error::{OAuthError, Result, require};
 
-/// For resource servers, which are clients that prove who they are (RFC 7662 2.1).
+/// For resource servers, which are confidential clients (RFC 7662 2.1).
 pub(crate) async fn introspect(
     State(server): Shared,
     ClientForm { client, form }: ClientForm,
@@ -22,8 +22,8 @@ pub(crate) async fn introspect(
     Ok(Json(found.map_or_else(inactive, |token| token.introspection_response())))
 }
 
-/// A success for any token: one that is unknown, or another client's, is left alone, and that is
-/// nothing to tell (RFC 7009 2.2).
+/// Revokes the token and its grant. An unknown token, or one of another client, is left as it is;
+/// the response is the same (RFC 7009 2.2).
 pub(crate) async fn revoke(
     State(server): Shared,
     ClientForm { client, form }: ClientForm,

@@ -1,8 +1,9 @@
-//! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], a file per endpoint.
+//! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], one file per endpoint.
 //!
-//! Read them as a login goes: `discovery`, `register`, `authorize` with its `callback`, `interact`,
-//! then `token`, `userinfo`, `introspect`.
+//! In the order of a login: `discovery`, `register`, `authorize` with its `callback`, `interact`,
+//! then `token`, `userinfo`, `introspect`, and `account` for its end.
 
+mod account;
 mod authorize;
 mod callback;
 mod client;
@@ -30,23 +31,23 @@ use serde_json::{Map, Value};
 
 use self::session::Sessions;
 
-/// What an operator decides.
+/// The configuration of the server.
 pub(crate) struct Config {
-    /// Where the server is reached from outside, without a slash at the end.
+    /// The URL of the server for browsers and clients, without a trailing slash.
     pub(crate) issuer: String,
-    /// What clients may ask for.
+    /// The scope that clients may request.
     pub(crate) scope: Scope,
-    /// Whether tokens may be sent through the browser (RFC 9700 2.1.2 advises against it).
+    /// True to allow tokens in authorization responses (RFC 9700 2.1.2 advises against it).
     pub(crate) implicit: bool,
-    /// Whether clients may ask users for their password (RFC 9700 2.4 forbids it).
+    /// True to allow the password grant (RFC 9700 2.4 forbids it).
     pub(crate) password: bool,
     /// Lifetimes and policies.
     pub(crate) settings: Settings,
-    /// What the application knows of a user, beside `sub`.
+    /// The claims about a user, without `sub`.
     pub(crate) claims: fn(subject: &str, scope: &Scope) -> Map<String, Value>,
 }
 
-/// The storage, and what the storage does not know.
+/// The state of the server.
 pub(crate) struct Server {
     storage: Box<dyn Storage>,
     jwk_set: JwkSet,
@@ -56,7 +57,7 @@ pub(crate) struct Server {
 
 type Shared = State<Arc<Server>>;
 
-/// The endpoints. The JWK set is that of the storage's signer.
+/// The endpoints. The JWK set must be that of the storage's ID token signer.
 pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Router {
     let (storage, sessions) = (Box::new(storage), Sessions::new(&config.issuer));
     let server = Arc::new(Server { storage, jwk_set, config, sessions });
@@ -72,18 +73,18 @@ pub(crate) fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: C
         .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(introspect::revoke))
-        .route("/account", get(interact::account))
-        .route("/disconnect", post(interact::disconnect))
-        .route("/sign-out", post(interact::sign_out))
+        .route("/account", get(account::account))
+        .route("/disconnect", post(account::disconnect))
+        .route("/sign-out", post(account::sign_out))
         .route("/", get(Redirect::to("account")))
         .route("/style.css", get(pages::style))
         .route("/submit.js", get(pages::submit))
-        .layer(map_response(careful))
+        .layer(map_response(add_headers))
         .with_state(server)
 }
 
 impl Server {
-    /// What the storage is told of a request.
+    /// The request for a storage call.
     fn request(&self, user: Option<User>) -> Request {
         Request { user, settings: self.config.settings.clone(), ..Request::default() }
     }
@@ -97,9 +98,9 @@ impl Server {
     }
 }
 
-/// What every answer carries, unless its endpoint knows better: most are for one pair of eyes only
-/// (RFC 6749 5.1), and none is for a frame (RFC 9700 4.16).
-async fn careful(mut response: Response) -> Response {
+/// Adds security headers that the endpoint did not set itself: responses are not cached
+/// (RFC 6749 5.1) and not shown in a frame (RFC 9700 4.16).
+async fn add_headers(mut response: Response) -> Response {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::PRAGMA, "no-cache"),

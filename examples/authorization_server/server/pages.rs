@@ -1,10 +1,10 @@
-//! What people see: plain HTML, whole without scripts. maud escapes whatever is put into it.
+//! The pages: plain HTML that works without scripts. maud escapes every value.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
-use oauth_storage::{Grant, Scope};
 
+use super::account::Application;
 use super::authorize::Authorization;
 use super::session::Session;
 
@@ -13,12 +13,12 @@ pub(crate) async fn style() -> impl IntoResponse {
     (headers, include_str!("style.css"))
 }
 
-/// Spares the click on the `form_post` page.
+/// Submits the `form_post` page without a click.
 pub(crate) async fn submit() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript")], "document.forms[0].submit();")
 }
 
-/// The `refused` username is one that came with a wrong password.
+/// The sign-in page. `refused` is the username of a failed sign-in.
 pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
     let authorization = request.and_then(|id| session.pending(id));
     let hint = authorization.and_then(|authorization| authorization.query.login_hint.as_deref());
@@ -49,7 +49,7 @@ pub(crate) fn consent(session: &Session, authorization: &Authorization) -> Respo
     let redirect_uri = &authorization.callback.redirect_uri;
     let body = html! {
         p { "The application would like to act for you, and to:" }
-        (scopes(&authorization.scope))
+        (scopes(authorization.scope.iter()))
         p.quiet { "You will be sent to " code { (site(redirect_uri)) } "." }
         form method="post" action="consent" {
             (hidden("csrf_token", session.csrf_token.expose()))
@@ -61,23 +61,26 @@ pub(crate) fn consent(session: &Session, authorization: &Authorization) -> Respo
     page(&format!("Allow {}?", name(authorization)), Some(redirect_uri), &body)
 }
 
-pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Response {
+pub(crate) fn account(session: &Session, applications: &[Application]) -> Response {
     const DAY: &str = "%-d %B %Y";
     let csrf_token = hidden("csrf_token", session.csrf_token.expose());
     let body = html! {
         @if applications.is_empty() { p { "No application has access to your account." } }
-        @for (name, grant) in applications {
+        @for application in applications {
             section {
-                h2 { (name) }
-                (scopes(&grant.scope))
+                h2 { (application.name) }
+                (scopes(application.scope.iter().map(String::as_str)))
                 p.quiet {
-                    "Since " (grant.granted_at.format(DAY))
-                    @if let Some(time) = grant.last_rotated_at { ", renewed " (time.format(DAY)) }
+                    "Since " (application.first_granted_at.format(DAY))
+                    @if application.grants > 1 {
+                        ", " (application.grants) " sign-ins, the last on "
+                        (application.last_granted_at.format(DAY))
+                    }
                 }
                 form method="post" action="disconnect" {
                     (csrf_token)
-                    (hidden("grant_id", &grant.grant_id.to_string()))
-                    button aria-label={ "Disconnect " (name) } { "Disconnect" }
+                    (hidden("client_id", &application.client_id))
+                    button aria-label={ "Disconnect " (application.name) } { "Disconnect" }
                 }
             }
         }
@@ -86,7 +89,7 @@ pub(crate) fn account(session: &Session, applications: &[(String, Grant)]) -> Re
     page("Your connected applications", None, &body)
 }
 
-/// The answer to an authorization request, as a form that the browser posts to the client.
+/// The authorization response as a form that the browser posts to the client.
 pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Response {
     let body = html! {
         form method="post" action=(redirect_uri) {
@@ -102,8 +105,8 @@ pub(crate) fn error(message: &str) -> Response {
     page("This did not work", None, &html! { p { (message) } })
 }
 
-/// The frame of every page. Its forms lead to this server, and by redirects, which browsers hold
-/// against them as well, to where the client is: on the web, or under a scheme of its own.
+/// The layout of every page, and its Content-Security-Policy. `form-action` also applies to
+/// redirects after a form, so it allows the scheme of the client's redirect URI.
 fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
@@ -135,17 +138,17 @@ fn name(authorization: &Authorization) -> &str {
     client.metadata.details.client_name.as_deref().unwrap_or(&client.client_id)
 }
 
-fn scopes(scope: &Scope) -> Markup {
+fn scopes<'a>(tokens: impl Iterator<Item = &'a str>) -> Markup {
     let meaning = |token| match token {
         "openid" => html! { "know who you are" },
         "profile" => html! { "see your name" },
         "email" => html! { "see your email address" },
         other => html! { "use " code { (other) } },
     };
-    html! { ul { @for token in scope.iter() { li { (meaning(token)) } } } }
+    html! { ul { @for token in tokens { li { (meaning(token)) } } } }
 }
 
-/// The part of a URI that people should look at.
+/// The origin of a URI where it has one, for people to check.
 fn site(uri: &str) -> String {
     match url::Url::parse(uri) {
         Ok(url) if url.has_host() => url.origin().ascii_serialization(),

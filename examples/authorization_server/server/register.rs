@@ -1,8 +1,8 @@
-//! Clients register themselves (RFC 7591, OpenID Connect Dynamic Client Registration).
+//! Dynamic client registration (RFC 7591, OpenID Connect Dynamic Client Registration).
 //!
-//! Everyone may, and may then have people sent to the redirect URIs: a request that is refused
-//! goes back at once (RFC 9700 4.11.2). A server that is open to the world limits the rate, and
-//! asks for an initial access token (RFC 7591 3) or looks at the URIs.
+//! It is open to everyone. Whoever registers can make this server redirect people to the registered
+//! URIs, because a refused request redirects at once (RFC 9700 4.11.2). A public server limits the
+//! rate, and requires an initial access token (RFC 7591 3) or checks the URIs.
 
 use axum::Json;
 use axum::extract::State;
@@ -31,7 +31,7 @@ pub(crate) async fn register(
     Ok((StatusCode::CREATED, Json(registered.registration_response())))
 }
 
-/// The metadata to register. The storage knows what metadata is, this server what it offers.
+/// Checks that the server offers what the metadata asks for, and returns the metadata to register.
 fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata> {
     let offered = server.grant_types();
     let is_offered = metadata.grant_types.iter().all(|own| offered.contains(own));
@@ -44,12 +44,12 @@ fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata
     }
     let is_offered = metadata.scope.is_subset_of(&server.config.scope);
     ensure(is_offered, INVALID, &format!("the scope here is: {}", server.config.scope))?;
-    // OpenID Connect's default would be RS256.
+    // The default of OpenID Connect would be RS256.
     let other = &mut metadata.details.other;
     let algorithm = other.entry("id_token_signed_response_alg").or_insert("ES256".into());
     ensure(*algorithm == "ES256", INVALID, "ID tokens are signed with ES256 here")?;
-    // What is not known here is ignored (RFC 7591 2), not registered: that would be a promise, of
-    // bound or encrypted tokens for one. What is left are names in other languages.
+    // Unknown members are ignored (RFC 7591 2). To register them would promise what the server does
+    // not do, such as encrypted tokens. Names in other languages stay.
     other.retain(|name, _| name.contains('#') || name == "id_token_signed_response_alg");
     Ok(metadata)
 }

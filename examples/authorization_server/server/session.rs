@@ -1,7 +1,7 @@
-//! Who sits at the browser, and what they are asked.
+//! Browser sessions: the signed-in user, and the authorization requests that wait for them.
 //!
-//! Sessions are in this process's memory: enough for an example, gone at a restart. A server on
-//! several machines keeps them where all of them look.
+//! Sessions are in the memory of this process, which is enough for an example. They are lost at a
+//! restart; a server on several machines needs a shared store.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,27 +24,27 @@ const MAX_SESSIONS: usize = 10_000;
 const MAX_PENDING: usize = 8;
 
 pub(crate) struct Sessions {
-    /// By the digest of their secret identifier, as every other secret is kept.
+    /// By the digest of the secret identifier.
     sessions: Mutex<HashMap<Digest, Session>>,
     is_secure: bool,
 }
 
 type Pending = Arc<Authorization>;
 
-/// A look at a session.
+/// A snapshot of a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     id: Secret,
-    /// What each form of this session carries, and no other site can read.
+    /// The token in each form of this session, which no other site can read.
     pub(crate) csrf_token: Secret,
     pub(crate) sign_in: Option<SignIn>,
-    /// The authorization requests that wait for the user, the newest first.
+    /// Authorization requests that wait for the user, the newest first.
     pending: VecDeque<Pending>,
     expires_at: Instant,
 }
 
-/// Who signed in, when by this process's clock, and on behalf of which request: `prompt=login` and
-/// `max_age` demand that.
+/// A sign-in: the user, the time by the clock of this process, and the request it was for, which
+/// `prompt=login` and `max_age` depend on.
 #[derive(Clone)]
 pub(crate) struct SignIn {
     pub(crate) user: User,
@@ -63,7 +63,7 @@ impl Sessions {
         Self { sessions: Mutex::default(), is_secure: issuer.starts_with("https://") }
     }
 
-    /// Over https the cookie is this host's own, whatever a sibling domain sets.
+    /// Over https no sibling domain can set the cookie (`__Host-`).
     fn cookie_name(&self) -> &'static str {
         if self.is_secure { "__Host-session" } else { "session" }
     }
@@ -78,7 +78,7 @@ impl Sessions {
         session.filter(|session| session.expires_at > Instant::now())
     }
 
-    /// The browser's session, or a new one of nobody.
+    /// Returns the browser's session, or starts one without a user.
     pub(crate) fn open(&self, jar: CookieJar) -> PageResult<(CookieJar, Session)> {
         match self.find(&jar) {
             Some(session) => Ok((jar, session)),
@@ -86,8 +86,8 @@ impl Sessions {
         }
     }
 
-    /// The session of a user who has just signed in: a new one, so that whoever knew the old
-    /// identifier knows nothing now. What was pending goes on, and nowhere else.
+    /// Replaces the session after a sign-in, so that somebody who knew the old identifier (session
+    /// fixation) has no access. Pending requests move to the new session.
     pub(crate) fn sign_in(
         &self,
         jar: CookieJar,
@@ -98,7 +98,7 @@ impl Sessions {
         Ok(self.start(jar, Some(sign_in), pending)?.0)
     }
 
-    /// Ends the session, and gives what it was at last.
+    /// Ends the session, and returns its last state.
     pub(crate) fn end(&self, session: &Session) -> Option<Session> {
         self.lock().remove(&session.id.digest())
     }
@@ -119,7 +119,7 @@ impl Sessions {
             .secure(self.is_secure);
         let session = Session { id, csrf_token, sign_in, pending, expires_at };
         let mut sessions = self.lock();
-        // Whoever opens sessions without end ends those of nobody, not those of users.
+        // At the limit, sessions without a user are dropped, never those of users.
         if sessions.len() >= MAX_SESSIONS {
             sessions.retain(|_, own| own.sign_in.is_some() && own.expires_at > now);
         }
@@ -127,7 +127,7 @@ impl Sessions {
         Ok((jar.add(cookie), session))
     }
 
-    /// Keeps a request while the user is asked.
+    /// Keeps a request while the user signs in and agrees.
     pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> PageResult<()> {
         let mut sessions = self.lock();
         let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
@@ -136,7 +136,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Takes the request, for the one answer that it gets.
+    /// Removes the request, so that it is answered only once.
     pub(crate) fn resume(&self, session: &Session, id: &str) -> PageResult<Pending> {
         let mut sessions = self.lock();
         let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
@@ -145,10 +145,10 @@ impl Sessions {
     }
 }
 
-/// A form that this browser was shown in this session.
+/// A form with the CSRF token of the browser's session.
 pub(crate) struct SessionForm(pub(crate) Session, pub(crate) Fields);
 
-/// What the pages' forms have in them.
+/// The fields of all forms.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Fields {
@@ -157,7 +157,7 @@ pub(crate) struct Fields {
     pub(crate) username: String,
     pub(crate) password: Secret,
     pub(crate) decision: String,
-    pub(crate) grant_id: uuid::Uuid,
+    pub(crate) client_id: String,
 }
 
 impl FromRequest<Arc<Server>> for SessionForm {

@@ -1,10 +1,10 @@
-//! The token endpoint (RFC 6749 3.2): from a grant to tokens.
+//! The token endpoint (RFC 6749 3.2).
 
 use axum::Json;
 use axum::extract::State;
 use oauth_storage::{
-    GrantType, NewIdToken, NewToken, Redeem, Redeemed, Request, Rotate, Rotated, Secret, Token,
-    User,
+    CodeRedemption, GrantType, IssuedTokens, NewIdToken, NewToken, RedemptionOutcome, Request,
+    RotationOutcome, TokenPair, TokenRotation, User,
 };
 use serde_json::{Map, Value};
 
@@ -23,89 +23,72 @@ pub(crate) async fn token(
     let registered = asked.client.allows_grant_type(grant_type);
     ensure(registered, "unauthorized_client", "the client is not registered for this grant type")?;
 
-    // A client that acts for itself may ask again at any time (RFC 6749 4.4.3).
-    let refreshes = grant_type != GrantType::ClientCredentials
-        && asked.client.allows_grant_type(GrantType::RefreshToken);
-    let new = Pair {
-        access_token: Secret::generate()?,
-        refresh_token: refreshes.then(Secret::generate).transpose()?,
-    };
-    let token = match grant_type {
-        GrantType::AuthorizationCode => asked.redeem(&server, new.clone()).await?,
-        GrantType::RefreshToken => asked.refresh(&server, new.clone()).await?,
-        GrantType::ClientCredentials => asked.create(&server, None, new.clone()).await?,
-        GrantType::Password => asked.log_in(&server, new.clone()).await?,
+    let IssuedTokens { token, tokens, .. } = match grant_type {
+        GrantType::AuthorizationCode => asked.redeem(&server).await?,
+        GrantType::RefreshToken => asked.refresh(&server).await?,
+        GrantType::ClientCredentials => asked.create(&server, None).await?,
+        GrantType::Password => asked.log_in(&server).await?,
         _ => return Err(unsupported()),
     };
-    let mut response = token.token_response(&new.access_token, new.refresh_token.as_ref());
+    let mut response = token.token_response(&tokens);
     // OpenID Connect Core 3.1.3.3.
     if token.scope.contains("openid") && token.subject.is_some() {
-        let new = NewIdToken::for_token(&token, &new.access_token);
+        let new = NewIdToken::for_token(&token, &tokens.access_token);
         let id_token = server.storage.get_id_token(&server.request(None), new).await?;
         response.insert("id_token".into(), id_token.into());
     }
     Ok(Json(response))
 }
 
-/// The credentials to issue. The storage keeps their digests alone.
-#[derive(Clone)]
-struct Pair {
-    access_token: Secret,
-    refresh_token: Option<Secret>,
-}
-
 impl ClientForm {
-    /// RFC 6749 4.1.3. Whether the code is this client's, unused and unexpired, and whether
-    /// redirect URI and verifier fit, is checked by the very statement that spends it.
-    async fn redeem(self, server: &Server, new: Pair) -> Result<Token> {
+    /// Exchanges a code (RFC 6749 4.1.3). The statement that spends the code also checks its client,
+    /// expiry, redirect URI and PKCE verifier.
+    async fn redeem(self, server: &Server) -> Result<IssuedTokens> {
         let Self { client, form } = self;
         let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
-        let redeem = Redeem {
-            redirect_uri: redirect_uri.ok_or_else(invalid_grant)?.to_owned(),
-            client_id: client.client_id,
-            code: require(form.code, "code")?,
-            code_verifier: form.code_verifier,
-            access_token: new.access_token,
-            refresh_token: new.refresh_token,
-        };
-        match server.storage.redeem_authorization_code(&server.request(None), redeem).await? {
-            Redeemed::Issued(token) => Ok(*token),
-            // The client is told the same of both. A replay has revoked the grant besides.
-            Redeemed::Replayed { .. } | Redeemed::Invalid => Err(invalid_grant()),
+        let redirect_uri = redirect_uri.ok_or_else(invalid_grant)?;
+        let mut redemption =
+            CodeRedemption::new(&client.client_id, redirect_uri, require(form.code, "code")?)
+                .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken));
+        redemption.code_verifier = form.code_verifier;
+        match server.storage.redeem_authorization_code(&server.request(None), redemption).await? {
+            RedemptionOutcome::Issued(issued) => Ok(*issued),
+            // The response is the same for both. A replay has revoked the grant.
+            RedemptionOutcome::Replayed { .. } | RedemptionOutcome::Invalid => Err(invalid_grant()),
         }
     }
 
-    /// RFC 6749 6, with rotation (RFC 9700 4.14.2).
-    async fn refresh(self, server: &Server, new: Pair) -> Result<Token> {
-        let rotate = Rotate {
-            client_id: self.client.client_id,
-            refresh_token: require(self.form.refresh_token, "refresh_token")?,
-            scope: self.form.scope.map(|scope| scope.parse()).transpose()?,
-            new_access_token: new.access_token,
-            new_refresh_token: new.refresh_token.ok_or_else(invalid_grant)?,
-        };
-        match server.storage.rotate_refresh_token(&server.request(None), rotate).await? {
-            Rotated::Issued(token) => Ok(*token),
-            Rotated::Reused { .. } | Rotated::Invalid => Err(invalid_grant()),
+    /// Exchanges a refresh token (RFC 6749 6) for a new pair (RFC 9700 4.14.2).
+    async fn refresh(self, server: &Server) -> Result<IssuedTokens> {
+        let refresh_token = require(self.form.refresh_token, "refresh_token")?;
+        let mut rotation = TokenRotation::new(self.client.client_id, refresh_token);
+        rotation.scope = self.form.scope.map(|scope| scope.parse()).transpose()?;
+        match server.storage.rotate_refresh_token(&server.request(None), rotation).await? {
+            RotationOutcome::Issued(issued) => Ok(*issued),
+            RotationOutcome::Reused { .. } | RotationOutcome::Invalid => Err(invalid_grant()),
         }
     }
 
-    /// RFC 6749 4.3: for a user, by their password.
-    async fn log_in(self, server: &Server, new: Pair) -> Result<Token> {
+    /// Issues tokens for a user who gave the client their password (RFC 6749 4.3).
+    async fn log_in(self, server: &Server) -> Result<IssuedTokens> {
         require(self.form.username.as_ref(), "username")?;
         require(self.form.password.as_ref(), "password")?;
         let request = Request { form: self.form.clone(), ..server.request(None) };
         let user = server.storage.authenticate(&request).await?.ok_or_else(invalid_grant)?;
-        self.create(server, Some(user), new).await
+        self.create(server, Some(user)).await
     }
 
-    /// RFC 6749 4.4, where there is no user: for the client itself.
-    async fn create(self, server: &Server, user: Option<User>, new: Pair) -> Result<Token> {
+    /// Issues tokens for a user or, without one, for the client itself (RFC 6749 4.4).
+    async fn create(self, server: &Server, user: Option<User>) -> Result<IssuedTokens> {
         let scope = self.client.requested_scope(self.form.scope.as_deref())?;
-        let refresh_token = new.refresh_token;
-        let new = NewToken::new(self.client.client_id, scope, new.access_token);
-        let new = NewToken { refresh_token, ..new };
-        Ok(server.storage.create_token(&server.request(user), new).await?)
+        let mut tokens = TokenPair::generate()?;
+        // A client that acts for itself needs no refresh token (RFC 6749 4.4.3).
+        if user.is_none() || !self.client.allows_grant_type(GrantType::RefreshToken) {
+            tokens = tokens.without_refresh_token();
+        }
+        let new = NewToken::new(self.client.client_id, scope, tokens.clone());
+        let token = server.storage.create_token(&server.request(user), new).await?;
+        Ok(IssuedTokens::new(token, tokens))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who the user is, for whoever has an access token (OpenID Connect Core 5.3).
+//! The userinfo endpoint (OpenID Connect Core 5.3).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use super::error::Result;
 
 pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Result<Response> {
     let Some(Authorization(bearer)) = headers.typed_get::<Authorization<Bearer>>() else {
-        // Who brings no token is told of no error (RFC 6750 3.1).
+        // Without a token there is no error code (RFC 6750 3.1).
         return Ok(challenge(StatusCode::UNAUTHORIZED, ""));
     };
     let token = server.storage.introspect(&Secret::new(bearer.token())).await?;
@@ -29,7 +29,7 @@ pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Resul
     Ok(Json(claims).into_response())
 }
 
-/// RFC 6750 3.
+/// A response with a `WWW-Authenticate` challenge (RFC 6750 3).
 fn challenge(status: StatusCode, error: &str) -> Response {
     let challenge = format!("Bearer realm=\"userinfo\"{error}");
     (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
