@@ -1,8 +1,8 @@
--- The next version's first step, made up for the fault suite: columns that the version before does
--- not know.
+-- The first step of the next version, made up for the fault suite: columns that the previous version
+-- does not know.
 --
--- The lock is held for a moment, but who waits for it holds up everybody behind. So it is waited
--- for no longer than any request may be held up, and then the migration is run again.
+-- The lock itself is short, but a waiting migration blocks every later request for the table. So it
+-- waits at most 50 ms, fails, and is run again.
 SET lock_timeout = '50ms';
 
 ALTER TABLE oauth_storage.token

@@ -1,4 +1,4 @@
--- As for the tokens. One table a file: a migration holds its locks until its end.
+-- As for the tokens. One table per file, because a migration holds its locks until its end.
 SET lock_timeout = '50ms';
 
 ALTER TABLE oauth_storage.authorization_code ADD COLUMN next_version text;

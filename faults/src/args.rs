@@ -1,17 +1,17 @@
-//! What the command line asks for.
+//! The command line.
 
 use crate::fault::{Extent, FAULTS};
 
 pub(crate) const HELP: &str = "\
-Injects faults under load, and checks afterwards that nothing acknowledged is lost.
+Injects faults under load, and checks that nothing acknowledged is lost.
 
 cargo run --release -p faults -- [options]
 
-  --short            every fault, but less of it
-  --only NAME,…      these faults
-  --skip NAME,…      all but these
-  --seconds N        how long backends are terminated (60) and two processes contend (600)
-  --help             this";
+  --short            a short run of every fault
+  --only NAME,…      only these faults
+  --skip NAME,…      all faults but these
+  --seconds N        duration of the faults terminated (default 60) and contention (default 600)
+  --help             print this help";
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Args {
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `None` when help was asked for.
+    /// Parses the arguments. `None` if help is requested.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut args = Self::default();
         let mut arguments = arguments;

@@ -1,4 +1,4 @@
-//! Calls the storage, and writes down what it was told.
+//! Calls the storage, and writes down the outcomes.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,22 +8,23 @@ use std::time::{Duration, Instant};
 use oauth_storage::{PgStorage, Result};
 
 use crate::cut::{Cut, When, cut};
-use crate::ledger::{Ledger, Told};
+use crate::ledger::Ledger;
+use crate::outcome::Outcome;
 
 /// A storage with a ledger.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) storage: PgStorage,
     pub(crate) ledger: Arc<Ledger>,
-    /// Of a hundred calls as many are dropped somewhere in the middle.
+    /// The share of calls that are dropped before they end, in percent.
     pub(crate) dropped_percent: u32,
-    /// Errors that this caller, and its clones, met.
+    /// Errors of this caller and its clones.
     failed: Arc<AtomicU64>,
 }
 
-/// What a call was told, and its value if it was acknowledged.
+/// The outcome of a call, and its value if it was acknowledged.
 pub(crate) struct Reply<T> {
-    pub(crate) told: Told,
+    pub(crate) outcome: Outcome,
     pub(crate) value: Option<T>,
 }
 
@@ -32,12 +33,12 @@ impl Caller {
         Self { storage, ledger, dropped_percent: 0, failed: Arc::default() }
     }
 
-    /// Another caller of the same storage.
+    /// Another caller of the same storage, with its own count of errors.
     pub(crate) fn another(&self) -> Self {
         Self { failed: Arc::default(), ..self.clone() }
     }
 
-    /// How many errors it met.
+    /// The number of errors.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -45,11 +46,11 @@ impl Caller {
     pub(crate) async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Reply<T> {
         let dropped = self.dropped_percent > 0 && fastrand::u32(0..100) < self.dropped_percent;
         if dropped && fastrand::bool() {
-            // While a lane is at it: that takes a millisecond or so.
+            // While the statement runs, which takes about a millisecond.
             let time = Duration::from_micros(fastrand::u64(0..4000));
             let started = Instant::now();
             let result = tokio::time::timeout(time, call).await.ok();
-            return self.reply(result, Told::Unknown, started).0;
+            return self.reply(result, Outcome::Unknown, started).0;
         }
         let at = dropped.then(|| Cut {
             polls: fastrand::u32(0..4),
@@ -58,7 +59,7 @@ impl Caller {
         self.call_cut(call, at).await.0
     }
 
-    /// A call that is dropped at a cut, if it gets there; whether it did.
+    /// Runs a call that is dropped at a cut. Returns true if it got there.
     pub(crate) async fn call_cut<T>(
         &self,
         call: impl Future<Output = Result<T>>,
@@ -71,28 +72,28 @@ impl Caller {
         };
         // A future that was never polled did nothing.
         let never = at.is_some_and(|at| at.polls == 0);
-        self.reply(result, if never { Told::Refused } else { Told::Unknown }, started)
+        self.reply(result, if never { Outcome::Refused } else { Outcome::Unknown }, started)
     }
 
-    /// Writes down what the call was told, and for one that was dropped what is known; whether it
-    /// was.
+    /// Writes down the outcome, which for a dropped call is the given one. Returns true if it was
+    /// dropped.
     fn reply<T>(
         &self,
         result: Option<Result<T>>,
-        dropped: Told,
+        dropped: Outcome,
         started: Instant,
     ) -> (Reply<T>, bool) {
         let was_dropped = result.is_none();
         let reply = match result {
-            None => Reply { told: dropped, value: None },
-            Some(Ok(value)) => Reply { told: Told::Acknowledged, value: Some(value) },
+            None => Reply { outcome: dropped, value: None },
+            Some(Ok(value)) => Reply { outcome: Outcome::Acknowledged, value: Some(value) },
             Some(Err(error)) => {
                 self.ledger.tally.error(&error);
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                Reply { told: Told::by(&error), value: None }
+                Reply { outcome: Outcome::of_error(&error), value: None }
             }
         };
-        self.ledger.tally.told(reply.told, started.elapsed());
+        self.ledger.tally.outcome(reply.outcome, started.elapsed());
         (reply, was_dropped)
     }
 }

@@ -1,10 +1,10 @@
-//! Futures that are dropped in the middle.
+//! Futures that are dropped before they end.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Where a future is dropped: after it was polled so many times and is still pending.
+/// The moment at which a future is dropped: after so many polls, if it is still pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) polls: u32,
@@ -13,13 +13,13 @@ pub(crate) struct Cut {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// At once: what it waits for has hardly begun.
+    /// At once, before the event that it waits for.
     AtOnce,
-    /// When it would have gone on: what it waits for has happened.
+    /// When it is woken, after the event that it waits for.
     WhenWoken,
 }
 
-/// Runs a future up to a cut: `None` if it was dropped there.
+/// Runs a future up to a cut. `None` if it was dropped there.
 pub(crate) fn cut<F: Future>(future: F, at: Cut) -> CutShort<F> {
     CutShort { future: Some(Box::pin(future)), left: at.polls, when: at.when }
 }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_dropped_where_it_was_said() {
+    async fn a_future_is_dropped_at_its_cut() {
         for when in [When::AtOnce, When::WhenWoken] {
             for polls in 0..=3 {
                 let reached = std::cell::Cell::new(0);

@@ -1,4 +1,4 @@
-//! The faults, one a file.
+//! The faults, one file each.
 
 mod clock;
 mod contention;
@@ -19,25 +19,25 @@ use crate::report::Row;
 
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
-    /// Injects it under load.
+    /// Injects the fault under load.
     pub(crate) run: fn(Extent) -> Running,
 }
 
-/// How much of a fault is injected.
+/// The extent of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Extent {
     pub(crate) short: bool,
-    /// For what takes a time that matters.
+    /// The duration of faults that last a given time.
     pub(crate) seconds: Option<u64>,
 }
 
 impl Extent {
-    /// One of the two.
+    /// One of two values.
     pub(crate) fn of<T>(self, short: T, full: T) -> T {
         if self.short { short } else { full }
     }
 
-    /// One of the two, or the time that was asked for.
+    /// One of two durations, or the requested one.
     pub(crate) fn seconds(self, short: u64, full: u64) -> u64 {
         self.seconds.unwrap_or(self.of(short, full))
     }
@@ -55,8 +55,7 @@ pub(crate) static FAULTS: &[Fault] = faults!(
     dropped, terminated, killed, frozen, failover, overload, disk, clock, migration, contention
 );
 
-/// What this process has to do if it is another's child: it loads the database that the variable
-/// names.
+/// The work of this process if it is a child: the load on the database that the variable names.
 pub(crate) fn work_of_child() -> Option<Pin<Box<dyn Future<Output = ExitCode>>>> {
     let url = std::env::var(contention::CHILD).ok()?;
     Some(Box::pin(contention::child(url)))

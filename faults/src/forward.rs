@@ -1,4 +1,4 @@
-//! One address whose server can change: what a virtual IP, a DNS name or a proxy is in production.
+//! One address whose server can change, in place of a virtual IP, a DNS name or a proxy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ struct Shared {
 }
 
 impl Forwarder {
-    /// Forwards to that port of this machine.
+    /// Starts forwarding to a port of this machine.
     pub(crate) async fn start(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -27,17 +27,17 @@ impl Forwarder {
         Ok(Self { port, shared })
     }
 
-    /// New connections go there; those that are open stay where they are.
+    /// Forwards new connections to another port. Open connections stay.
     pub(crate) fn switch(&self, target: u16) {
         self.shared.target.store(target, Ordering::Relaxed);
     }
 
-    /// How many connections were asked for until now.
+    /// The number of accepted connections.
     pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// A URL of the server, by way of the forwarder.
+    /// The URL with the port of the forwarder.
     pub(crate) fn through(&self, url: &str) -> Result<String> {
         let port = port_of(url)?;
         Ok(url.replacen(&format!(":{port}/"), &format!(":{}/", self.port), 1))
@@ -49,7 +49,7 @@ async fn forward(listener: TcpListener, shared: Arc<Shared>) {
         shared.accepted.fetch_add(1, Ordering::Relaxed);
         let target = shared.target.load(Ordering::Relaxed);
         tokio::spawn(async move {
-            // A server that is away closes the connection at once.
+            // If the server is down, the connection is closed at once.
             if let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await {
                 let _ = client.set_nodelay(true);
                 let _ = server.set_nodelay(true);
@@ -59,7 +59,7 @@ async fn forward(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// The port of a testbed's URL.
+/// The port of a URL of the testbed.
 pub(crate) fn port_of(url: &str) -> Result<u16> {
     let after = url.split("@127.0.0.1:").nth(1).ok_or("no port in the URL")?;
     Ok(after.split('/').next().unwrap_or_default().parse()?)

@@ -1,22 +1,23 @@
-//! The mixed load: callers that walk grants and run errands, until they are told to stop.
+//! The mixed load: callers that walk grants and run errands until they are stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use oauth_storage::{ClientStorage as _, NewToken, Request, Secret, TokenStorage as _};
+use oauth_storage::{ClientStorage as _, NewToken, Request, TokenPair, TokenStorage as _};
 use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::caller::Caller;
-use crate::ledger::{Origin, Pair, Story, Told};
+use crate::ledger::{History, Origin, Pair};
+use crate::outcome::Outcome;
 use crate::walk::Walk;
 use crate::world::World;
 
-/// A caller that was not served waits as long before it comes again.
+/// The pause of a caller after an error.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// How long the storage may take to recover before the row says that it did not.
+/// The longest wait for a recovery.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Load {
@@ -25,7 +26,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts so many callers, each of which pauses between two grants.
+    /// Starts so many callers, with a pause between two grants of each.
     pub(crate) fn start(
         caller: &Caller,
         world: &Arc<World>,
@@ -50,7 +51,7 @@ impl Load {
         Self { stop, callers: tasks }
     }
 
-    /// Lets each caller finish what it is at.
+    /// Stops each caller after its current grant.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.callers.join_next().await {
@@ -60,7 +61,7 @@ impl Load {
     }
 }
 
-/// How long it takes until a read and a write are acknowledged; none if they never are.
+/// The time until a read and a write are acknowledged; `None` if they are not within a minute.
 pub(crate) async fn recovery(caller: &Caller, world: &World) -> Result<Option<Duration>> {
     let since = Instant::now();
     let (read, written) = tokio::try_join!(read_again(caller, world), write_again(caller, world))?;
@@ -72,7 +73,7 @@ async fn read_again(caller: &Caller, world: &World) -> Result<bool> {
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
         let get = caller.storage.get_client(&request, world.any_client(), None);
-        if caller.call(get).await.told == Told::Acknowledged {
+        if caller.call(get).await.outcome == Outcome::Acknowledged {
             return Ok(true);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -83,9 +84,9 @@ async fn read_again(caller: &Caller, world: &World) -> Result<bool> {
 async fn write_again(caller: &Caller, world: &World) -> Result<bool> {
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
-        let (told, story) = write(caller, world).await?;
-        caller.ledger.close(story);
-        if told == Told::Acknowledged {
+        let (outcome, history) = write(caller, world).await?;
+        caller.ledger.close(history);
+        if outcome == Outcome::Acknowledged {
             return Ok(true);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -94,18 +95,12 @@ async fn write_again(caller: &Caller, world: &World) -> Result<bool> {
 }
 
 /// Stores one access token.
-pub(crate) async fn write(caller: &Caller, world: &World) -> Result<(Told, Story)> {
-    let mut story = Story::new(world.any_client(), true);
-    let access = Secret::generate()?;
-    let new = NewToken::new(&story.client_id, world.scope.clone(), access.clone());
-    story.grant_id = Some(new.grant_id);
-    let told = caller.call(caller.storage.create_token(&Request::default(), new)).await.told;
-    story.pairs.push(Pair {
-        access: access.digest(),
-        refresh: None,
-        origin: Origin::Nothing,
-        issued: told,
-        ended: None,
-    });
-    Ok((told, story))
+pub(crate) async fn write(caller: &Caller, world: &World) -> Result<(Outcome, History)> {
+    let mut history = History::new(world.any_client(), true);
+    let tokens = TokenPair::generate()?.without_refresh_token();
+    history.grant_id = tokens.grant_id();
+    let new = NewToken::new(&history.client_id, world.scope.clone(), tokens.clone());
+    let outcome = caller.call(caller.storage.create_token(&Request::default(), new)).await.outcome;
+    history.pairs.push(Pair::new(&tokens, Origin::Nothing, outcome));
+    Ok((outcome, history))
 }

@@ -1,12 +1,12 @@
 //! The faults that the storage has to survive, injected under load: `cargo run --release -p faults`.
 //!
-//! Callers walk grants (codes, redemptions, rotations, revocations) and write down what each call
-//! was told: acknowledged, refused, or unknown. Afterwards the database is asked through another
-//! connection: what was acknowledged is there, what was refused is not, what is unknown is there
-//! as a whole or not at all; nothing was issued twice, and nothing revoked is active.
+//! Callers walk grants (codes, redemptions, rotations, revocations) and write down the outcome of
+//! each call: acknowledged, refused or unknown. Afterwards the rows are read on another connection:
+//! acknowledged rows are stored, refused rows are not, rows with an unknown outcome are stored as a
+//! whole or not at all; nothing was issued twice, and nothing of a revoked grant is active.
 //!
-//! It needs installed PostgreSQL programs, Linux (it signals the server's processes), and for the
-//! full disk root.
+//! It needs the PostgreSQL programs, Linux (it signals the processes of the server), and root for the
+//! full disk.
 
 mod args;
 mod caller;
@@ -16,7 +16,9 @@ mod fault;
 mod forward;
 mod ledger;
 mod load;
+mod outcome;
 mod processes;
+mod random;
 mod report;
 mod scene;
 mod tally;
@@ -30,7 +32,7 @@ use std::time::Duration;
 use args::Args;
 use report::Report;
 
-/// An error is what keeps a fault from being injected to its end.
+/// An error means that a fault could not be injected to its end.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 #[tokio::main]
@@ -56,7 +58,7 @@ async fn main() -> ExitCode {
         let line = match tokio::time::timeout(limit, (fault.run)(args.extent)).await {
             Ok(Ok(row)) => report.row(fault.name, row),
             Ok(Err(error)) => report.unfinished(fault.name, error.to_string()),
-            Err(_) => report.unfinished(fault.name, format!("it hangs, after {limit:?}")),
+            Err(_) => report.unfinished(fault.name, format!("it did not end within {limit:?}")),
         };
         println!("{line}");
     }

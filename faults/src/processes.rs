@@ -1,4 +1,4 @@
-//! Signals to the server's processes, all of which the postmaster began.
+//! Signals to the processes of the server, all of which are children of the postmaster.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,13 +27,14 @@ fn stat(pid: u32) -> Option<String> {
     std::fs::read_to_string(PathBuf::from("/proc").join(pid.to_string()).join("stat")).ok()
 }
 
-/// After the name, which is in parentheses and may hold anything: the state, and the parent's id.
+/// The parent of a process: the second field after the name, which is in parentheses and may contain
+/// anything.
 fn parent(pid: u32) -> Option<u32> {
     let stat = stat(pid)?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Sends a signal by its name; who is gone already does not mind.
+/// Sends a signal by its name. Processes that have ended already are ignored.
 pub(crate) fn signal(pids: &[u32], name: &str) -> Result<()> {
     let pids = pids.iter().map(u32::to_string);
     let sent = Command::new("sh")
@@ -49,12 +50,12 @@ pub(crate) fn signal(pids: &[u32], name: &str) -> Result<()> {
     if sent.success() { Ok(()) } else { Err("cannot signal the server".into()) }
 }
 
-/// A zombie has ended, and waits to be buried.
+/// Returns true if the process runs. A zombie has ended.
 pub(crate) fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !stat.contains(") Z "))
 }
 
-/// Waits until none of them runs: the next server would meet their shared memory.
+/// Waits until all have ended, because the next server cannot start beside their shared memory.
 pub(crate) async fn gone(pids: &[u32]) -> Result<()> {
     let since = Instant::now();
     while pids.iter().any(|pid| runs(*pid)) {
@@ -66,7 +67,7 @@ pub(crate) async fn gone(pids: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// The memory that this process has now, in KiB.
+/// The resident memory of this process, in KiB.
 pub(crate) fn memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

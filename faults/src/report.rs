@@ -1,20 +1,20 @@
-//! The row of a fault, and the line at the end.
+//! The row of each fault, and the summary.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::tally::Counts;
 
-/// What became of a fault.
+/// The result of a fault.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     pub(crate) injected: u64,
     pub(crate) counts: Counts,
     /// The longest time from the end of a fault to an acknowledged read and write.
     pub(crate) recovery: Option<Duration>,
-    /// Measured, for whoever reads on.
+    /// Further measurements.
     pub(crate) remarks: Vec<String>,
-    /// What the storage promises and did not hold.
+    /// Promises of the storage that did not hold.
     pub(crate) broken: Vec<String>,
 }
 
@@ -23,7 +23,7 @@ impl Row {
         self.remarks.push(remark.into());
     }
 
-    /// Adds the row of another form of the same fault.
+    /// Adds the row of another run of the same fault.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.injected += other.injected;
         self.counts.absorb(other.counts);
@@ -32,14 +32,14 @@ impl Row {
         self.broken.extend(other.broken);
     }
 
-    /// Writes down what does not hold.
+    /// Adds a broken promise unless the condition holds.
     pub(crate) fn require(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.broken.push(otherwise());
         }
     }
 
-    /// One more recovery, which must not take longer than the limit.
+    /// Adds a recovery, which must not take longer than the limit.
     pub(crate) fn recovered(&mut self, took: Option<Duration>, limit: Duration) {
         match took {
             None => self.broken.push("it did not recover".into()),
@@ -55,7 +55,7 @@ impl Row {
 
 enum Ran {
     Row(Row),
-    /// Why it could not be injected, or not to its end.
+    /// The reason why the fault could not be injected to its end.
     Unfinished(String),
 }
 
@@ -107,7 +107,7 @@ impl Report {
         })
     }
 
-    /// Whether every fault was injected, and everything held.
+    /// Returns true if every fault was injected and every promise held.
     pub(crate) fn holds(&self) -> bool {
         self.0.iter().all(|(_, ran)| match ran {
             Ran::Row(row) => row.counts.lost == 0 && row.broken.is_empty() && row.injected > 0,
@@ -116,7 +116,7 @@ impl Report {
     }
 }
 
-/// The last lines.
+/// The summary.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, ran) in &self.0 {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_sums_up_and_the_status_says_the_same() {
+    fn the_summary_and_the_exit_status_agree() {
         let mut report = Report::default();
         report.row("one", row(0));
         report.row("two", row(0));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_or_did_not_finish_is_said_and_is_no_success() {
+    fn broken_promises_and_unfinished_faults_are_reported_and_fail() {
         let mut report = Report::default();
         report.unfinished("disk", "no rights".into());
         assert!(report.to_string().starts_with("disk: not finished: no rights\n"));

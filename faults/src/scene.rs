@@ -1,4 +1,4 @@
-//! Where a fault happens: a server, a database on it, a storage under load.
+//! The setting of a fault: a server, a database on it, a storage under load.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +17,31 @@ use crate::report::Row;
 use crate::verdict;
 use crate::world::World;
 
-/// Durability is PostgreSQL's default. A lock that is waited for longer than 100 ms is in the log.
+/// Durability is the default of PostgreSQL. Waits for a lock of more than 100 ms are logged.
 const SETTINGS: &[(&str, &str)] =
     &[("deadlock_timeout", "100ms"), ("log_lock_waits", "on"), ("max_wal_size", "2GB")];
 
 /// The deadline of the storages under test.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
-/// The connections of a storage with the default options: four lanes, and four beside them.
+/// The connections of a storage with the default options: four lanes and a pool of four.
 pub(crate) const CONNECTIONS: u64 = 8;
 
-/// The load of those faults that ask for no other.
+/// The default number of callers.
 pub(crate) const CALLERS: usize = 16;
 
-/// The server of those faults that leave it as it was. It goes when this process does.
+/// The server of the faults that leave it unchanged. It ends with this process.
 pub(crate) async fn shared() -> Result<&'static Cluster> {
     static SHARED: OnceCell<Cluster> = OnceCell::const_new();
     SHARED.get_or_try_init(|| server(&[])).await
 }
 
-/// A server with settings of its own.
+/// A server with its own settings.
 pub(crate) async fn server(settings: &[(&str, &str)]) -> Result<Cluster> {
     Ok(Cluster::start(&[SETTINGS, settings].concat()).await?)
 }
 
-/// The options of a storage under test: the default ones but for the deadline.
+/// The options of a storage under test: the defaults with a shorter deadline.
 pub(crate) fn builder() -> Result<PgStorageBuilder> {
     let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate()?)?;
     Ok(PgStorage::builder().deadline(DEADLINE).password_users().id_tokens(signer))
@@ -55,14 +55,14 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// On a database of its own, with lanes.
+    /// A storage with lanes on its own database.
     pub(crate) async fn new(cluster: &Cluster, label: &str) -> Result<Self> {
         let database = cluster.database(label).await?;
         let url = database.url();
         Self::of(url, builder()?.connect(url).await?).await
     }
 
-    /// With that storage, on the database that the URL names.
+    /// The given storage, on the database of the URL.
     pub(crate) async fn of(url: &str, storage: PgStorage) -> Result<Self> {
         storage.migrate().await?;
         let world = World::new(&storage).await?;
@@ -79,14 +79,14 @@ impl Scene {
         Database::connect(&self.url).await
     }
 
-    /// The fault is over: waits for a read and a write.
+    /// Waits after a fault until a read and a write are acknowledged.
     pub(crate) async fn recovers(&mut self, limit: Duration) -> Result<()> {
         let took = recovery(&self.caller, &self.world).await?;
         self.row.recovered(took, limit);
         Ok(())
     }
 
-    /// Stops the load and holds its ledger against the database.
+    /// Stops the load, and checks its ledger against the database.
     pub(crate) async fn check(&mut self, load: Load) -> Result<()> {
         load.stop().await?;
         let mut database = self.beside().await?;
@@ -98,7 +98,7 @@ impl Scene {
         database.close().await
     }
 
-    /// The fault's row.
+    /// Closes the storage, and returns the row of the fault.
     pub(crate) async fn end(mut self) -> Row {
         self.caller.storage.close().await;
         let counts = self.caller.ledger.tally.snapshot();
@@ -108,7 +108,7 @@ impl Scene {
         }
         if let Some(error) = &counts.unexcused {
             let error = error.clone();
-            self.row.require(false, || format!("an error that asks for the wrong thing: {error}"));
+            self.row.require(false, || format!("an error with the wrong advice: {error}"));
         }
         self.row.counts = counts;
         self.row

@@ -1,4 +1,4 @@
-//! The counts of a row, and what contradicts what was told.
+//! The counts of a row, and the contradictions.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use oauth_storage::Error;
 
-use crate::ledger::Told;
+use crate::outcome::Outcome;
 
-/// How many contradictions are kept in words; all are counted.
-const WORDS: usize = 20;
+/// The number of contradictions that are kept as text. All are counted.
+const KEPT: usize = 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tally(Mutex<Counts>);
 
-/// A row's figures.
+/// The figures of a row.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) unknown: u64,
-    /// The database, or a later answer, contradicts what was told.
+    /// The number of outcomes that the database, or a later result, contradicts.
     pub(crate) lost: u64,
     pub(crate) contradictions: Vec<String>,
-    /// How often each variant of the error was met.
+    /// The number of errors by variant.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// One message of those variants that no fault excuses, for none asks to mend the input.
+    /// The first error that no fault explains, such as `Error::Invalid`.
     pub(crate) unexcused: Option<String>,
     /// The longest call.
     pub(crate) longest: Duration,
@@ -40,12 +40,12 @@ impl Tally {
         self.counts().clone()
     }
 
-    pub(crate) fn told(&self, told: Told, took: Duration) {
+    pub(crate) fn outcome(&self, outcome: Outcome, took: Duration) {
         let mut counts = self.counts();
-        match told {
-            Told::Acknowledged => counts.acknowledged += 1,
-            Told::Refused => counts.refused += 1,
-            Told::Unknown => counts.unknown += 1,
+        match outcome {
+            Outcome::Acknowledged => counts.acknowledged += 1,
+            Outcome::Refused => counts.refused += 1,
+            Outcome::Unknown => counts.unknown += 1,
         }
         counts.longest = counts.longest.max(took);
     }
@@ -73,12 +73,12 @@ impl Tally {
     pub(crate) fn contradiction(&self, what: impl FnOnce() -> String) {
         let mut counts = self.counts();
         counts.lost += 1;
-        if counts.contradictions.len() < WORDS {
+        if counts.contradictions.len() < KEPT {
             counts.contradictions.push(what());
         }
     }
 
-    /// Adds what another process counted.
+    /// Adds the counts of another process.
     pub(crate) fn add(&self, other: Counts) {
         self.counts().absorb(other);
     }

@@ -1,41 +1,34 @@
-//! Holds what was told against what the database has.
+//! Checks the histories against the rows of the database.
 
 use std::collections::{HashMap, HashSet};
 
+use uuid::Uuid;
+
 use crate::Result;
-use crate::database::{CodeRow, Database, TokenRow};
-use crate::ledger::{ClientStory, Code, Fate, Kind, Ledger, Origin, Pair, Story, Told};
+use crate::database::{CodeRow, Database, GrantRow, Key, TokenRow};
+use crate::ledger::{ClientHistory, Code, Expected, History, Kind, Ledger, Origin, Pair};
+use crate::outcome::Outcome;
 
-type Key = [u8; 32];
-
-/// Checks every story of the ledger; what contradicts them is counted there.
+/// Checks every history of the ledger. Contradictions are counted in its tally.
 pub(crate) async fn pass(ledger: &Ledger, database: &mut Database) -> Result<()> {
-    let (stories, clients) = ledger.take();
-    let codes = stories.iter().filter_map(|story| story.code.as_ref());
-    let codes: Vec<&[u8]> = codes.map(|code| &code.digest.as_bytes()[..]).collect();
-    let codes = database.codes(&codes).await?;
-
-    let pairs = || stories.iter().flat_map(|story| &story.pairs);
-    let digests: Vec<&[u8]> = pairs()
-        .flat_map(|pair| std::iter::once(&pair.access).chain(&pair.refresh))
-        .map(|digest| &digest.as_bytes()[..])
-        .collect();
-    let grants: HashSet<_> = stories
-        .iter()
-        .filter_map(|story| story.grant_id)
-        .chain(codes.values().map(|code| code.grant_id))
-        .collect();
+    let (histories, clients) = ledger.take();
+    let codes = histories.iter().filter_map(|history| history.code.as_ref());
+    let codes: Vec<_> = codes.map(|code| code.digest).collect();
+    let pairs = histories.iter().flat_map(|history| &history.pairs);
+    let tokens: Vec<_> = pairs.flat_map(Pair::digests).copied().collect();
+    let mut tables = Tables {
+        codes: database.codes(&codes).await?,
+        tokens: database.tokens(&tokens).await?,
+        ..Tables::default()
+    };
+    let grants: HashSet<_> = histories.iter().filter_map(|own| tables.grant_id(own)).collect();
     let grants: Vec<_> = grants.into_iter().collect();
-    let tokens = database.tokens(&digests, &grants).await?;
+    tables.grants = database.grants(&grants).await?;
+    tables.tokens_of_grants = database.tokens_of_grants(&grants).await?;
 
-    let mut known: HashMap<uuid::Uuid, usize> = HashMap::new();
-    for token in tokens.values() {
-        *known.entry(token.grant_id).or_default() += 1;
-    }
-    for story in &stories {
-        let tables = Tables { codes: &codes, tokens: &tokens, in_grant: &known };
-        for what in tables.contradictions(story) {
-            let grant = story.grant_id;
+    for history in &histories {
+        let grant = tables.grant_id(history);
+        for what in tables.contradictions(history) {
             ledger.tally.contradiction(|| format!("grant {grant:?}: {what}"));
         }
     }
@@ -48,80 +41,98 @@ pub(crate) async fn pass(ledger: &Ledger, database: &mut Database) -> Result<()>
     Ok(())
 }
 
-/// What the tables hold of the stories.
-struct Tables<'a> {
-    codes: &'a HashMap<Key, CodeRow>,
-    tokens: &'a HashMap<Key, TokenRow>,
-    /// How many tokens each grant has.
-    in_grant: &'a HashMap<uuid::Uuid, usize>,
+/// The rows of the histories.
+#[derive(Default)]
+struct Tables {
+    codes: HashMap<Key, CodeRow>,
+    tokens: HashMap<Key, TokenRow>,
+    grants: HashMap<Uuid, GrantRow>,
+    tokens_of_grants: HashMap<Uuid, i64>,
 }
 
-impl Tables<'_> {
-    fn contradictions(&self, story: &Story) -> Vec<String> {
+impl Tables {
+    /// The grant of a history: as its caller knows it, or else by a stored credential.
+    fn grant_id(&self, history: &History) -> Option<Uuid> {
+        let code = history.code.as_ref().and_then(|code| self.codes.get(code.digest.as_bytes()));
+        let mut tokens = history.pairs.iter().filter_map(|pair| self.row(pair));
+        let stored = || tokens.next().map(|token| token.grant_id);
+        history.grant_id.or(code.map(|code| code.grant_id)).or_else(stored)
+    }
+
+    fn row(&self, pair: &Pair) -> Option<&TokenRow> {
+        self.tokens.get(pair.access.as_bytes())
+    }
+
+    /// The number of stored pairs of this origin.
+    fn stored(&self, history: &History, origin: Origin) -> usize {
+        let of_origin = history.pairs.iter().filter(|pair| pair.origin == origin);
+        of_origin.filter(|pair| self.row(pair).is_some()).count()
+    }
+
+    fn contradictions(&self, history: &History) -> Vec<String> {
         let mut found = Vec::new();
-        if let Some(code) = &story.code {
-            found.extend(self.code(story, code));
+        if let Some(code) = &history.code {
+            found.extend(self.code(history, code));
         }
-        for (index, pair) in story.pairs.iter().enumerate() {
-            found.extend(self.pair(story, index, pair));
+        for (index, pair) in history.pairs.iter().enumerate() {
+            found.extend(self.pair(history, index, pair));
         }
-        found.extend(self.strangers(story));
+        if let Some(grant_id) = self.grant_id(history) {
+            let row = self.grants.get(&grant_id);
+            found.extend(grant_contradiction(history, row).map(str::to_owned));
+            found.extend(self.strangers(history, grant_id));
+        }
         found
     }
 
-    fn is_there(&self, pair: &Pair) -> bool {
-        self.tokens.contains_key(pair.access.as_bytes())
-    }
-
-    /// How many pairs of this origin are stored.
-    fn stored(&self, story: &Story, origin: Origin) -> usize {
-        story.pairs.iter().filter(|pair| pair.origin == origin && self.is_there(pair)).count()
-    }
-
-    fn code(&self, story: &Story, code: &Code) -> Vec<String> {
+    fn code(&self, history: &History, code: &Code) -> Vec<String> {
         let mut found = Vec::new();
         let row = self.codes.get(code.digest.as_bytes());
-        match (code.created, code.deleted, row) {
-            (Told::Acknowledged, None | Some(Told::Refused), None) => {
-                found.push("an acknowledged code is lost".into());
-            }
-            (Told::Refused, _, Some(_)) => found.push("a refused code is stored".into()),
-            (_, Some(Told::Acknowledged), Some(_)) => found.push("a deleted code is there".into()),
+        match (code.created, row) {
+            (Outcome::Acknowledged, None) => found.push("an acknowledged code is lost".into()),
+            (Outcome::Refused, Some(_)) => found.push("a refused code is stored".into()),
             _ => {}
         }
-        let stored = self.stored(story, Origin::Code);
+        let stored = self.stored(history, Origin::Code);
         if stored > 1 {
-            found.push(format!("one code was issued {stored} times"));
+            found.push(format!("one code was redeemed {stored} times"));
         }
-        if let Some(row) = row
-            && row.consumed != (stored > 0)
-        {
-            found.push(format!("half a redemption: spent is {}, pairs {stored}", row.consumed));
+        let Some(CodeRow { consumed, .. }) = row else { return found };
+        // A deleted code is marked as used.
+        let deleted = code.deleted.unwrap_or(Outcome::Refused);
+        match (consumed, stored > 0, deleted) {
+            (false, _, Outcome::Acknowledged) => found.push("a deleted code is not used".into()),
+            (false, true, _) | (true, false, Outcome::Refused) => {
+                found.push(format!("half a redemption: used is {consumed}, pairs {stored}"));
+            }
+            _ => {}
         }
         found
     }
 
-    fn pair(&self, story: &Story, index: usize, pair: &Pair) -> Vec<String> {
+    fn pair(&self, history: &History, index: usize, pair: &Pair) -> Vec<String> {
         let mut found = Vec::new();
-        let is_there = self.is_there(pair);
-        match (pair.issued, is_there) {
-            (Told::Acknowledged, false) => found.push(format!("acknowledged pair {index} is lost")),
-            (Told::Refused, true) => found.push(format!("refused pair {index} is stored")),
+        let is_stored = self.row(pair).is_some();
+        match (pair.issued, is_stored) {
+            (Outcome::Acknowledged, false) => {
+                found.push(format!("acknowledged pair {index} is lost"));
+            }
+            (Outcome::Refused, true) => found.push(format!("refused pair {index} is stored")),
             _ => {}
         }
         let mut kinds = vec![(Kind::Access, pair.access)];
         kinds.extend(pair.refresh.map(|digest| (Kind::Refresh, digest)));
         for (kind, digest) in kinds {
             let row = self.tokens.get(digest.as_bytes());
-            if row.is_some() != is_there {
+            if row.is_some() != is_stored {
                 found.push(format!("half of pair {index} is stored"));
             }
             let active = row.is_some_and(|row| row.active);
-            match story.fate(index, kind) {
-                Fate::Active if !active => {
+            match history.expected(index, kind) {
+                Expected::Active if !active => {
                     found.push(format!("{kind:?} token {index}, acknowledged, is not active"));
                 }
-                Fate::Inactive if active => {
+                Expected::Inactive if active => {
                     found.push(format!("{kind:?} token {index}, refused or ended, is active"));
                 }
                 _ => {}
@@ -129,13 +140,13 @@ impl Tables<'_> {
             if kind == Kind::Refresh
                 && let Some(row) = row
             {
-                let stored = self.stored(story, Origin::Refresh(index));
-                if story.strict && stored > 1 {
+                let stored = self.stored(history, Origin::Refresh(index));
+                if history.strict && stored > 1 {
                     found.push(format!("refresh token {index} was exchanged {stored} times"));
                 }
                 if row.rotated != (stored > 0) {
                     found.push(format!(
-                        "half a rotation of {index}: spent is {}, pairs {stored}",
+                        "half a rotation of {index}: rotated is {}, pairs {stored}",
                         row.rotated
                     ));
                 }
@@ -145,34 +156,56 @@ impl Tables<'_> {
     }
 
     /// Tokens of the grant that no caller asked for.
-    fn strangers(&self, story: &Story) -> Option<String> {
-        let code = story.code.as_ref().and_then(|code| self.codes.get(code.digest.as_bytes()));
-        let grant = story.grant_id.or(code.map(|code| code.grant_id))?;
-        let asked_for = story
+    fn strangers(&self, history: &History, grant_id: Uuid) -> Option<String> {
+        let asked_for = history
             .pairs
             .iter()
-            .flat_map(|pair| std::iter::once(&pair.access).chain(&pair.refresh))
+            .flat_map(Pair::digests)
             .filter_map(|digest| self.tokens.get(digest.as_bytes()))
-            .filter(|row| row.grant_id == grant)
+            .filter(|row| row.grant_id == grant_id)
             .count();
-        let stored = self.in_grant.get(&grant).copied().unwrap_or_default();
-        (stored != asked_for)
+        let stored = self.tokens_of_grants.get(&grant_id).copied().unwrap_or_default();
+        (usize::try_from(stored) != Ok(asked_for))
             .then(|| format!("{stored} tokens are stored, {asked_for} of them asked for"))
     }
 }
 
-fn client_contradiction(client: &ClientStory, found: Option<bool>) -> Option<&'static str> {
-    let kept = matches!(client.deleted, None | Some(Told::Refused));
-    match (client.registered, found) {
-        (Told::Acknowledged, None) if kept => Some("an acknowledged client is lost"),
-        (Told::Refused, Some(_)) => Some("a refused client is stored"),
-        (_, Some(_)) if client.deleted == Some(Told::Acknowledged) => {
-            Some("a deleted client is there")
+fn grant_contradiction(history: &History, row: Option<&GrantRow>) -> Option<&'static str> {
+    let refused = |outcome| matches!(outcome, None | Some(Outcome::Refused));
+    match row {
+        None => (history.stored() == Outcome::Acknowledged && refused(history.erased))
+            .then_some("the grant of an acknowledged credential is lost"),
+        Some(_) if history.stored() == Outcome::Refused => {
+            Some("a grant is stored whose credentials were all refused")
         }
+        Some(_) if history.erased == Some(Outcome::Acknowledged) => {
+            Some("an erased grant is stored")
+        }
+        Some(GrantRow { revoked: true }) if refused(history.revoked) => {
+            Some("a grant is revoked that nobody revoked")
+        }
+        Some(GrantRow { revoked: false }) if history.revoked == Some(Outcome::Acknowledged) => {
+            Some("an acknowledged revocation is lost")
+        }
+        Some(_) => None,
+    }
+}
+
+fn client_contradiction(client: &ClientHistory, found: Option<bool>) -> Option<&'static str> {
+    let kept = matches!(client.deleted, None | Some(Outcome::Refused));
+    match (client.registered, found) {
+        (Outcome::Acknowledged, None) if kept => Some("an acknowledged client is lost"),
+        (Outcome::Refused, Some(_)) => Some("a refused client is stored"),
+        (_, Some(_)) if client.deleted == Some(Outcome::Acknowledged) => {
+            Some("a deleted client is stored")
+        }
+        // A deletion that was cut off has disabled the client.
         (_, Some(disabled))
-            if client.disabled.1 == Told::Acknowledged && client.disabled.0 != disabled =>
+            if client.disabled.1 == Outcome::Acknowledged
+                && client.disabled.0 != disabled
+                && !(disabled && client.deleted == Some(Outcome::Unknown)) =>
         {
-            Some("whether it is disabled is not what was told")
+            Some("its disabled flag is not the acknowledged one")
         }
         _ => None,
     }
@@ -180,29 +213,22 @@ fn client_contradiction(client: &ClientStory, found: Option<bool>) -> Option<&'s
 
 #[cfg(test)]
 mod tests {
-    use oauth_storage::Secret;
-    use uuid::Uuid;
+    use oauth_storage::{Secret, TokenPair};
 
     use super::*;
 
-    /// A story of a code, a pair for it, and a rotation of that; and the tables that fit.
+    /// The history of a code, a pair for it, and a rotation of that; and the matching rows.
     struct Example {
-        story: Story,
-        codes: HashMap<Key, CodeRow>,
-        tokens: HashMap<Key, TokenRow>,
+        history: History,
+        tables: Tables,
     }
 
     fn example() -> Example {
-        let digest = || Secret::generate().unwrap().digest();
         let grant_id = Uuid::now_v7();
-        let pair = |origin| Pair {
-            access: digest(),
-            refresh: Some(digest()),
-            origin,
-            issued: Told::Acknowledged,
-            ended: None,
+        let pair = |origin| {
+            Pair::new(&TokenPair::generate_for(grant_id).unwrap(), origin, Outcome::Acknowledged)
         };
-        let code = digest();
+        let code = Secret::generate_for(grant_id).unwrap().digest();
         let pairs = vec![pair(Origin::Code), pair(Origin::Refresh(0))];
         let mut tokens = HashMap::new();
         for (index, pair) in pairs.iter().enumerate() {
@@ -211,82 +237,121 @@ mod tests {
             tokens.insert(*pair.refresh.unwrap().as_bytes(), row(index == 0));
         }
         Example {
-            codes: [(*code.as_bytes(), CodeRow { grant_id, consumed: true })].into(),
-            tokens,
-            story: Story {
+            tables: Tables {
+                codes: [(*code.as_bytes(), CodeRow { grant_id, consumed: true })].into(),
+                tokens,
+                grants: [(grant_id, GrantRow { revoked: false })].into(),
+                ..Tables::default()
+            },
+            history: History {
                 grant_id: Some(grant_id),
-                code: Some(Code { digest: code, created: Told::Acknowledged, deleted: None }),
+                code: Some(Code { digest: code, created: Outcome::Acknowledged, deleted: None }),
                 pairs,
-                ..Story::new("c", true)
+                ..History::new("c", true)
             },
         }
     }
 
     impl Example {
-        fn contradictions(&self) -> String {
-            let mut in_grant = HashMap::new();
-            for token in self.tokens.values() {
-                *in_grant.entry(token.grant_id).or_default() += 1;
+        fn contradictions(&mut self) -> String {
+            self.tables.tokens_of_grants.clear();
+            for token in self.tables.tokens.values() {
+                *self.tables.tokens_of_grants.entry(token.grant_id).or_default() += 1;
             }
-            let tables = Tables { codes: &self.codes, tokens: &self.tokens, in_grant: &in_grant };
-            tables.contradictions(&self.story).join("; ")
+            self.tables.contradictions(&self.history).join("; ")
         }
 
         fn row(&mut self, pair: usize, kind: Kind) -> &mut TokenRow {
-            let pair = &self.story.pairs[pair];
+            let pair = &self.history.pairs[pair];
             let digest = if kind == Kind::Access { pair.access } else { pair.refresh.unwrap() };
-            self.tokens.get_mut(digest.as_bytes()).unwrap()
+            self.tables.tokens.get_mut(digest.as_bytes()).unwrap()
+        }
+
+        fn grant(&mut self) -> &mut GrantRow {
+            self.tables.grants.values_mut().next().unwrap()
+        }
+
+        fn end(&mut self) {
+            self.tables.tokens.values_mut().for_each(|token| token.active = false);
         }
     }
 
     #[test]
-    fn what_fits_is_no_contradiction() {
+    fn matching_rows_are_no_contradiction() {
         assert_eq!(example().contradictions(), "");
     }
 
     type Spoil = fn(&mut Example);
 
     #[test]
-    fn what_does_not_fit_is_found() {
+    fn every_mismatch_is_found() {
         let spoilt: &[(Spoil, &str)] = &[
-            (|e| e.codes.clear(), "code is lost"),
-            (|e| e.story.code.as_mut().unwrap().created = Told::Refused, "refused code is stored"),
+            (|e| e.tables.codes.clear(), "code is lost"),
             (
-                |e| e.story.code.as_mut().unwrap().deleted = Some(Told::Acknowledged),
-                "deleted code is there",
+                |e| e.history.code.as_mut().unwrap().created = Outcome::Refused,
+                "refused code is stored",
             ),
-            (|e| e.codes.values_mut().for_each(|code| code.consumed = false), "half a redemption"),
             (
                 |e| {
-                    let twin = Pair { origin: Origin::Code, ..e.story.pairs[1].clone() };
-                    e.story.pairs.push(twin);
+                    e.history.code.as_mut().unwrap().deleted = Some(Outcome::Acknowledged);
+                    e.tables.codes.values_mut().for_each(|code| code.consumed = false);
                 },
-                "issued 2 times",
+                "deleted code is not used",
+            ),
+            (
+                |e| e.tables.codes.values_mut().for_each(|code| code.consumed = false),
+                "half a redemption",
             ),
             (
                 |e| {
-                    let twin = e.story.pairs[1].clone();
-                    e.story.pairs.push(twin);
+                    let twin = Pair { origin: Origin::Code, ..e.history.pairs[1].clone() };
+                    e.history.pairs.push(twin);
+                },
+                "redeemed 2 times",
+            ),
+            (
+                |e| {
+                    let twin = e.history.pairs[1].clone();
+                    e.history.pairs.push(twin);
                 },
                 "exchanged 2 times",
             ),
             (|e| e.row(0, Kind::Refresh).rotated = false, "half a rotation"),
             (|e| e.row(0, Kind::Refresh).active = true, "Refresh token 0, refused or ended"),
             (|e| e.row(1, Kind::Access).active = false, "Access token 1, acknowledged, is not"),
-            (|e| e.story.end(Told::Acknowledged), "Access token 1, refused or ended, is active"),
-            (|e| e.story.pairs[1].issued = Told::Refused, "refused pair 1 is stored"),
+            (
+                |e| e.history.revoke(Outcome::Acknowledged),
+                "Access token 1, refused or ended, is active",
+            ),
             (
                 |e| {
-                    let access = e.story.pairs[1].access;
-                    e.tokens.remove(access.as_bytes());
+                    e.history.revoke(Outcome::Acknowledged);
+                    e.end();
+                },
+                "acknowledged revocation is lost",
+            ),
+            (|e| e.grant().revoked = true, "revoked that nobody revoked"),
+            (|e| e.tables.grants.clear(), "the grant of an acknowledged credential is lost"),
+            (
+                |e| {
+                    e.history.erase(Outcome::Acknowledged);
+                    e.end();
+                },
+                "an erased grant is stored",
+            ),
+            (|e| e.history.pairs[1].issued = Outcome::Refused, "refused pair 1 is stored"),
+            (
+                |e| {
+                    let access = e.history.pairs[1].access;
+                    e.tables.tokens.remove(access.as_bytes());
                 },
                 "half of pair 1 is stored",
             ),
             (
                 |e| {
-                    let grant_id = e.story.grant_id.unwrap();
+                    let grant_id = e.history.grant_id.unwrap();
                     let row = TokenRow { grant_id, active: true, rotated: false };
-                    e.tokens.insert([0; 32], row);
+                    e.tables.tokens.insert([0; 32], row);
                 },
                 "5 tokens are stored, 4 of them asked for",
             ),
@@ -300,18 +365,31 @@ mod tests {
     }
 
     #[test]
+    fn an_ended_grant_is_revoked_or_erased() {
+        let mut example = example();
+        example.history.revoke(Outcome::Acknowledged);
+        example.grant().revoked = true;
+        example.end();
+        assert_eq!(example.contradictions(), "");
+        example.history.erase(Outcome::Unknown);
+        assert_eq!(example.contradictions(), "");
+        example.tables.grants.clear();
+        assert_eq!(example.contradictions(), "");
+    }
+
+    #[test]
     fn an_unknown_outcome_may_be_either_but_not_half() {
         let mut example = example();
-        example.story.pairs[1].issued = Told::Unknown;
+        example.history.pairs[1].issued = Outcome::Unknown;
         assert_eq!(example.contradictions(), "");
         for kind in [Kind::Access, Kind::Refresh] {
-            let pair = example.story.pairs[1].clone();
+            let pair = example.history.pairs[1].clone();
             let digest = if kind == Kind::Access { pair.access } else { pair.refresh.unwrap() };
-            example.tokens.remove(digest.as_bytes());
+            example.tables.tokens.remove(digest.as_bytes());
             let half = example.contradictions();
             assert_eq!(half.contains("half of pair 1"), kind == Kind::Access, "{half}");
         }
-        // With the pair gone, what it was for must not be spent.
+        // Without the pair, the refresh token must not be rotated.
         assert!(example.contradictions().contains("half a rotation"));
         *example.row(0, Kind::Refresh) =
             TokenRow { rotated: false, active: true, ..example.row(0, Kind::Refresh).clone() };
@@ -319,22 +397,23 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_what_was_told() {
-        let client = |registered, deleted| ClientStory {
-            client_id: "c".into(),
+    fn a_client_is_as_acknowledged() {
+        let client = |registered, deleted| ClientHistory {
             registered,
-            secret: None,
-            disabled: (true, Told::Acknowledged),
+            disabled: (false, Outcome::Acknowledged),
             deleted,
+            ..ClientHistory::new("c".into())
         };
-        let fits = |client: &ClientStory, found| client_contradiction(client, found).is_none();
-        assert!(fits(&client(Told::Acknowledged, None), Some(true)));
-        assert!(!fits(&client(Told::Acknowledged, None), Some(false)));
-        assert!(!fits(&client(Told::Acknowledged, None), None));
-        assert!(!fits(&client(Told::Refused, None), Some(true)));
-        assert!(fits(&client(Told::Unknown, None), None));
-        let deleted = Some(Told::Acknowledged);
-        assert!(!fits(&client(Told::Acknowledged, deleted), Some(true)));
-        assert!(fits(&client(Told::Acknowledged, deleted), None));
+        let fits = |client: &ClientHistory, found| client_contradiction(client, found).is_none();
+        assert!(fits(&client(Outcome::Acknowledged, None), Some(false)));
+        assert!(!fits(&client(Outcome::Acknowledged, None), Some(true)));
+        assert!(!fits(&client(Outcome::Acknowledged, None), None));
+        assert!(!fits(&client(Outcome::Refused, None), Some(false)));
+        assert!(fits(&client(Outcome::Unknown, None), None));
+        let deleted = Some(Outcome::Acknowledged);
+        assert!(!fits(&client(Outcome::Acknowledged, deleted), Some(false)));
+        assert!(fits(&client(Outcome::Acknowledged, deleted), None));
+        let cut_off = client(Outcome::Acknowledged, Some(Outcome::Unknown));
+        assert!(fits(&cut_off, Some(true)) && fits(&cut_off, Some(false)));
     }
 }

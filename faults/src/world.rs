@@ -1,4 +1,4 @@
-//! What is there before the load begins: clients, and a user with a password.
+//! The clients and the user that exist before the load begins, and the calls that belong to no grant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +6,21 @@ use std::time::Duration;
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, FormParameters,
     GrantStorage as _, NewClient, NewToken, NewUser, PgStorage, Request, RotateClientSecret, Scope,
-    Secret, Settings, TokenStorage as _, UserStorage as _,
+    Secret, Settings, TokenPair, TokenStorage as _, UserStorage as _,
 };
 use uuid::Uuid;
 
 use crate::Result;
 use crate::caller::Caller;
-use crate::ledger::{ClientStory, Told};
-use crate::walk::chance;
+use crate::ledger::ClientHistory;
+use crate::outcome::Outcome;
+use crate::random::chance;
 
 pub(crate) const URI: &str = "https://client.example/cb";
+
+/// The lifetime of the codes of the load: longer than any round of it.
+pub(crate) const CODE_LIFETIME: Duration = Duration::from_mins(10);
+
 const USERNAME: &str = "alice";
 const PASSWORD: &str = "wonderland";
 
@@ -39,7 +44,7 @@ impl World {
             subject: USERNAME.into(),
             password: Secret::new(PASSWORD),
         };
-        // Another process may have made it.
+        // Another process may have created the user.
         let _ = storage.password_users().create(user).await;
         Ok(Arc::new(Self { clients, scope }))
     }
@@ -48,7 +53,7 @@ impl World {
         &self.clients[fastrand::usize(0..self.clients.len())].0
     }
 
-    /// What an endpoint does beside issuing: authenticating clients and users, registering, purging.
+    /// Calls of an endpoint beside issuing: client authentication, sign-in, registration, purge.
     pub(crate) async fn errands(&self, caller: &Caller) -> Result<()> {
         let storage = &caller.storage;
         let request = Request::default();
@@ -61,12 +66,13 @@ impl World {
             contradiction("a registered client is not found");
         }
         if chance(10) {
-            // For the purge to find.
+            // Rows for the purge.
             let settings = Settings {
                 access_token_expires_in: Duration::from_millis(1),
+                refresh_token_expires_in: Duration::from_millis(1),
                 ..Settings::default()
             };
-            let new = NewToken::new(client_id, self.scope.clone(), Secret::generate()?);
+            let new = NewToken::new(client_id, self.scope.clone(), TokenPair::generate()?);
             let request = Request::default().with_settings(settings);
             caller.call(storage.create_token(&request, new)).await;
         }
@@ -84,74 +90,74 @@ impl World {
             let request = Request { form, ..Request::default() };
             let user = caller.call(storage.authenticate(&request)).await.value;
             if user.is_some_and(|user| user.is_some() != right) {
-                contradiction("a user's password is not what it was");
+                contradiction("a user's password has changed");
             }
         }
         if chance(3) {
-            let mut story = ClientStory {
-                client_id: format!("client-{}", Uuid::now_v7()),
-                registered: Told::Refused,
-                secret: None,
-                disabled: (false, Told::Refused),
-                deleted: None,
-            };
-            let lived = self.client_life(caller, &mut story).await;
-            caller.ledger.close_client(story);
-            lived?;
+            let mut history = ClientHistory::new(format!("client-{}", Uuid::now_v7()));
+            let walked = self.walk_client(caller, &mut history).await;
+            caller.ledger.close_client(history);
+            walked?;
         }
         Ok(())
     }
 
-    async fn client_life(&self, caller: &Caller, story: &mut ClientStory) -> Result<()> {
+    /// Registers a client, changes it and deletes it.
+    async fn walk_client(&self, caller: &Caller, history: &mut ClientHistory) -> Result<()> {
         let storage = &caller.storage;
         let metadata = ClientMetadata::authorization_code([URI]).with_scope(self.scope.clone());
-        let new = NewClient::new(metadata).with_client_id(&story.client_id);
+        let new = NewClient::new(metadata).with_client_id(&history.client_id);
         let reply = caller.call(storage.register_client(new)).await;
-        story.registered = reply.told;
-        if reply.told == Told::Refused {
+        history.registered = reply.outcome;
+        if reply.outcome == Outcome::Refused {
             return Ok(());
         }
-        story.secret = reply.value.and_then(|registered| registered.client_secret);
+        history.secret = reply.value.and_then(|registered| registered.client_secret);
         if chance(50) {
             let rotation = RotateClientSecret {
                 client_secret: ClientSecret::Generated,
                 ..RotateClientSecret::with_overlap(Duration::from_mins(1))
             };
-            let rotate = storage.rotate_client_secret(&story.client_id, rotation);
+            let rotate = storage.rotate_client_secret(&history.client_id, rotation);
             let reply = caller.call(rotate).await;
-            match reply.told {
-                Told::Acknowledged => {
-                    story.secret = reply.value.flatten().and_then(|r| r.client_secret);
+            match reply.outcome {
+                Outcome::Acknowledged => {
+                    history.secret = reply.value.flatten().and_then(|r| r.client_secret);
                 }
-                // The old one is good for the overlap; after that only a look would tell.
-                Told::Unknown => story.secret = None,
-                Told::Refused => {}
+                // The old secret works during the overlap. After it only a read would tell.
+                Outcome::Unknown => history.secret = None,
+                Outcome::Refused => {}
             }
         }
         if chance(30) {
             let disabled = chance(50);
-            let told =
-                caller.call(storage.set_client_disabled(&story.client_id, disabled)).await.told;
-            if told != Told::Refused {
-                story.disabled = (disabled, told.min(story.registered));
+            let outcome = caller
+                .call(storage.set_client_disabled(&history.client_id, disabled))
+                .await
+                .outcome;
+            if outcome != Outcome::Refused {
+                history.disabled = (disabled, outcome.min(history.registered));
             }
         }
-        if let Some(secret) = &story.secret
-            && story.disabled.1 != Told::Unknown
+        if let Some(secret) = &history.secret
+            && history.disabled.1 != Outcome::Unknown
         {
             let request = Request::default();
-            let get = storage.get_client(&request, &story.client_id, Some(secret));
+            let get = storage.get_client(&request, &history.client_id, Some(secret));
             let found = caller.call(get).await.value;
-            if found.is_some_and(|found| found.is_none() != story.disabled.0) {
+            if found.is_some_and(|found| found.is_none() != history.disabled.0) {
                 caller.ledger.tally.contradiction(|| {
-                    format!("client {}: its secret or state is not what was told", story.client_id)
+                    format!(
+                        "client {}: its secret or state is not the acknowledged one",
+                        history.client_id
+                    )
                 });
             }
         }
         if chance(50) {
-            let told = caller.call(storage.delete_client(&story.client_id)).await.told;
-            // What is registered afterwards is not deleted by what came before.
-            story.deleted = Some(told.min(story.registered));
+            let outcome = caller.call(storage.delete_client(&history.client_id)).await.outcome;
+            // A deletion does not delete a client that is registered after it.
+            history.deleted = Some(outcome.min(history.registered));
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! The application's clock five minutes off, either way.
+//! The clocks of application and database five minutes apart, either way.
 //!
-//! Whose clock is off is a matter of view: here it is the database's that is moved, as the
-//! statements see it. A schema in front of `pg_catalog` has clock functions of its own. That takes
-//! no tool, and no right to set a clock.
+//! The clock of the database is moved, as its statements see it: a schema in front of `pg_catalog` has
+//! its own clock functions. That needs no tool, and no right to set a clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oauth_storage::{
-    AuthorizationCodeStorage as _, GrantStorage as _, NewAuthorizationCode, NewToken, Redeem,
-    Redeemed, Request, Rotate, Rotated, Secret, Settings, TokenStorage as _, User,
+    AuthorizationCodeStorage as _, CodeRedemption, GrantStorage as _, NewAuthorizationCode,
+    NewToken, RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair,
+    TokenRotation, TokenStorage as _, User,
 };
 
 use crate::Result;
@@ -17,10 +17,10 @@ use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, shared};
 use crate::world::URI;
 
-/// How far the two are apart.
+/// The distance of the clocks, in seconds.
 const SKEW: i64 = 5 * 60;
 
-/// Short, but longer than what is done meanwhile takes on a busy machine.
+/// Short, but longer than the calls within it take on a busy machine.
 const LIFETIME: Duration = Duration::from_secs(2);
 
 const FUNCTIONS: [&str; 4] =
@@ -34,7 +34,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     Ok(behind)
 }
 
-/// The database's clock is so many seconds ahead of ours.
+/// Runs the load with the clock of the database so many seconds ahead.
 async fn off_by(skew: i64, time: Duration) -> Result<Row> {
     let cluster = shared().await?;
     let database = cluster.database("clock").await?;
@@ -65,7 +65,7 @@ async fn off_by(skew: i64, time: Duration) -> Result<Row> {
     Ok(scene.end().await)
 }
 
-/// Each decision that a clock has a part in, before and after its time.
+/// Checks each decision that depends on the clock, before and after its time.
 async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
     let storage = scene.caller.storage.clone();
     let settings = Settings {
@@ -80,8 +80,10 @@ async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
     let scope = || scene.world.scope.clone();
     let mut wrong = Vec::new();
 
-    let (access, refresh) = (Secret::generate()?, Secret::generate()?);
-    let new = NewToken::new(client_id, scope(), access.clone()).with_refresh_token(refresh.clone());
+    let tokens = TokenPair::generate()?;
+    let access = tokens.access_token.clone();
+    let refresh = tokens.refresh_token.clone().ok_or("a pair without a refresh token")?;
+    let new = NewToken::new(client_id, scope(), tokens);
     let token = storage.create_token(&request, new).await?;
     let ours = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
     let apart = token.issued_at.timestamp() - ours;
@@ -97,14 +99,13 @@ async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
         storage.create_authorization_code(&request, new).await?;
         Ok(code)
     };
-    let redeem = async |code: Secret| -> Result<Redeemed> {
-        let redeem = Redeem::new(client_id, URI, code, Secret::generate()?);
-        Ok(storage.redeem_authorization_code(&request, redeem).await?)
+    let redeem = async |code: Secret| -> Result<RedemptionOutcome> {
+        let redemption = CodeRedemption::new(client_id, URI, code);
+        Ok(storage.redeem_authorization_code(&request, redemption).await?)
     };
-    let rotate = async || -> Result<Rotated> {
-        let (access, next) = (Secret::generate()?, Secret::generate()?);
-        let rotate = Rotate::new(client_id, refresh.clone(), access, next);
-        Ok(storage.rotate_refresh_token(&request, rotate).await?)
+    let rotate = async || -> Result<RotationOutcome> {
+        let rotation = TokenRotation::new(client_id, refresh.clone());
+        Ok(storage.rotate_refresh_token(&request, rotation).await?)
     };
     let (fresh, stale) = (code().await?, code().await?);
 
@@ -114,13 +115,15 @@ async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
         }
     };
     expect("a fresh token is not active", storage.introspect(&access).await?.is_some());
-    expect("a fresh code is invalid", matches!(redeem(fresh).await?, Redeemed::Issued(_)));
-    expect("a rotation is refused", matches!(rotate().await?, Rotated::Issued(_)));
-    expect("a retry within the grace is refused", matches!(rotate().await?, Rotated::Issued(_)));
+    expect("a fresh code is invalid", matches!(redeem(fresh).await?, RedemptionOutcome::Issued(_)));
+    for what in ["a rotation is refused", "a retry within the grace period is refused"] {
+        expect(what, matches!(rotate().await?, RotationOutcome::Issued(_)));
+    }
     tokio::time::sleep(LIFETIME).await;
     expect("an expired token is active", storage.introspect(&access).await?.is_none());
-    expect("an expired code is good", redeem(stale).await? == Redeemed::Invalid);
-    expect("a reuse after the grace is good", matches!(rotate().await?, Rotated::Reused { .. }));
+    expect("an expired code is redeemed", redeem(stale).await? == RedemptionOutcome::Invalid);
+    let reused = matches!(rotate().await?, RotationOutcome::Reused { .. });
+    expect("a reuse after the grace period is not detected", reused);
     scene.row.require(wrong.is_empty(), || format!("{skew} s apart: {}", wrong.join(", ")));
     scene.row.remark(format!("the clocks are {apart} s apart"));
     Ok(())

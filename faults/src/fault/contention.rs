@@ -1,4 +1,4 @@
-//! Deadlocks and serialization failures: none, in two processes that meet at the same rows.
+//! Two processes on the same rows: no deadlock and no serialization failure.
 
 mod hot;
 
@@ -20,23 +20,23 @@ use crate::tally::Counts;
 use crate::verdict;
 use crate::world::World;
 
-/// Tells a process that it is a child: the database's URL.
+/// The URL of the database, for a child process.
 pub(crate) const CHILD: &str = "OAUTH_STORAGE_FAULTS_CHILD";
 const SECONDS: &str = "OAUTH_STORAGE_FAULTS_SECONDS";
 
 const PROCESSES: usize = 2;
-/// Of each process: those with grants of their own, and those that meet at the same grants.
+/// Callers of each process: with grants of their own, and on the shared grants.
 const CALLERS: usize = 16;
 const HOT_CALLERS: usize = 16;
-/// The verdict is passed as often, so that the ledger stays small.
+/// The interval of the verdict, so that the ledger stays small.
 const ROUND: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let seconds = extent.seconds(5, 600);
-    // Of its own, for its log.
+    // Its own server, for its log.
     let cluster = server(&[]).await?;
     let mut scene = Scene::new(&cluster, "contention").await?;
-    let client_id = hot::register(&scene.caller.storage).await?;
+    hot::register(&scene.caller.storage).await?;
     let program = std::env::current_exe()?;
     let mut children = Vec::new();
     for _ in 0..PROCESSES {
@@ -59,9 +59,9 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     }
 
     let mut beside = scene.beside().await?;
-    let twice = beside.codes_issued_twice(&client_id).await?;
+    let twice = beside.codes_issued_twice(hot::HOT_URI).await?;
     for _ in 0..twice {
-        scene.caller.ledger.tally.contradiction(|| "a code was issued by both processes".into());
+        scene.caller.ledger.tally.contradiction(|| "a shared code was redeemed twice".into());
     }
     let deadlocks = beside.deadlocks().await?;
     beside.close().await?;
@@ -77,13 +77,13 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let errors = scene.caller.ledger.tally.snapshot().errors;
     scene.row.require(errors.is_empty(), || format!("there were errors: {errors:?}"));
     scene.row.remark(format!(
-        "{PROCESSES} processes for {seconds} s, of whose operations so many as are injected met at \
-         the same few grants: {deadlocks} deadlocks, {failures} serialization failures"
+        "{PROCESSES} processes for {seconds} s; injected are the operations on shared grants: \
+         {deadlocks} deadlocks, {failures} serialization failures"
     ));
     Ok(scene.end().await)
 }
 
-/// What a child process does.
+/// The work of a child process.
 pub(crate) async fn child(url: String) -> ExitCode {
     match load(&url).await {
         Ok(report) => {
@@ -116,7 +116,7 @@ async fn load(url: &str) -> Result<String> {
     Ok(print(met, &caller.ledger.tally.snapshot()))
 }
 
-/// A line a figure, for the parent.
+/// The counts as lines of text, for the parent process.
 fn print(met: u64, counts: &Counts) -> String {
     let Counts { acknowledged, refused, unknown, lost, .. } = counts;
     let longest = counts.longest.as_micros();
@@ -161,7 +161,7 @@ fn parse(text: &str) -> Result<(u64, Counts)> {
 
 #[cfg(test)]
 #[test]
-fn what_a_child_says_is_understood() {
+fn the_output_of_a_child_is_parsed() {
     let counts = Counts {
         acknowledged: 7,
         lost: 1,

@@ -1,4 +1,4 @@
-//! A disk that is full, and has room again: that of the tables, and that of the WAL.
+//! A full disk that is freed again: the disk of the tables, and the disk of the WAL.
 
 mod small;
 
@@ -13,11 +13,11 @@ use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 use small::SmallDisk;
 
-/// In MiB: the tables of the longest run fit, and it is full in a moment.
+/// In MiB. The tables of the longest run fit, and it is filled quickly.
 const TABLES: u32 = 256;
 const WAL: u32 = 96;
 
-/// Segments of 16 MiB, none of which is used again, so that the disk has to hold a new one soon.
+/// WAL segments of 16 MiB that are not reused, so that the server soon needs a new one.
 const SMALL_WAL: &[(&str, &str)] =
     &[("max_wal_size", "48MB"), ("min_wal_size", "32MB"), ("wal_recycle", "off")];
 
@@ -29,9 +29,9 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     Ok(row)
 }
 
-/// A statement that needs room is refused; the server goes on.
+/// A statement that needs space fails; the server continues.
 async fn tables(times: u32, full: Duration) -> Result<Row> {
-    // Before the disk, so that it goes after it.
+    // Declared before the disk, so that it is dropped after it.
     let cluster = server(&[]).await?;
     let disk = SmallDisk::mount(&cluster, TABLES)?;
     let database = cluster.database("disk").await?;
@@ -58,8 +58,8 @@ async fn tables(times: u32, full: Duration) -> Result<Row> {
     Ok(row)
 }
 
-/// PostgreSQL stops when it cannot write its WAL. Somebody has to start it again; the storage
-/// takes it from there.
+/// PostgreSQL stops when it cannot write its WAL, and has to be started again. The storage recovers by
+/// itself.
 async fn wal(times: u32, full: Duration) -> Result<Row> {
     let cluster = server(SMALL_WAL).await?;
     let disk = SmallDisk::mount(&cluster, WAL)?;
@@ -83,10 +83,10 @@ async fn wal(times: u32, full: Duration) -> Result<Row> {
     scene.check(load).await?;
     scene.row.remark(format!(
         "the WAL on a file system of {WAL} MiB: PostgreSQL stops, and is started again once there \
-         is room"
+         is space"
     ));
     let row = scene.end().await;
-    // The folder that its WAL is in goes next.
+    // The disk of its WAL is unmounted next.
     cluster.stop().await?;
     Ok(row)
 }
@@ -95,18 +95,18 @@ async fn scene(database: &Named) -> Result<Scene> {
     Scene::of(database.url(), builder()?.connect(database.url()).await?).await
 }
 
-/// Fills the disk for that long, and sees calls refused.
+/// Fills the disk for that long. Calls must be refused meanwhile.
 async fn fill(scene: &mut Scene, disk: &SmallDisk, full: Duration) -> Result<()> {
     let refused = scene.caller.ledger.tally.snapshot().refused;
     disk.fill()?;
     scene.row.injected += 1;
     tokio::time::sleep(full).await;
     let now = scene.caller.ledger.tally.snapshot().refused;
-    scene.row.require(now > refused, || "the full disk was not noticed".into());
+    scene.row.require(now > refused, || "no call was refused on the full disk".into());
     Ok(())
 }
 
-/// Waits until the server is gone. It tries to come back by itself, and cannot.
+/// Waits until the server has ended. It tries to restart by itself, and cannot.
 async fn stops(cluster: &Cluster) -> Result<()> {
     for _ in 0..1200 {
         if !cluster.pid().is_some_and(crate::processes::runs) {
@@ -114,5 +114,5 @@ async fn stops(cluster: &Cluster) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err("the server did not mind a full disk under its WAL".into())
+    Err("the server did not stop with a full disk under its WAL".into())
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinHandle;
 
 use crate::fault::Extent;
-use crate::ledger::Told;
+use crate::outcome::Outcome;
 use crate::report::Row;
 use crate::scene::{CALLERS, CONNECTIONS, Scene, builder, shared};
 use crate::{Result, load};
@@ -20,7 +20,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let (rounds, time) = extent.of((1, 2), (10, 20));
     let lanes =
         on(Scene::new(shared().await?, "dropped_lanes").await?, rounds, time, false).await?;
-    // The other form: a pool of the application's.
+    // The same on a pool that the application supplied.
     let database = shared().await?.database("dropped_pool").await?;
     let pool = PgPoolOptions::new().max_connections(u32::try_from(CONNECTIONS)?);
     let pool = pool.connect(database.url()).await?;
@@ -28,13 +28,13 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let mut row = on(scene, rounds, time, true).await?;
 
     row.absorb(lanes);
-    row.remark("storage.on(&mut connection) is left out: that connection is the application's");
+    row.remark("storage.on(&mut connection) is not tested: the application owns that connection");
     Ok(row)
 }
 
 async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Result<Row> {
     let watch = Watch::start(&scene).await?;
-    // Others are at work, so that what is dropped shares its statement, or waits.
+    // Other callers run meanwhile, so that a dropped call shares its statement, or waits.
     let load = scene.load(4);
     let sweep = Sweep::new(&scene);
     let mut points = 0;
@@ -49,7 +49,7 @@ async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Resul
     let form = if on_pool { "a pool" } else { "lanes" };
     let methods = Method::ALL.len();
     let points = points / u64::from(rounds);
-    scene.row.remark(format!("on {form}: {methods} futures, {points} await points of them"));
+    scene.row.remark(format!("on {form}: {methods} futures with {points} await points"));
 
     let mut dropping = scene.caller.clone();
     dropping.dropped_percent = 30;
@@ -59,7 +59,7 @@ async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Resul
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     load.stop().await?;
     let after = scene.caller.ledger.tally.snapshot();
-    // Without a fault of the server's, what is neither acknowledged nor failed was dropped.
+    // The server has no fault, so a call that was neither acknowledged nor failed was dropped.
     let failed = |errors: &std::collections::BTreeMap<String, u64>| errors.values().sum::<u64>();
     let not_served = after.refused + after.unknown - before.refused - before.unknown;
     scene.row.injected += not_served - (failed(&after.errors) - failed(&before.errors));
@@ -74,11 +74,10 @@ async fn on(mut scene: Scene, rounds: u32, seconds: u64, on_pool: bool) -> Resul
     Ok(scene.end().await)
 }
 
-/// Looks all the time for sessions that were left in a transaction. The storage has none of its
-/// own, and the next call might end one that was left.
+/// Polls for sessions that are idle in a transaction, because the next call might end one.
 struct Watch {
     stop: Arc<AtomicBool>,
-    looking: JoinHandle<Result<u64>>,
+    polling: JoinHandle<Result<u64>>,
 }
 
 impl Watch {
@@ -86,7 +85,7 @@ impl Watch {
         let mut beside = scene.beside().await?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let looking = tokio::spawn(async move {
+        let polling = tokio::spawn(async move {
             let mut seen = 0;
             while !stopped.load(Ordering::Relaxed) {
                 seen += beside.in_transaction().await?;
@@ -94,17 +93,17 @@ impl Watch {
             }
             Ok(seen)
         });
-        Ok(Self { stop, looking })
+        Ok(Self { stop, polling })
     }
 
-    /// How many it saw.
+    /// Stops, and returns how many it saw.
     async fn stop(self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
-        self.looking.await?
+        self.polling.await?
     }
 }
 
-/// Many calls at the same time are all answered, and no session is missing or in excess.
+/// Many calls at once are all acknowledged, and there are neither too few nor too many sessions.
 async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..256 {
@@ -112,10 +111,10 @@ async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
         calls.spawn(async move { load::write(&caller, &world).await });
     }
     while let Some(call) = calls.join_next().await {
-        let (told, story) = call??;
-        scene.caller.ledger.close(story);
-        scene.row.require(told == Told::Acknowledged, || {
-            format!("a call after all the dropping was {told:?}")
+        let (outcome, history) = call??;
+        scene.caller.ledger.close(history);
+        scene.row.require(outcome == Outcome::Acknowledged, || {
+            format!("a call after the dropped ones was {outcome:?}")
         });
     }
     if on_pool {
@@ -123,13 +122,13 @@ async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
     }
     let mut beside = scene.beside().await?;
     let sessions = beside.sessions().await?;
-    // With the tables locked each lane takes one call, and waits.
+    // With the tables locked, each lane waits with one call.
     beside
         .run("BEGIN; LOCK TABLE oauth_storage.token, oauth_storage.client IN ACCESS EXCLUSIVE MODE")
         .await?;
     let mut calls = tokio::task::JoinSet::new();
     let mut lanes = 0;
-    // Two at once may share a statement, so they come one by one until the lanes are all at work.
+    // Two calls at once may share a statement, so they start one by one until all lanes wait.
     for _ in 0..10 {
         let (caller, world) = (scene.caller.clone(), scene.world.clone());
         calls.spawn(async move { load::recovery(&caller, &world).await });
@@ -143,9 +142,9 @@ async fn lanes_answer(scene: &mut Scene, on_pool: bool) -> Result<()> {
     while let Some(call) = calls.join_next().await {
         call??;
     }
-    scene.row.require(lanes == 4, || format!("{lanes} lanes of four are at work"));
+    scene.row.require(lanes == 4, || format!("{lanes} of four lanes wait for the lock"));
     scene.row.require((4..=CONNECTIONS).contains(&sessions), || {
-        format!("{sessions} sessions, where four lanes and at most four others have to be")
+        format!("{sessions} sessions instead of four lanes and at most four others")
     });
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Primary to standby: an address that leads to a standby for a while, and then a promotion.
+//! Failover: an address that leads to a standby for a while, and then a promotion.
 
 use std::time::Duration;
 
-use oauth_storage::{Advice, Error, NewToken, PgStorage, Request, Secret, TokenStorage as _};
+use oauth_storage::{Advice, Error, NewToken, PgStorage, Request, TokenPair, TokenStorage as _};
 use oauth_storage_testbed::Cluster;
 
 use crate::database::Database;
@@ -12,8 +12,8 @@ use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 use crate::{Result, processes};
 
-/// A commit waits until the standby has it, so that what is acknowledged outlives the primary; and
-/// until the standby shows it, so that a read there is no older.
+/// A commit waits until the standby has it, so that it survives the primary, and until the standby
+/// shows it, so that a read there is not older.
 const SETTINGS: &[(&str, &str)] =
     &[("wal_level", "replica"), ("max_wal_senders", "5"), ("synchronous_commit", "remote_apply")];
 
@@ -43,8 +43,8 @@ async fn once() -> Result<Row> {
     let load = scene.load(CALLERS);
     tokio::time::sleep(Duration::from_millis(500)).await;
 
-    // The address leads to the standby, and back. No connection is cut the second time: only
-    // giving up those that are read-only leads back.
+    // The address leads to the standby, and back. The second time no connection is cut: the storage
+    // must replace its connections to the read-only server by itself.
     forwarder.switch(new);
     scene.beside().await?.terminate(100).await?;
     scene.row.injected += 1;
@@ -52,7 +52,7 @@ async fn once() -> Result<Row> {
     forwarder.switch(old);
     scene.recovers(Duration::from_secs(5)).await?;
 
-    // The primary goes for good; its address leads to the standby, which is promoted.
+    // The primary is killed; its address leads to the standby, which is promoted.
     let pids = processes::of(&primary)?;
     processes::signal(&pids, "KILL")?;
     processes::gone(&pids).await?;
@@ -85,41 +85,39 @@ async fn follows(admin: &mut Database) -> Result<()> {
     Err("the standby does not follow".into())
 }
 
-/// While the address leads to a standby, reads are answered, and a write is told that nothing was
-/// changed.
+/// While the address leads to a standby, reads succeed, and a write fails with "nothing was changed".
 async fn refuses_writes(scene: &mut Scene) -> Result<()> {
     let storage = scene.caller.storage.clone();
     let client_id = scene.world.any_client().to_owned();
     let mut refused = false;
     for _ in 0..100 {
-        let access = Secret::generate()?;
-        let new = NewToken::new(&client_id, scene.world.scope.clone(), access.clone());
+        let new = NewToken::new(&client_id, scene.world.scope.clone(), TokenPair::generate()?);
         match storage.create_token(&Request::default(), new).await {
             Err(error @ Error::Unavailable { .. }) if error.to_string().contains("25006") => {
                 refused = error.advice() == Advice::Retry;
                 break;
             }
-            // Still on a connection of before, or on none.
+            // Still on an earlier connection, or on none.
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
-    scene.row.require(refused, || "a standby's refusal to write was not told as such".into());
-    // Others meet it meanwhile, too.
+    scene.row.require(refused, || "a write on a standby did not fail with `Retry`".into());
+    // Other callers write to it meanwhile.
     tokio::time::sleep(Duration::from_millis(500)).await;
     Ok(())
 }
 
-/// What serves no more must not come back.
+/// The old primary must not run.
 fn fenced(primary: &Cluster) -> Result<()> {
     let runs = primary.pid().is_some_and(processes::runs);
     if runs { Err("the old primary is back".into()) } else { Ok(()) }
 }
 
-/// What becomes of a URL with two hosts.
+/// The result of a URL with two hosts.
 async fn two_hosts() -> String {
     let url = "postgres://app@127.0.0.1:1,127.0.0.1:2/app?target_session_attrs=read-write";
     match PgStorage::connect(url).await {
         Ok(_) => "a URL with two hosts connects".into(),
-        Err(error) => format!("a URL with two hosts is not taken: {error}"),
+        Err(error) => format!("a URL with two hosts is refused: {error}"),
     }
 }

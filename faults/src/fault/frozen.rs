@@ -1,4 +1,4 @@
-//! The server frozen, and thawed.
+//! The server stopped for a while (SIGSTOP), and continued.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::report::Row;
 use crate::scene::{CALLERS, DEADLINE, Scene, shared};
 use crate::{Result, processes};
 
-/// How far past its deadline a call may fail: this machine is busy, too.
+/// How long after its deadline a call may fail, on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {

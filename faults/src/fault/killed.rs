@@ -15,8 +15,8 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     for kill in 0..kills {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(300..1000))).await;
         let pids = processes::of(cluster)?;
-        // With the postmaster alone, its backends end when they notice. Killed with it they leave
-        // off in the middle of whatever it is.
+        // If only the postmaster is killed, its backends end when they notice. Killed with it, they
+        // stop in the middle of a statement.
         let killed = if kill % 2 == 0 { &pids[..1] } else { &pids[..] };
         processes::signal(killed, "KILL")?;
         processes::gone(&pids).await?;

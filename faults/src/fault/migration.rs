@@ -1,7 +1,7 @@
 //! A migration applied under load, with the previous version still running.
 //!
-//! The crate as it is plays the previous version: its schema is the copy one version back. The next
-//! version's is made of the files in `faults/migrations`: columns added, and an index built.
+//! This crate plays the previous version. The schema of the next version is made by the files in
+//! `faults/migrations`, which add columns and build an index.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use crate::fault::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 
-/// Of the next version, in the order in which they have to be there.
-const NEXT: [(&str, &str); 3] = [
+/// Columns of the next version.
+const NEXT: [(&str, &str); 4] = [
+    ("oauth_storage.authorization_grant", "next_version"),
     ("oauth_storage.token", "next_version_flag"),
     ("oauth_storage.authorization_code", "next_version"),
     ("oauth_storage.token_next_version", "next_version"),
@@ -21,7 +22,7 @@ const NEXT: [(&str, &str); 3] = [
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let times = extent.of(1, 5);
-    // Of its own, for its log.
+    // Its own server, for its log.
     let cluster = server(&[]).await?;
     let mut all = Row::default();
     for _ in 0..times {
@@ -42,7 +43,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
         }
         beside.close().await?;
         scene.row.remark(format!(
-            "applied at attempt {attempts}, past a reader that held its lock for a second"
+            "applied at attempt {attempts}, beside a reader that held its lock for a second"
         ));
         let errors = scene.caller.ledger.tally.snapshot().errors;
         scene.row.require(errors.is_empty(), || format!("there were errors: {errors:?}"));
@@ -57,7 +58,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     Ok(all)
 }
 
-/// Migrates while somebody reads for long, as a backup does; how many attempts it took.
+/// Migrates during a long read, as of a backup, and returns the number of attempts.
 async fn migrate(scene: &Scene) -> Result<u32> {
     let mut reader = scene.beside().await?;
     reader.run("BEGIN; SELECT count(*) FROM oauth_storage.token").await?;
@@ -67,7 +68,7 @@ async fn migrate(scene: &Scene) -> Result<u32> {
     });
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     for attempt in 1..=200 {
-        // sqlx keeps its advisory lock on an error: a connection an attempt.
+        // sqlx keeps its advisory lock after an error, so each attempt has its own connection.
         let mut migrator = Database::connect(&scene.url).await?;
         let migrated = migrator.migrate(&folder).await;
         migrator.close().await?;
@@ -82,11 +83,11 @@ async fn migrate(scene: &Scene) -> Result<u32> {
             Err(error) => return Err(error),
         }
     }
-    Err("the migration never had its lock".into())
+    Err("the migration never got its lock".into())
 }
 
-/// Whether a line of the server's log says that a call, not a migration, waits for a table's lock:
-/// the server writes it after `deadlock_timeout`.
+/// Returns true if the line of the log says that a call, not a migration, waits for the lock of a
+/// table. The server writes it after `deadlock_timeout`.
 fn held_up(line: &str) -> bool {
     line.contains("still waiting for")
         && line.contains(" on relation ")
@@ -97,7 +98,7 @@ fn held_up(line: &str) -> bool {
 
 #[cfg(test)]
 #[test]
-fn only_calls_are_held_up() {
+fn only_waits_of_calls_count() {
     let line =
         |lock| format!("LOG:  process 7 still waiting for {lock} of database 5 after 100.123 ms");
     assert!(held_up(&line("RowExclusiveLock on relation 16390")));

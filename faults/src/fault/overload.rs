@@ -1,4 +1,4 @@
-//! 32 times more callers than lanes, and a server that is away for a while.
+//! 32 times more callers than lanes, and a server that is down for a while.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::{Result, processes};
 /// Four lanes, two for reads and two for writes.
 const CALLERS: usize = 32 * 4;
 
-/// Half as many as there are callers, so that some find it full.
+/// Half as many as the callers, so that some find it full.
 const QUEUE: usize = CALLERS / 2;
 
-/// Attempts to connect in a second while the server is away: the lanes back off, and of what runs
-/// beside them one caller at a time looks whether it is back.
+/// The most attempts to connect in a second while the server is down: the lanes back off, and of the
+/// calls beside them one at a time tries.
 const ATTEMPTS: u64 = 50;
 
-/// What the process may grow by while nobody is served, in KiB.
+/// The most memory that the process may gain during an outage, in KiB.
 const GROWTH: u64 = 64 * 1024;
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {
@@ -58,19 +58,19 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
         format!("{sessions} sessions were open, {CONNECTIONS} is the limit")
     });
     scene.row.require(attempts <= ATTEMPTS, || {
-        format!("{attempts} attempts to connect a second while the server was away")
+        format!("{attempts} attempts to connect a second while the server was down")
     });
     scene.row.require(grown <= GROWTH, || {
-        format!("the process grew by {} MiB while the server was away", grown / 1024)
+        format!("the process grew by {} MiB while the server was down", grown / 1024)
     });
     let errors = scene.caller.ledger.tally.snapshot().errors;
-    scene.row.require(errors.contains_key("overloaded"), || {
-        "nobody was told that the storage is full of work".into()
-    });
+    scene
+        .row
+        .require(errors.contains_key("overloaded"), || "no call failed with `Overloaded`".into());
     Ok(scene.end().await)
 }
 
-/// The most sessions that were seen in that time.
+/// The most sessions at a time during that time.
 async fn most_sessions(scene: &Scene, time: Duration) -> Result<u64> {
     let mut beside = scene.beside().await?;
     let since = Instant::now();

@@ -20,7 +20,7 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     while since.elapsed() < time {
         ticks.tick().await;
         round += 1;
-        // Mostly one, now and then all of them at once.
+        // One, and every tenth time all of them.
         scene.row.injected +=
             beside.terminate(if round.is_multiple_of(10) { 100 } else { 1 }).await?;
     }

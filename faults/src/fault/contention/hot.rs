@@ -1,37 +1,40 @@
-//! Grants that all callers of all processes act on at the same time. Their codes are the same
-//! secrets everywhere, made from the time.
+//! Grants that all callers of all processes use at the same time. Their codes are made from the time,
+//! so that every process has the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, Error, GrantStorage as _,
-    NewAuthorizationCode, NewClient, PgStorage, Problem, Redeem, Redeemed, Request, Rotate,
-    Rotated, Secret, Settings, TokenRef, TokenStorage as _, User,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption, Error,
+    GrantStorage as _, IssuedTokens, NewAuthorizationCode, NewClient, PgStorage, Problem,
+    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenRef, TokenRotation,
+    TokenStorage as _, User,
 };
 use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::caller::Caller;
-use crate::ledger::Told;
-use crate::walk::{CODE_LIFETIME, Tokens, chance};
-use crate::world::URI;
+use crate::outcome::Outcome;
+use crate::random::chance;
+use crate::world::CODE_LIFETIME;
 
 const CLIENT: &str = "hot";
-/// Few subjects, so that revoking one meets many grants.
+/// The redirect URI of the shared codes alone, by which the verdict finds them.
+pub(crate) const HOT_URI: &str = "https://hot.example/cb";
+/// Few subjects, so that revoking one ends many grants.
 const SUBJECTS: u32 = 4;
-/// Codes at a time, and for how long.
+/// The number of shared codes at a time, and how long they are used.
 const CODES: u32 = 8;
 const EVERY: Duration = Duration::from_millis(100);
 
-pub(crate) async fn register(storage: &PgStorage) -> Result<String> {
-    let metadata = ClientMetadata::authorization_code([URI]).with_scope("openid".parse()?);
+pub(crate) async fn register(storage: &PgStorage) -> Result<()> {
+    let metadata = ClientMetadata::authorization_code([HOT_URI]).with_scope("openid".parse()?);
     storage.register_client(NewClient::new(metadata).with_client_id(CLIENT)).await?;
-    Ok(CLIENT.to_owned())
+    Ok(())
 }
 
-/// Runs so many callers for that time; how many operations they made.
+/// Runs so many callers for that time, and returns the number of their operations.
 pub(crate) async fn meet(caller: &Caller, callers: usize, time: Duration) -> Result<u64> {
     let until = Instant::now() + time;
     let met = Arc::new(AtomicU64::new(0));
@@ -72,52 +75,50 @@ impl Hot {
         let storage = &self.caller.storage;
 
         let scope = "openid".parse()?;
-        let new = NewAuthorizationCode::new(CLIENT, scope, URI, code.clone());
+        let new = NewAuthorizationCode::new(CLIENT, scope, HOT_URI, code.clone());
         let created = self.count(storage.create_authorization_code(&request, new)).await;
-        let taken = |error: &Error| {
+        let is_duplicate = |error: &Error| {
             matches!(error, Error::Invalid { field: "code", problem: Problem::Duplicate })
         };
         if let Err(error) = created.as_ref()
-            && !taken(error)
+            && !is_duplicate(error)
         {
             self.failed(error);
         }
-        let tokens = Tokens::generate()?;
-        let redeem = Redeem {
-            refresh_token: Some(tokens.refresh.clone()),
-            ..Redeem::new(CLIENT, URI, code, tokens.access.clone())
-        };
-        let redeem = self.count(storage.redeem_authorization_code(&request, redeem));
-        let redeemed = self.value(redeem.await);
-        if let Some(Redeemed::Issued(_)) = redeemed {
-            let next = Tokens::generate()?;
-            let rotate = || {
-                Rotate::new(
-                    CLIENT,
-                    tokens.refresh.clone(),
-                    next.access.clone(),
-                    next.refresh.clone(),
-                )
-            };
-            let rotated = self.count(storage.rotate_refresh_token(&request, rotate()));
-            if let Some(Rotated::Issued(token)) = self.value(rotated.await) {
-                let grant = token.grant_id;
-                let token = TokenRef::Any(&next.refresh);
-                match fastrand::u32(0..6) {
-                    0 => drop(
-                        self.value(self.count(storage.revoke_token(&request, CLIENT, token)).await),
-                    ),
-                    1 => drop(self.value(self.count(storage.revoke_grant(grant)).await)),
-                    2 => drop(self.value(self.count(storage.revoke_subject(&subject)).await)),
-                    3 => {
-                        drop(self.value(self.count(storage.list_grants(&subject, None, 100)).await))
-                    }
-                    4 => drop(self.value(self.count(storage.purge_expired(100)).await)),
-                    _ => drop(self.value(self.count(storage.introspect(&next.access)).await)),
-                }
-            }
+        let redemption = CodeRedemption::new(CLIENT, HOT_URI, code).with_refresh_token(true);
+        let redeemed = self.count(storage.redeem_authorization_code(&request, redemption)).await;
+        let Some(RedemptionOutcome::Issued(issued)) = self.value(redeemed) else { return Ok(()) };
+        let Some(refresh_token) = issued.tokens.refresh_token else { return Ok(()) };
+        let rotation = TokenRotation::new(CLIENT, refresh_token);
+        let rotated = self.count(storage.rotate_refresh_token(&request, rotation)).await;
+        if let Some(RotationOutcome::Issued(issued)) = self.value(rotated) {
+            self.follow(&request, &subject, &issued).await;
         }
         Ok(())
+    }
+
+    /// One more operation on a grant, or on the grants of its subject.
+    async fn follow(&self, request: &Request, subject: &str, issued: &IssuedTokens) {
+        let storage = &self.caller.storage;
+        let grant_id = issued.token.grant_id;
+        let access_token = &issued.tokens.access_token;
+        macro_rules! call {
+            ($call:expr) => {
+                drop(self.value(self.count($call).await))
+            };
+        }
+        match fastrand::u32(0..10) {
+            0 => call!(storage.revoke_token(request, CLIENT, TokenRef::Any(access_token))),
+            1 => call!(storage.revoke_grant(grant_id)),
+            2 => call!(storage.revoke_grant_of(subject, grant_id)),
+            3 => call!(storage.revoke_grants_of(subject, CLIENT)),
+            4 => call!(storage.revoke_subject(subject)),
+            5 => call!(storage.erase_subject(subject)),
+            6 => call!(storage.list_grants(subject, None, 100)),
+            7 => call!(storage.get_grant(grant_id)),
+            8 => call!(storage.purge_expired(100)),
+            _ => call!(storage.introspect(access_token)),
+        }
     }
 
     async fn count<T>(
@@ -134,6 +135,6 @@ impl Hot {
 
     fn failed(&self, error: &Error) {
         self.caller.ledger.tally.error(error);
-        self.caller.ledger.tally.told(Told::by(error), Duration::ZERO);
+        self.caller.ledger.tally.outcome(Outcome::of_error(error), Duration::ZERO);
     }
 }

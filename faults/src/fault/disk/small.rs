@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Unmounted when it is dropped.
+/// A mounted tmpfs. Drop unmounts it.
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Of so many MiB, for the server's user.
+    /// Mounts one of so many MiB, owned by the user of the server.
     pub(crate) fn mount(cluster: &Cluster, mib: u32) -> Result<Self> {
         let owner = fs::metadata(cluster.data_dir())?;
         let path = std::env::temp_dir().join(format!("oauth-storage-faults-{}", Uuid::now_v7()));
@@ -31,7 +31,7 @@ impl SmallDisk {
             Ok(disk)
         } else {
             let reason = String::from_utf8_lossy(&mounted.stderr);
-            Err(format!("cannot mount a small file system, which takes root: {reason}").into())
+            Err(format!("cannot mount a small file system (needs root): {reason}").into())
         }
     }
 
@@ -43,7 +43,7 @@ impl SmallDisk {
         self.0.join("ballast")
     }
 
-    /// Moves a folder of the server's onto the disk, and leaves a link.
+    /// Moves a folder of the server onto the disk, and leaves a symbolic link.
     pub(crate) fn take_over(&self, folder: &Path) -> Result<()> {
         let moved = self.0.join("moved");
         let script = "cp -a \"$1\" \"$2\" && rm -rf \"$1\" && ln -s \"$2\" \"$1\"";
@@ -56,7 +56,7 @@ impl SmallDisk {
         }
     }
 
-    /// Leaves no byte.
+    /// Fills the disk completely.
     pub(crate) fn fill(&self) -> Result<()> {
         let mut file = File::create(self.ballast())?;
         for size in [1 << 20, 1 << 12] {
@@ -72,7 +72,7 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Frees the space again.
     pub(crate) fn free(&self) -> Result<()> {
         Ok(fs::remove_file(self.ballast())?)
     }
@@ -80,7 +80,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: the server may have a file open for another moment.
+        // Lazily, because the server may still have a file open.
         let _ = Command::new("umount").arg("-l").arg(&self.0).output();
         let _ = fs::remove_dir(&self.0);
     }

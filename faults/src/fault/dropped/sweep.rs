@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    FormParameters, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
-    NewIdToken, NewToken, NewUser, PgStorage, Redeem, Redeemed, Request, Rotate,
-    RotateClientSecret, Rotated, Secret, Settings, TokenRef, TokenStorage as _, User,
-    UserStorage as _, purge,
+    CodeRedemption, FormParameters, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode,
+    NewClient, NewIdToken, NewToken, NewUser, PgStorage, RedemptionOutcome, Request,
+    RotateClientSecret, RotationOutcome, Secret, Settings, TokenPair, TokenRef, TokenRotation,
+    TokenStorage as _, User, UserStorage as _, purge,
 };
 use uuid::Uuid;
 
 use crate::Result;
-use crate::caller::Caller;
+use crate::caller::{Caller, Reply};
 use crate::cut::{Cut, When};
-use crate::ledger::{ClientStory, Code, Origin, Pair, Story, Told};
+use crate::ledger::{ClientHistory, Code, History, Origin, Pair};
+use crate::outcome::Outcome;
 use crate::scene::Scene;
-use crate::walk::{CODE_LIFETIME, Tokens};
-use crate::world::{URI, World};
+use crate::world::{CODE_LIFETIME, URI, World};
 
 macro_rules! methods {
     ($($name:ident),* $(,)?) => {
@@ -47,8 +47,12 @@ methods!(
     Redeem,
     Rotate,
     Introspect,
+    GetGrant,
     RevokeGrant,
+    RevokeGrantOf,
+    RevokeGrantsOf,
     RevokeSubject,
+    EraseSubject,
     RevokeClient,
     ListGrants,
     PurgeExpired,
@@ -66,10 +70,11 @@ methods!(
     CreateUser,
     SetPassword,
     SetUserDisabled,
+    DeleteUser,
 );
 
-/// No method has as many await points.
-const MOST: u32 = 300;
+/// More than the await points of any method.
+const MAX_POLLS: u32 = 300;
 
 pub(crate) struct Sweep {
     caller: Caller,
@@ -79,11 +84,12 @@ pub(crate) struct Sweep {
     request: Request,
 }
 
-/// A grant with a code or a pair, and the secrets.
+/// A stored grant, and the secrets of its code or its pair.
 struct Made {
-    story: Story,
+    history: History,
+    request: Request,
     code: Secret,
-    tokens: Tokens,
+    tokens: TokenPair,
 }
 
 impl Sweep {
@@ -101,12 +107,12 @@ impl Sweep {
         }
     }
 
-    /// Drops the method after no poll, one, two, until it gets to its end: how often it was
+    /// Drops the method after no poll, after one, after two, until it ends. Returns how often it was
     /// dropped, and after how many polls it ended.
     pub(crate) async fn run(&self, method: Method) -> Result<(u64, u64)> {
         let (mut dropped, mut most) = (0, 0);
         for when in [When::AtOnce, When::WhenWoken] {
-            for polls in 0..MOST {
+            for polls in 0..MAX_POLLS {
                 if !self.once(method, Cut { polls, when }).await? {
                     most = most.max(u64::from(polls));
                     break;
@@ -117,52 +123,51 @@ impl Sweep {
         Ok((dropped, most))
     }
 
-    async fn made(&self) -> Result<Made> {
-        let mut story = Story::new(self.world.any_client(), true);
-        let tokens = Tokens::generate()?;
-        let new = NewToken::new(&story.client_id, self.world.scope.clone(), tokens.access.clone())
-            .with_refresh_token(tokens.refresh.clone());
-        story.grant_id = Some(new.grant_id);
-        let create = self.caller.storage.create_token(&self.request, new);
-        let told = served(self.caller.call(create).await.told)?;
-        story.pairs.push(pair(&tokens, Origin::Nothing, told));
-        Ok(Made { story, tokens, code: Secret::generate()? })
-    }
-
-    async fn with_code(&self) -> Result<Made> {
-        let mut story = Story::new(self.world.any_client(), true);
-        let code = Secret::generate()?;
-        let new = self.new_code(&story, &code);
-        let create = self.caller.storage.create_authorization_code(&self.request, new);
-        let reply = self.caller.call(create).await;
-        story.grant_id = reply.value.map(|code| code.grant_id);
-        let created = served(reply.told)?;
-        story.code = Some(Code { digest: code.digest(), created, deleted: None });
-        Ok(Made { story, code, tokens: Tokens::generate()? })
-    }
-
-    fn new_code(&self, story: &Story, code: &Secret) -> NewAuthorizationCode {
+    /// A stored pair, of a subject of its own.
+    async fn with_pair(&self) -> Result<Made> {
+        let mut history = History::new(self.world.any_client(), true);
+        let subject = User::new(format!("swept-{}", Uuid::now_v7()));
+        let request = Request { user: Some(subject), ..self.request.clone() };
+        let tokens = TokenPair::generate()?;
         let scope = self.world.scope.clone();
-        NewAuthorizationCode::new(&story.client_id, scope, URI, code.clone())
+        let new = NewToken::new(&history.client_id, scope, tokens.clone());
+        history.grant_id = tokens.grant_id();
+        let reply = self.caller.call(self.caller.storage.create_token(&request, new)).await;
+        let outcome = served(reply.outcome)?;
+        history.pairs.push(Pair::new(&tokens, Origin::Nothing, outcome));
+        Ok(Made { history, request, tokens, code: Secret::generate()? })
     }
 
-    /// A client of its own, registered.
-    async fn client(&self) -> Result<(ClientStory, Option<Secret>)> {
-        let mut story = ClientStory {
-            client_id: format!("swept-{}", Uuid::now_v7()),
-            registered: Told::Refused,
-            secret: None,
-            disabled: (false, Told::Refused),
-            deleted: None,
-        };
-        let register = self.caller.storage.register_client(new_client(&story));
-        let reply = self.caller.call(register).await;
-        story.registered = served(reply.told)?;
+    /// A stored code, and tokens for it.
+    async fn with_code(&self) -> Result<Made> {
+        let mut history = History::new(self.world.any_client(), true);
+        let code = Secret::generate()?;
+        let new = self.new_code(&history, &code);
+        let create = self.caller.storage.create_authorization_code(&self.request, new);
+        let created = served(self.caller.call(create).await.outcome)?;
+        history.grant_id = code.grant_id();
+        history.code = Some(Code { digest: code.digest(), created, deleted: None });
+        let tokens = TokenPair::generate_for(code.grant_id().unwrap_or_default())?;
+        Ok(Made { history, request: self.request.clone(), code, tokens })
+    }
+
+    fn new_code(&self, history: &History, code: &Secret) -> NewAuthorizationCode {
+        let scope = self.world.scope.clone();
+        NewAuthorizationCode::new(&history.client_id, scope, URI, code.clone())
+    }
+
+    /// A registered client.
+    async fn with_client(&self) -> Result<(ClientHistory, Option<Secret>)> {
+        let mut history = ClientHistory::new(format!("swept-{}", Uuid::now_v7()));
+        let reply =
+            self.caller.call(self.caller.storage.register_client(new_client(&history))).await;
+        history.registered = served(reply.outcome)?;
         let secret = reply.value.and_then(|registered| registered.client_secret);
-        Ok((story, secret))
+        Ok((history, secret))
     }
 
-    /// Makes what the method needs, and runs it up to the cut; whether it was dropped there.
+    /// Stores the rows that the method needs, and runs it up to the cut. Returns true if it was
+    /// dropped there.
     async fn once(&self, method: Method, at: Cut) -> Result<bool> {
         match method {
             Method::Connect | Method::Migrate | Method::PendingMigrations | Method::Close => {
@@ -174,8 +179,12 @@ impl Sweep {
             | Method::RevokeRefresh
             | Method::Rotate
             | Method::Introspect
+            | Method::GetGrant
             | Method::RevokeGrant
-            | Method::RevokeSubject => self.with_pair(method, at).await,
+            | Method::RevokeGrantOf
+            | Method::RevokeGrantsOf
+            | Method::RevokeSubject
+            | Method::EraseSubject => self.of_pair(method, at).await,
             Method::CreateCode | Method::GetCode | Method::DeleteCode | Method::Redeem => {
                 self.of_code(method, at).await
             }
@@ -217,136 +226,139 @@ impl Sweep {
         })
     }
 
-    async fn with_pair(&self, method: Method, at: Cut) -> Result<bool> {
+    async fn of_pair(&self, method: Method, at: Cut) -> Result<bool> {
         let cut = Some(at);
         let (caller, storage) = (&self.caller, &self.caller.storage);
-        let Made { mut story, tokens, .. } = self.made().await?;
-        let client_id = story.client_id.clone();
-        let access = TokenRef::Any(&tokens.access);
-        let dropped = match method {
-            Method::CreateToken => {
-                let tokens = Tokens::generate()?;
-                let scope = self.world.scope.clone();
-                let mut new = NewToken::new(&client_id, scope, tokens.access.clone())
-                    .with_refresh_token(tokens.refresh.clone());
-                new.grant_id = story.grant_id.unwrap_or(new.grant_id);
-                let (reply, dropped) =
-                    caller.call_cut(storage.create_token(&self.request, new), cut).await;
-                story.pairs.push(pair(&tokens, Origin::Nothing, reply.told));
-                dropped
-            }
+        let Made { mut history, request, tokens, .. } = self.with_pair().await?;
+        let client_id = history.client_id.clone();
+        let subject = request.subject().unwrap_or_default();
+        let grant_id = history.grant_id.unwrap_or_default();
+        let access = TokenRef::Any(&tokens.access_token);
+        let refresh = tokens.refresh_token.as_ref().ok_or("a pair without a refresh token")?;
+        let revoked = match method {
             Method::GetToken => {
-                caller.call_cut(storage.get_token(&self.request, &client_id, access), cut).await.1
+                let get = storage.get_token(&request, &client_id, access);
+                return self.read(history, caller.call_cut(get, cut).await);
             }
-            Method::Introspect => caller.call_cut(storage.introspect(&tokens.access), cut).await.1,
-            Method::RevokeAccess => {
-                let revoke = storage.revoke_token(&self.request, &client_id, access);
-                let (reply, dropped) = caller.call_cut(revoke, cut).await;
-                story.pairs[0].ended = Some(reply.told);
-                dropped
+            Method::Introspect => {
+                let get = storage.introspect(&tokens.access_token);
+                return self.read(history, caller.call_cut(get, cut).await);
             }
-            Method::RevokeRefresh => {
-                let refresh = TokenRef::Refresh(&tokens.refresh);
-                let revoke = storage.revoke_token(&self.request, &client_id, refresh);
-                let (reply, dropped) = caller.call_cut(revoke, cut).await;
-                story.end(reply.told);
-                dropped
+            Method::GetGrant => {
+                let get = storage.get_grant(grant_id);
+                return self.read(history, caller.call_cut(get, cut).await);
+            }
+            Method::CreateToken => {
+                let tokens = TokenPair::generate_for(grant_id)?;
+                let new = NewToken::new(&client_id, self.world.scope.clone(), tokens.clone());
+                let create = storage.create_token(&request, new.with_grant_id(grant_id));
+                let (reply, dropped) = caller.call_cut(create, cut).await;
+                history.pairs.push(Pair::new(&tokens, Origin::Nothing, reply.outcome));
+                caller.ledger.close(history);
+                return Ok(dropped);
             }
             Method::Rotate => {
-                let new = Tokens::generate()?;
-                let (access, refresh) = (new.access.clone(), new.refresh.clone());
-                let rotate = Rotate::new(&client_id, tokens.refresh.clone(), access, refresh);
-                let rotate = storage.rotate_refresh_token(&self.request, rotate);
+                let new = TokenPair::generate_for(grant_id)?;
+                let rotation = TokenRotation::new(&client_id, refresh.clone());
+                let rotation = rotation.with_tokens(new.clone());
+                let rotate = storage.rotate_refresh_token(&request, rotation);
                 let (reply, dropped) = caller.call_cut(rotate, cut).await;
-                let issued = match reply.value {
-                    Some(Rotated::Issued(_)) | None => reply.told,
-                    Some(_) => return Err("a sound rotation was denied".into()),
-                };
-                story.pairs.push(pair(&new, Origin::Refresh(0), issued));
-                dropped
+                if !matches!(reply.value, Some(RotationOutcome::Issued(_)) | None) {
+                    return Err("a valid rotation was refused".into());
+                }
+                history.pairs.push(Pair::new(&new, Origin::Refresh(0), reply.outcome));
+                caller.ledger.close(history);
+                return Ok(dropped);
+            }
+            Method::EraseSubject => {
+                let (reply, dropped) = caller.call_cut(storage.erase_subject(subject), cut).await;
+                history.erase(reply.outcome);
+                caller.ledger.close(history);
+                return Ok(dropped);
+            }
+            Method::RevokeAccess => {
+                let revoke = storage.revoke_token(&request, &client_id, access);
+                outcome(caller.call_cut(revoke, cut).await)
+            }
+            Method::RevokeRefresh => {
+                let refresh = TokenRef::Refresh(refresh);
+                let revoke = storage.revoke_token(&request, &client_id, refresh);
+                outcome(caller.call_cut(revoke, cut).await)
             }
             Method::RevokeGrant => {
-                let grant = story.grant_id.unwrap_or_default();
-                let (reply, dropped) = caller.call_cut(storage.revoke_grant(grant), cut).await;
-                story.end(reply.told);
-                dropped
+                outcome(caller.call_cut(storage.revoke_grant(grant_id), cut).await)
             }
-            _ => {
-                // A subject of its own: everything of it ends.
-                let subject = format!("swept-{}", Uuid::now_v7());
-                let request = Request::for_user(User::new(&subject));
-                let tokens = Tokens::generate()?;
-                let scope = self.world.scope.clone();
-                let new = NewToken::new(&client_id, scope, tokens.access.clone())
-                    .with_refresh_token(tokens.refresh.clone());
-                let mut other = Story::new(&client_id, true);
-                other.grant_id = Some(new.grant_id);
-                let told = caller.call(storage.create_token(&request, new)).await.told;
-                other.pairs.push(pair(&tokens, Origin::Nothing, told));
-                let (reply, dropped) = caller.call_cut(storage.revoke_subject(&subject), cut).await;
-                other.end(reply.told);
-                caller.ledger.close(other);
-                dropped
+            Method::RevokeGrantOf => {
+                outcome(caller.call_cut(storage.revoke_grant_of(subject, grant_id), cut).await)
             }
+            Method::RevokeGrantsOf => {
+                outcome(caller.call_cut(storage.revoke_grants_of(subject, &client_id), cut).await)
+            }
+            _ => outcome(caller.call_cut(storage.revoke_subject(subject), cut).await),
         };
-        caller.ledger.close(story);
+        let (outcome, dropped) = revoked;
+        history.revoke(outcome);
+        caller.ledger.close(history);
+        Ok(dropped)
+    }
+
+    /// Closes the history of a call that only reads.
+    fn read<T>(&self, history: History, (_, dropped): (Reply<T>, bool)) -> Result<bool> {
+        self.caller.ledger.close(history);
         Ok(dropped)
     }
 
     async fn of_code(&self, method: Method, at: Cut) -> Result<bool> {
         let cut = Some(at);
         let (caller, storage) = (&self.caller, &self.caller.storage);
-        let Made { mut story, code, tokens } = self.with_code().await?;
-        let client_id = story.client_id.clone();
+        let Made { mut history, request, code, tokens } = self.with_code().await?;
+        let client_id = history.client_id.clone();
         let dropped = match method {
             Method::CreateCode => {
                 let code = Secret::generate()?;
-                let new = self.new_code(&story, &code);
-                let create = storage.create_authorization_code(&self.request, new);
+                let new = self.new_code(&history, &code);
+                let create = storage.create_authorization_code(&request, new);
                 let (reply, dropped) = caller.call_cut(create, cut).await;
-                let mut other = Story::new(&client_id, true);
-                other.grant_id = reply.value.map(|code| code.grant_id);
-                let created = reply.told;
+                let mut other = History::new(&client_id, true);
+                other.grant_id = code.grant_id();
+                let created = reply.outcome;
                 other.code = Some(Code { digest: code.digest(), created, deleted: None });
                 caller.ledger.close(other);
                 dropped
             }
             Method::GetCode => {
-                let get = storage.get_authorization_code(&self.request, &client_id, &code);
+                let get = storage.get_authorization_code(&request, &client_id, &code);
                 caller.call_cut(get, cut).await.1
             }
             Method::DeleteCode => {
-                let delete = storage.delete_authorization_code(&self.request, &client_id, &code);
+                let delete = storage.delete_authorization_code(&request, &client_id, &code);
                 let (reply, dropped) = caller.call_cut(delete, cut).await;
-                if let Some(code) = &mut story.code {
-                    code.deleted = Some(reply.told);
+                if let Some(code) = &mut history.code {
+                    code.deleted = Some(reply.outcome);
                 }
                 dropped
             }
             _ => {
-                let redeem = Redeem {
-                    refresh_token: Some(tokens.refresh.clone()),
-                    ..Redeem::new(&client_id, URI, code, tokens.access.clone())
-                };
-                let redeem = storage.redeem_authorization_code(&self.request, redeem);
+                let redemption = CodeRedemption::new(&client_id, URI, code);
+                let redemption = redemption.with_tokens(tokens.clone());
+                let redeem = storage.redeem_authorization_code(&request, redemption);
                 let (reply, dropped) = caller.call_cut(redeem, cut).await;
-                let issued = match reply.value {
-                    Some(Redeemed::Issued(_)) | None => reply.told,
-                    Some(_) => return Err("a sound redemption was denied".into()),
-                };
-                story.pairs.push(pair(&tokens, Origin::Code, issued));
+                if !matches!(reply.value, Some(RedemptionOutcome::Issued(_)) | None) {
+                    return Err("a valid redemption was refused".into());
+                }
+                history.pairs.push(Pair::new(&tokens, Origin::Code, reply.outcome));
                 dropped
             }
         };
-        caller.ledger.close(story);
+        caller.ledger.close(history);
         Ok(dropped)
     }
 
     async fn of_client(&self, method: Method, at: Cut) -> Result<bool> {
         let cut = Some(at);
         let (caller, storage) = (&self.caller, &self.caller.storage);
-        let (mut story, secret) = self.client().await?;
-        let client_id = story.client_id.clone();
+        let (mut history, secret) = self.with_client().await?;
+        let client_id = history.client_id.clone();
         let dropped = match method {
             Method::GetClient => {
                 let get = storage.get_client(&self.request, &client_id, secret.as_ref());
@@ -354,16 +366,10 @@ impl Sweep {
             }
             Method::ReadClient => caller.call_cut(storage.read_client(&client_id), cut).await.1,
             Method::RegisterClient => {
-                let mut other = ClientStory {
-                    client_id: format!("swept-{}", Uuid::now_v7()),
-                    registered: Told::Refused,
-                    secret: None,
-                    disabled: (false, Told::Refused),
-                    deleted: None,
-                };
+                let mut other = ClientHistory::new(format!("swept-{}", Uuid::now_v7()));
                 let register = storage.register_client(new_client(&other));
                 let (reply, dropped) = caller.call_cut(register, cut).await;
-                other.registered = reply.told;
+                other.registered = reply.outcome;
                 caller.ledger.close_client(other);
                 dropped
             }
@@ -378,18 +384,18 @@ impl Sweep {
             Method::SetClientDisabled => {
                 let disable = storage.set_client_disabled(&client_id, true);
                 let (reply, dropped) = caller.call_cut(disable, cut).await;
-                story.disabled = (true, reply.told);
+                history.disabled = (true, reply.outcome);
                 dropped
             }
             Method::RevokeClient => caller.call_cut(storage.revoke_client(&client_id), cut).await.1,
             _ => {
                 let (reply, dropped) =
                     caller.call_cut(storage.delete_client(&client_id), cut).await;
-                story.deleted = Some(reply.told);
+                history.deleted = Some(reply.outcome);
                 dropped
             }
         };
-        caller.ledger.close_client(story);
+        caller.ledger.close_client(history);
         Ok(dropped)
     }
 
@@ -430,24 +436,26 @@ impl Sweep {
             Method::SetPassword => {
                 caller.call_cut(users.set_password(&name, password()), cut).await.1
             }
-            _ => caller.call_cut(users.set_disabled(&name, true), cut).await.1,
+            Method::SetUserDisabled => {
+                caller.call_cut(users.set_disabled(&name, true), cut).await.1
+            }
+            _ => caller.call_cut(users.delete(&name), cut).await.1,
         })
     }
 }
 
-/// What nobody dropped has to be done: the server has no fault.
-fn served(told: Told) -> Result<Told> {
-    match told {
-        Told::Acknowledged => Ok(told),
-        _ => Err(format!("after calls that were dropped, one that was not is {told:?}").into()),
+/// A call that is not dropped must succeed: the server has no fault.
+fn served(outcome: Outcome) -> Result<Outcome> {
+    match outcome {
+        Outcome::Acknowledged => Ok(outcome),
+        _ => Err(format!("a call between the dropped ones was {outcome:?}").into()),
     }
 }
 
-fn pair(tokens: &Tokens, origin: Origin, issued: Told) -> Pair {
-    let (access, refresh) = (tokens.access.digest(), Some(tokens.refresh.digest()));
-    Pair { access, refresh, origin, issued, ended: None }
+fn outcome<T>((reply, dropped): (Reply<T>, bool)) -> (Outcome, bool) {
+    (reply.outcome, dropped)
 }
 
-fn new_client(story: &ClientStory) -> NewClient {
-    NewClient::new(ClientMetadata::authorization_code([URI])).with_client_id(&story.client_id)
+fn new_client(history: &ClientHistory) -> NewClient {
+    NewClient::new(ClientMetadata::authorization_code([URI])).with_client_id(&history.client_id)
 }
