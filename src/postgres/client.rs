@@ -369,6 +369,11 @@ impl<C: Connections> PgStorage<C> {
                     .execute(connection)
             })
             .await?;
-        Ok(done.rows_affected() > 0)
+        drop(call);
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.lock_out_client(client_id).await.map_err(Error::after_commit)?;
+        Ok(true)
     }
 }

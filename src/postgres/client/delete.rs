@@ -6,10 +6,18 @@ use crate::postgres::executor::Connections;
 use crate::postgres::grant::{Change, Owner};
 
 impl<C: Connections> PgStorage<C> {
-    /// Disables the client for good, deletes its grants in batches, and its row last.
-    ///
-    /// The first statement waits for every statement that issues to the client, because those hold its
-    /// row in share mode. After it nothing is issued to it, so the grants only become fewer.
+    /// Waits for every statement that issues to a client that was just disabled; or lets them again.
+    pub(super) async fn lock_out_client(&self, client_id: &str) -> Result<()> {
+        let mut call = self.connections.begin(Effect::Write).await?;
+        call.statement(|connection| {
+            sqlx::query_file!("src/postgres/sql/lock_out_client.sql", client_id).execute(connection)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Disables the client for good, deletes its grants in batches, and its row last. Nothing is issued
+    /// to a disabled client, so its grants only become fewer.
     pub(super) async fn delete_client_and_grants(&self, client_id: &str) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
@@ -23,6 +31,7 @@ impl<C: Connections> PgStorage<C> {
             .await?;
         drop(call);
         let Some(deleted_at) = deleted_at else { return Ok(false) };
+        self.lock_out_client(client_id).await.map_err(Error::after_commit)?;
         let owner = Owner::Client { client_id, deleted_at: Some(deleted_at) };
         let deleted = self.change_grants(owner, Change::Delete).await;
         // The client is disabled by now, whatever became of the rest.

@@ -1,5 +1,5 @@
--- Disables a client for good. Waits for every statement that issues to it; none begins after that.
--- The time names this deletion: another registration of the same identifier has another.
+-- Disables a client for good. lock_out_client.sql follows. The time names this deletion: another
+-- registration of the same identifier has another.
 UPDATE oauth_storage.client
 SET
     deleted_at = coalesce(deleted_at, clock_timestamp()),

@@ -4,9 +4,10 @@ WITH owner AS MATERIALIZED (
     -- As in create_token.sql: nothing is issued to a client after it was disabled.
     SELECT client_id
     FROM oauth_storage.client
-    WHERE client_id = ANY ($4::text[]) AND disabled_at IS NULL
+    JOIN oauth_storage.client_lock AS lock USING (client_id)
+    WHERE client_id = ANY ($4::text[]) AND client.disabled_at IS NULL AND NOT lock.disabled
     ORDER BY client_id
-    FOR SHARE
+    FOR SHARE OF lock
 ), input AS MATERIALIZED (
     SELECT
         input.*, statement_timestamp() + expires_in * interval '1 microsecond' AS expires_at

@@ -1,12 +1,13 @@
 -- Stores tokens of new grants, a batch at once. One row for each client that is known and enabled.
 WITH owner AS MATERIALIZED (
-    -- The lock waits for whoever disables or deletes the client, and makes them wait for this
-    -- statement: nothing is issued to a client after it was disabled.
+    -- The lock makes whoever disables or deletes the client wait for this statement, and is refused
+    -- after that: nothing is issued to a client once it is disabled.
     SELECT client_id
     FROM oauth_storage.client
-    WHERE client_id = ANY ($5::text[]) AND disabled_at IS NULL
+    JOIN oauth_storage.client_lock AS lock USING (client_id)
+    WHERE client_id = ANY ($5::text[]) AND client.disabled_at IS NULL AND NOT lock.disabled
     ORDER BY client_id
-    FOR SHARE
+    FOR SHARE OF lock
 ), input AS MATERIALIZED (
     SELECT input.*
     FROM UNNEST(

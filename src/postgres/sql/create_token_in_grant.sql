@@ -17,9 +17,11 @@ WITH owned AS MATERIALIZED (
         AND existing.subject IS NOT DISTINCT FROM input.subject
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
+    JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
+        AND NOT lock.disabled
     ORDER BY existing.grant_id
     FOR NO KEY UPDATE OF existing
-    FOR SHARE OF client
+    FOR SHARE OF lock
 ), extended AS (
     UPDATE oauth_storage.authorization_grant AS row
     SET

@@ -28,9 +28,11 @@ WITH code AS MATERIALIZED (
         AND authorized.revoked_at IS NULL
     JOIN oauth_storage.client ON client.client_id = code.client_id
         AND client.disabled_at IS NULL
+    JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
+        AND NOT lock.disabled
     ORDER BY authorized.grant_id
     FOR NO KEY UPDATE OF authorized
-    FOR SHARE OF client
+    FOR SHARE OF lock
 ), spent AS (
     UPDATE oauth_storage.authorization_code AS row
     SET consumed_at = statement_timestamp()

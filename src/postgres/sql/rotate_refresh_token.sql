@@ -35,9 +35,11 @@ WITH old AS MATERIALIZED (
         AND authorized.revoked_at IS NULL
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
+    JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
+        AND NOT lock.disabled
     ORDER BY token.digest
     FOR UPDATE OF token
-    FOR SHARE OF client
+    FOR SHARE OF lock
 ), outcome AS MATERIALIZED (
     -- Nothing outlives the absolute end of the grant's refresh tokens.
     SELECT

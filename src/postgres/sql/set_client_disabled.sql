@@ -1,4 +1,4 @@
--- Disables a client, or enables it again. Waits for every statement that issues to it.
+-- Disables a client, or enables it again. lock_out_client.sql follows.
 UPDATE oauth_storage.client
 SET
     updated_at = CASE
