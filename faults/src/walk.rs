@@ -207,19 +207,25 @@ impl Walk {
                     }
                     Outcome::Refused
                 }
-                None => {
-                    if reply.outcome == Outcome::Unknown && attempts > 1 {
-                        self.history.revoke_by_replay(Outcome::Unknown);
-                    }
-                    reply.outcome
-                }
+                None => reply.outcome,
             };
             self.keep(tokens, Origin::Code, issued);
         }
+        self.may_be_revoked_later(Origin::Code);
         if self.history.issued_for(Origin::Code) > 1 {
             self.contradiction(|| "a code was redeemed twice".into());
         }
         Ok(())
+    }
+
+    /// An exchange whose outcome is unknown may still run. If another exchange of the same credential
+    /// overtakes it, it revokes the grant as a replay.
+    fn may_be_revoked_later(&mut self, origin: Origin) {
+        let mut attempts = self.history.pairs.iter().filter(|pair| pair.origin == origin);
+        let is_unknown = |pair: &Pair| pair.issued == Outcome::Unknown;
+        if attempts.clone().count() > 1 && attempts.any(is_unknown) {
+            self.history.revoke_by_replay(Outcome::Unknown);
+        }
     }
 
     async fn rotate_once(&self, old: &Secret) -> Result<(TokenPair, Reply<RotationOutcome>)> {
@@ -269,15 +275,11 @@ impl Walk {
                     }
                     Outcome::Refused
                 }
-                None => {
-                    if reply.outcome == Outcome::Unknown && attempts > 1 {
-                        self.history.revoke_by_replay(Outcome::Unknown);
-                    }
-                    reply.outcome
-                }
+                None => reply.outcome,
             };
             self.keep(tokens, origin, issued);
         }
+        self.may_be_revoked_later(origin);
         if self.history.strict && self.history.issued_for(origin) > 1 {
             self.contradiction(|| "a refresh token was exchanged twice".into());
         }
@@ -326,10 +328,12 @@ impl Walk {
         let storage = self.caller.storage.clone();
         let last = self.history.pairs.iter().rposition(|pair| pair.issued != Outcome::Refused);
         let tokens = last.map(|last| self.tokens[last].clone());
-        match (fastrand::u32(0..18), tokens, self.history.grant_id) {
-            (0 | 1, Some(tokens), _) => self.revoke_token(&tokens.access_token).await,
-            (2 | 3, Some(TokenPair { refresh_token: Some(token), .. }), _) => {
-                self.revoke_token(&token).await;
+        match (fastrand::u32(0..18), last.zip(tokens), self.history.grant_id) {
+            (0 | 1, Some((last, tokens)), _) => {
+                self.revoke_token(last, &tokens.access_token).await;
+            }
+            (2 | 3, Some((last, TokenPair { refresh_token: Some(token), .. })), _) => {
+                self.revoke_token(last, &token).await;
             }
             (4, _, Some(grant)) => self.revoke(storage.revoke_grant(grant)).await,
             (5, _, Some(grant)) => {
@@ -360,11 +364,13 @@ impl Walk {
         }
     }
 
-    async fn revoke_token(&mut self, token: &Secret) {
+    /// Revokes the grant by a token of the pair.
+    async fn revoke_token(&mut self, pair: usize, token: &Secret) {
         let (storage, token) = (self.caller.storage.clone(), TokenRef::Any(token));
         let revoke = storage.revoke_token(&self.request, &self.history.client_id, token);
         let outcome = self.caller.call(revoke).await.outcome;
-        self.history.revoke(outcome);
+        // A token that is not stored revokes nothing.
+        self.history.revoke(outcome.min(self.history.pairs[pair].issued));
     }
 
     /// A revocation that returns whether the grant was live.
