@@ -1,5 +1,4 @@
-//! The conformance suite: what every storage has to do, as rules that anybody can run against
-//! their own (feature `conformance`).
+//! The conformance suite: the contract as rules that any storage can run (feature `conformance`).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -12,13 +11,13 @@
 //! # }
 //! ```
 //!
-//! Each rule has a stable name, says which line it holds ([`rules`] lists them), and registers
-//! clients of its own under identifiers that nobody else has: the suite runs on a database that
-//! holds something already, and twice on the same one. It leaves its clients behind, and purges what
-//! has expired, so it is for a database of its own or of tests.
+//! Each rule has a stable name and cites its source ([`rules`] lists them). It registers its own
+//! clients under unique identifiers, so the suite runs on a database that holds other rows, and
+//! twice on the same one. It leaves its clients behind and purges expired rows: use a database of its
+//! own, or one for tests.
 //!
-//! A debug build of Argon2 takes a second a password. With the feature `password`, put this into your
-//! workspace's `Cargo.toml`:
+//! A debug build of Argon2 takes a second for a password. With the feature `password`, add this to
+//! the `Cargo.toml` of your workspace:
 //!
 //! ```toml
 //! [profile.dev.package]
@@ -26,8 +25,8 @@
 //! blake2 = { opt-level = 3 }
 //! ```
 //!
-//! With [`Conformance`] you say more: a user whom the storage knows, that it signs ID tokens, or
-//! that you want some of the rules only.
+//! [`Conformance`] takes options: a user whom the storage can authenticate, that the storage signs ID
+//! tokens, and a selection of rules.
 //!
 //! ```
 //! use oauth_storage::MemoryStorage;
@@ -46,8 +45,19 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a suite of tests, which panics where a rule is broken"
+    reason = "a suite of tests, which panics if a rule is broken"
 )]
+
+/// Defines the rules of a module: `name: "source"` for each function of that name.
+macro_rules! rules {
+    ($noun:literal { $($rule:ident: $holds:literal,)+ }) => {
+        pub(super) const RULES: &[crate::conformance::Rule] = &[$(crate::conformance::Rule {
+            name: concat!($noun, "::", stringify!($rule)),
+            holds: $holds,
+            check: |cx| Box::pin($rule(cx)),
+        }),+];
+    };
+}
 
 mod authorization_code;
 mod authorization_code_input;
@@ -57,14 +67,19 @@ mod client_input;
 mod client_secret;
 mod concurrency;
 mod context;
+mod flow;
 mod forwarding;
 mod grant;
+mod grant_idle;
+mod grant_listing;
+mod grant_revocation;
 mod grant_rotation;
 mod hygiene;
 mod id_token;
 mod purge;
 mod revocation;
 mod token;
+mod token_grant;
 mod token_input;
 mod user;
 
@@ -82,27 +97,16 @@ use crate::secret::Secret;
 use crate::storage::Storage;
 use context::{Context, Credentials};
 
-/// Makes the table of a room: `name: "what it holds"` for each function of that name.
-macro_rules! room {
-    ($noun:literal { $($rule:ident: $holds:literal,)+ }) => {
-        pub(super) const RULES: &[crate::conformance::Rule] = &[$(crate::conformance::Rule {
-            name: concat!($noun, "::", stringify!($rule)),
-            holds: $holds,
-            check: |cx| Box::pin($rule(cx)),
-        }),+];
-    };
-}
-use room;
-
 type Check = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One rule of the contract.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Rule {
-    /// Its stable name: `noun::rule`.
+    /// The stable name: `noun::rule`.
     pub name: &'static str,
-    /// The line that it holds: of the contract, of an RFC, of the list of security lines.
+    /// The source of the rule, in the contract, an RFC or the list of security requirements (`S…`), and
+    /// what it asks for.
     pub holds: &'static str,
     check: Check,
 }
@@ -116,7 +120,7 @@ impl fmt::Debug for Rule {
     }
 }
 
-/// Every rule, in the order in which they are told.
+/// Every rule, in the order of [`Conformance::outcomes`].
 ///
 /// ```
 /// let mut rules = oauth_storage::conformance::rules();
@@ -129,11 +133,15 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         client_secret::RULES,
         token::RULES,
         token_input::RULES,
+        token_grant::RULES,
         revocation::RULES,
         authorization_code::RULES,
         authorization_code_input::RULES,
         grant::RULES,
         grant_rotation::RULES,
+        grant_idle::RULES,
+        grant_revocation::RULES,
+        grant_listing::RULES,
         user::RULES,
         id_token::RULES,
         hygiene::RULES,
@@ -147,11 +155,11 @@ pub fn rules() -> impl Iterator<Item = Rule> {
 }
 
 /// Runs every rule against the storage, prints a line for each, and panics at the end with a list
-/// of those that it breaks. Run it on a runtime of several threads, for the rules about
-/// concurrency to mean something.
+/// of those that are broken. Run it on a runtime of several threads: the rules about concurrency need
+/// them.
 ///
-/// `authenticate` and `get_id_token` are checked in so far as one can without a user and a signer;
-/// see [`Conformance`].
+/// `authenticate` and `get_id_token` are checked only partly without a user and a signer; see
+/// [`Conformance`].
 ///
 /// # Panics
 /// If the storage breaks a rule.
@@ -159,17 +167,17 @@ pub async fn run(storage: Arc<dyn Storage>) {
     Conformance::new(storage).run().await;
 }
 
-/// How a rule ended.
+/// The outcome of a rule.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome {
     /// The rule.
     pub rule: Rule,
-    /// What was wrong; none where the storage keeps the rule.
+    /// The message of the failure; `None` if the storage keeps the rule.
     pub broken: Option<String>,
 }
 
-/// The suite, and what it should know about the storage.
+/// The suite with its options.
 ///
 /// ```
 /// use oauth_storage::MemoryStorage;
@@ -190,7 +198,7 @@ pub struct Conformance {
 }
 
 impl Conformance {
-    /// Every rule, eight at once, each with five minutes to end.
+    /// Every rule, eight at a time, with a limit of five minutes each.
     pub fn new(storage: Arc<dyn Storage>) -> Self {
         Self {
             context: Context { storage, user: None, id_tokens: false },
@@ -200,8 +208,8 @@ impl Conformance {
         }
     }
 
-    /// A user whom the storage knows: `authenticate` has to find them with this password, and not
-    /// with another. Without one, it may say that it is not configured.
+    /// Names a user whom the storage can authenticate: with this password, and with no other. Without
+    /// a user `authenticate` may fail as not configured.
     pub fn user(
         mut self,
         username: impl Into<String>,
@@ -216,28 +224,27 @@ impl Conformance {
         self
     }
 
-    /// The storage signs ID tokens: `get_id_token` has to give one. Without this, it may say that
-    /// it is not configured. (The claims are checked; the signature is not, for the contract gives
-    /// no key to check it with.)
+    /// Requires that `get_id_token` returns an ID token. Without this it may fail as not configured.
+    /// The claims are checked. The signature is not, because the contract gives no key.
     pub fn id_tokens(mut self) -> Self {
         self.context.id_tokens = true;
         self
     }
 
-    /// Only the rules whose name starts so: a noun, or one rule.
+    /// Selects the rules whose name starts with a prefix: a noun, or one rule.
     pub fn only(mut self, prefix: &'static str) -> Self {
         self.only = prefix;
         self
     }
 
-    /// As many rules at the same time; at least one. The rules about concurrency make up to 64
-    /// calls at once, each.
+    /// Sets how many rules run at the same time; at least one. A rule about concurrency makes up to 64
+    /// calls at once by itself.
     pub fn at_once(mut self, rules: usize) -> Self {
         self.at_once = rules.max(1);
         self
     }
 
-    /// How long a rule may take before it counts as broken.
+    /// Sets the time after which a rule counts as broken.
     pub fn time_limit(mut self, time_limit: Duration) -> Self {
         self.time_limit = time_limit;
         self
@@ -269,7 +276,7 @@ impl Conformance {
         );
     }
 
-    /// Runs the rules and tells how each ended, without a panic of its own.
+    /// Runs the rules and returns their outcomes, without a panic of its own.
     pub async fn outcomes(self) -> Vec<Outcome> {
         let turns = Arc::new(Semaphore::new(self.at_once));
         let running: Vec<(Rule, JoinHandle<Option<String>>)> = rules()
@@ -277,7 +284,7 @@ impl Conformance {
             .map(|rule| {
                 let (turns, context) = (Arc::clone(&turns), self.context.clone());
                 let time_limit = self.time_limit;
-                // A purge would remove what another rule is about to look at.
+                // A purge removes expired rows that another rule still reads.
                 let alone = rule.name.starts_with("purge::");
                 let needed = if alone { self.at_once } else { 1 };
                 let task = tokio::spawn(async move {
@@ -329,17 +336,21 @@ mod tests {
     use crate::MemoryStorage;
 
     #[test]
-    fn names_are_unique_and_each_says_what_it_holds() {
+    fn names_are_unique_and_each_rule_cites_its_source() {
         let names: BTreeSet<_> = rules().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rules().count());
         for rule in rules() {
-            let source = ["contract ", "RFC ", "OIDC ", "S1", "S5", "S9"];
-            assert!(source.iter().any(|source| rule.holds.starts_with(source)), "{rule:?}");
+            let source = ["contract ", "RFC ", "OIDC "];
+            let security = rule.holds.strip_prefix('S').is_some_and(|rest| {
+                rest.split([',', ':']).next().is_some_and(|number| number.parse::<u8>().is_ok())
+            });
+            let cited = source.iter().any(|source| rule.holds.starts_with(source));
+            assert!(cited || security, "{rule:?}");
         }
     }
 
     #[tokio::test]
-    async fn panics_and_endless_rules_are_told_apart() {
+    async fn panics_and_endless_rules_are_distinguished() {
         let context = || Conformance::new(Arc::new(MemoryStorage::new())).context;
         let rule = |check| Rule { name: "x::x", holds: "contract 0", check };
         let limit = Duration::from_millis(50);

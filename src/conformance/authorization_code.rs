@@ -1,42 +1,44 @@
-//! Storing authorization codes, finding and removing them.
+//! Creating authorization codes, finding and deleting them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cases::{full_context, full_user};
 use super::context::{
-    Context, REDIRECT_URI, SHORT, ill_formed, metadata, new_code, outlast, refused, request, scope,
-    secret, short_lived, strange_client_ids, unique,
+    ACTIVE, Context, REDIRECT_URI, SHORT, foreign_secret, ill_formed, metadata, new_code, outlast,
+    refused, request, scope, secret, short_lived, strange_client_ids, tokens_for, unique,
 };
 use crate::error::Problem;
 use crate::model::{
     AuthorizationCode, CodeChallenge, CodeChallengeMethod, GrantContext, NewAuthorizationCode,
-    NewClient, NewToken, ResponseType, User,
+    NewClient, NewToken, ResponseType, TokenRef, User,
 };
 use crate::request::{MAX_AUTHORIZATION_CODE_LIFETIME, Request, Settings};
 use crate::secret::{MAX_CREDENTIAL_BYTES, Secret};
 
-super::room!("authorization_code" {
+rules!("authorization_code" {
     stored_before_return: "contract 1, create_authorization_code: it is stored before it returns",
     record_comes_back: "contract 1, create_authorization_code: every field comes back equal",
     nonce_and_authentication_are_kept: "contract 1: authentication time, nonce and challenge are kept",
-    challenge_still_matches: "RFC 7636 4.6: the stored challenge fits its verifier only",
+    challenge_still_matches: "RFC 7636 4.6: the stored challenge matches its verifier only",
     plain_is_kept_where_allowed: "RFC 7636 4.2: plain is kept where a deployment still allows it",
     response_types_are_kept: "contract 1: every response type that has a code is kept",
     lifetime_is_the_setting: "RFC 6749 4.1.2: the lifetime is the setting, at most ten minutes",
     subject_is_the_requests: "contract 1: the resource owner comes from the request",
     each_code_is_a_new_grant: "contract 0, words: one code is one act of authorization",
+    grant_is_the_named_one: "contract 1: a generated code begins the grant that it names",
     unknown_is_none: "contract 1, get_authorization_code: None for unknown",
     foreign_is_none: "contract 1, get_authorization_code: None for another client's",
-    ill_formed_is_none: "contract 3, bad input: a lookup of what cannot be a code finds nothing",
-    look_changes_nothing: "contract 1, get_authorization_code: it reads only, some flows read twice",
-    expired_is_told: "contract 1, get_authorization_code: an expired code is returned as such",
+    ill_formed_is_none: "contract 3, bad input: a lookup of an ill-formed code finds nothing",
+    lookup_changes_nothing: "contract 1, get_authorization_code: it reads only, some flows read twice",
+    expired_is_returned: "contract 1, get_authorization_code: an expired code is returned as such",
     token_is_no_code: "contract 1: an access token is not found as a code, nor a code as a token",
     longest_and_strangest_are_kept: "RFC 6749 A.11: every visible character, up to the limit",
-    deleted_is_gone: "contract 1, delete_authorization_code: it removes the code, and only that",
+    deleted_is_gone: "contract 1, delete_authorization_code: the code is not found, and nothing else changes",
+    deleted_stays_a_duplicate: "contract 1, delete_authorization_code: it stays as a used one until the purge",
     deleting_the_foreign_is_nothing: "contract 1, delete_authorization_code: of another client, nothing",
     deleting_the_unknown_is_success: "contract 1, delete_authorization_code: unknown is success",
-    unknown_client_gets_none: "contract 1, create_authorization_code: an unknown or disabled client is named",
+    unknown_client_gets_none: "contract 1, create_authorization_code: an unknown client is named",
 });
 
 async fn create(cx: &Context, request: &Request, new: NewAuthorizationCode) -> AuthorizationCode {
@@ -50,7 +52,7 @@ async fn stored_before_return(cx: Context) {
         let (code, stored) = cx.code(&request(), &client).await;
         assert!(!stored.expired, "a new code is not expired");
         let found = cx.get_code(&client, &code).await;
-        assert_eq!(found, Some(stored), "get gives what create gave, as soon as that returned");
+        assert_eq!(found, Some(stored), "get returns the record that create returned");
     }
 }
 
@@ -76,7 +78,7 @@ async fn record_comes_back(cx: Context) {
     assert_eq!(found.context, full_context(), "every field of the context comes back equal");
 
     let (bare, stored) = cx.code(&Request::default(), &client).await;
-    assert_eq!(stored.context, GrantContext::default(), "what was not given is not there");
+    assert_eq!(stored.context, GrantContext::default(), "no context was given");
     assert_eq!((&stored.code_challenge, &stored.subject), (&None, &None));
     assert_eq!(cx.get_code(&client, &bare).await, Some(stored));
 }
@@ -101,9 +103,12 @@ async fn challenge_still_matches(cx: Context) {
     let new = NewAuthorizationCode { code_challenge, ..new_code(&client, &code) };
     create(&cx, &request(), new).await;
     let found = cx.get_code(&client, &code).await.expect("stored");
-    assert!(found.matches_code_verifier(Some(&verifier)), "the verifier fits what was stored");
+    assert!(
+        found.matches_code_verifier(Some(&verifier)),
+        "the verifier matches the stored challenge"
+    );
     assert!(!found.matches_code_verifier(Some(&secret())), "another verifier does not");
-    assert!(!found.matches_code_verifier(None), "nor does none");
+    assert!(!found.matches_code_verifier(None), "nor does the lack of one");
     assert!(found.matches_redirect_uri(REDIRECT_URI));
 }
 
@@ -162,16 +167,32 @@ async fn each_code_is_a_new_grant(cx: Context) {
     let client = cx.client().await;
     let request = request();
     let mut grants = BTreeSet::new();
-    for _ in 0..8 {
-        grants.insert(cx.code(&request, &client).await.1.grant_id);
+    for n in 0..16 {
+        let code = if n % 2 == 0 { secret() } else { foreign_secret() };
+        let stored = create(&cx, &request, new_code(&client, &code)).await;
+        grants.insert(stored.grant_id);
     }
-    assert_eq!(grants.len(), 8, "each code has a grant of its own");
+    assert_eq!(grants.len(), 16, "each code has a grant of its own");
+}
+
+async fn grant_is_the_named_one(cx: Context) {
+    let client = cx.client().await;
+    let (code, stored) = cx.code(&request(), &client).await;
+    assert_eq!(Some(stored.grant_id), code.grant_id());
+    let grant = cx.grant(stored.grant_id).await.expect("a code begins a grant");
+    assert_eq!((grant.client_id, grant.subject), (client, stored.subject));
+    assert_eq!((grant.scope, grant.context), (stored.scope, stored.context));
+    assert_eq!((grant.granted_at, grant.expires_at), (stored.issued_at, stored.expires_at));
 }
 
 async fn unknown_is_none(cx: Context) {
     let client = cx.client().await;
     let (code, _) = cx.code(&request(), &client).await;
-    assert_eq!(cx.get_code(&client, &secret()).await, None, "what was never issued is not found");
+    assert_eq!(
+        cx.get_code(&client, &secret()).await,
+        None,
+        "a code that was never issued is not found"
+    );
     let near = Secret::new(code.expose().to_lowercase() + "x");
     assert_eq!(cx.get_code(&client, &near).await, None);
 }
@@ -188,7 +209,7 @@ async fn ill_formed_is_none(cx: Context) {
     let client = cx.client().await;
     let (code, _) = cx.code(&request(), &client).await;
     for bad in ill_formed() {
-        assert_eq!(cx.get_code(&client, &bad).await, None, "what cannot be a code is not found");
+        assert_eq!(cx.get_code(&client, &bad).await, None, "an ill-formed code is not found");
         cx.delete_code(&client, &bad).await;
     }
     for bad in strange_client_ids() {
@@ -198,25 +219,25 @@ async fn ill_formed_is_none(cx: Context) {
     assert!(cx.get_code(&client, &code).await.is_some());
 }
 
-async fn look_changes_nothing(cx: Context) {
+async fn lookup_changes_nothing(cx: Context) {
     let client = cx.client().await;
     let (code, stored) = cx.code(&request(), &client).await;
     for _ in 0..4 {
         assert_eq!(
             cx.get_code(&client, &code).await.as_ref(),
             Some(&stored),
-            "a look uses nothing"
+            "a lookup uses nothing"
         );
     }
 }
 
-async fn expired_is_told(cx: Context) {
+async fn expired_is_returned(cx: Context) {
     let client = cx.client().await;
     let (code, stored) = cx.code(&short_lived(), &client).await;
     outlast().await;
     let found = cx.get_code(&client, &code).await;
     let expected = AuthorizationCode { expired: true, ..stored };
-    assert_eq!(found, Some(expected), "an expired code is found, and told to be expired");
+    assert_eq!(found, Some(expected), "an expired code is returned as expired");
 }
 
 async fn token_is_no_code(cx: Context) {
@@ -227,8 +248,8 @@ async fn token_is_no_code(cx: Context) {
         assert_eq!(cx.get_code(&client, token).await, None);
         cx.delete_code(&client, token).await;
     }
-    assert_eq!(cx.get(&client, crate::model::TokenRef::Any(&code)).await, None);
-    cx.revoke(&client, crate::model::TokenRef::Any(&code)).await;
+    assert_eq!(cx.get(&client, TokenRef::Any(&code)).await, None);
+    cx.revoke(&client, TokenRef::Any(&code)).await;
     assert!(cx.get_code(&client, &code).await.is_some(), "revoke_token does not touch a code");
     assert!(cx.states(&client, &pair).await.iter().all(Option::is_some));
 }
@@ -249,12 +270,26 @@ async fn deleted_is_gone(cx: Context) {
     let request = request();
     let (code, stored) = cx.code(&request, &client).await;
     let (other, _) = cx.code(&request, &client).await;
-    let pair = cx.pair_of(&request, NewToken::for_code(&stored, secret())).await;
+    let new = NewToken::for_code(&stored, tokens_for(stored.grant_id));
+    let pair = cx.pair_of(&request, new).await;
+    let grant = cx.grant(stored.grant_id).await;
     cx.delete_code(&client, &code).await;
     assert_eq!(cx.get_code(&client, &code).await, None, "a deleted code is not found");
     assert!(cx.get_code(&client, &other).await.is_some(), "another code stays");
-    let states = cx.states(&client, &pair).await;
-    assert_eq!(states, [Some(crate::model::TokenState::Active); 2], "its tokens stay");
+    assert_eq!(cx.states(&client, &pair).await, [ACTIVE; 2], "its tokens stay");
+    assert_eq!(cx.grant(stored.grant_id).await, grant, "its grant stays");
+}
+
+async fn deleted_stays_a_duplicate(cx: Context) {
+    let client = cx.client().await;
+    let user = request();
+    for code in [secret(), foreign_secret()] {
+        create(&cx, &user, new_code(&client, &code)).await;
+        cx.delete_code(&client, &code).await;
+        let result = cx.storage.create_authorization_code(&user, new_code(&client, &code)).await;
+        refused(result, "code", Problem::Duplicate, "a code that was deleted");
+        assert_eq!(cx.get_code(&client, &code).await, None, "a used code is not revived");
+    }
 }
 
 async fn deleting_the_foreign_is_nothing(cx: Context) {
@@ -281,10 +316,5 @@ async fn unknown_client_gets_none(cx: Context) {
     let result = cx.storage.create_authorization_code(&request(), new_code(&client, &code)).await;
     refused(result, "client_id", Problem::Unknown, "a code for an unknown client");
     cx.register(NewClient::new(metadata()).with_client_id(&client)).await;
-    assert_eq!(cx.get_code(&client, &code).await, None, "nothing is stored");
-    assert!(cx.storage.set_client_disabled(&client, true).await.expect("disable"));
-    let result = cx.storage.create_authorization_code(&request(), new_code(&client, &code)).await;
-    refused(result, "client_id", Problem::Unknown, "a code for a disabled client");
-    assert!(cx.storage.set_client_disabled(&client, false).await.expect("enable"));
     assert_eq!(cx.get_code(&client, &code).await, None, "nothing is stored");
 }

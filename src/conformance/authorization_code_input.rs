@@ -1,25 +1,28 @@
-//! What `create_authorization_code` must refuse, with nothing stored.
+//! Invalid input of `create_authorization_code`. Each is refused, and nothing is stored.
 
 use super::cases::{
     bad_contexts, bad_credentials, bad_redirect_uris, bad_settings, bad_subjects, full_context,
 };
-use super::context::{Context, new_code, outlast, refused, request, secret, short_lived};
+use super::context::{
+    Context, foreign_secret, new_code, outlast, refused, request, secret, short_lived,
+};
 use crate::error::Problem;
 use crate::model::{CodeChallenge, GrantContext, NewAuthorizationCode, ResponseType, User};
 use crate::request::Request;
 use crate::secret::{MAX_CREDENTIAL_BYTES, Secret};
 
-super::room!("authorization_code" {
+rules!("authorization_code" {
     ill_formed_code: "contract 3, bad input: a code that breaks the syntax (RFC 6749 A.11)",
     ill_formed_client_id: "contract 3, bad input: a client id that breaks the syntax (RFC 6749 A.1)",
-    ill_formed_subject: "contract 3, bad input: a subject that is empty, too long, or no text",
+    ill_formed_subject: "contract 3, bad input: a subject that is empty, too long, or not text",
     ill_formed_context: "contract 3, bad input: every field of the context, and the nonce",
     hostile_redirect_uri: "contract 3, bad input: RFC 6749 3.1.2: absolute, no fragment, nothing hostile",
-    lifetime_out_of_range: "S5, RFC 6749 4.1.2: a lifetime over ten minutes, or none, is refused",
+    lifetime_out_of_range: "S5, RFC 6749 4.1.2: a lifetime of zero, or of more than ten minutes, is refused",
     plain_is_refused_by_default: "S5, RFC 9700 2.1.1: the PKCE method plain is refused by default",
-    response_type_without_code: "contract 1: a response type without a code has none to store",
+    response_type_without_code: "contract 1: a response type without a code is refused",
     duplicate_code: "contract 3, bad input: a code that exists, of whichever client; the old one stays",
-    duplicate_of_the_expired: "contract 3, bad input: an expired code is not brought back to life",
+    nil_grant_is_refused: "contract 3, bad input: the nil UUID is no grant",
+    duplicate_of_the_expired: "contract 3, bad input: an expired code is not revived",
 });
 
 /// Asserts that the call is refused so, and that the code was not stored.
@@ -118,14 +121,23 @@ async fn response_type_without_code(cx: Context) {
 
 async fn duplicate_code(cx: Context) {
     let (client, other) = (cx.client().await, cx.client().await);
-    let (code, stored) = cx.code(&request(), &client).await;
-    for client in [&client, &other] {
-        let new = new_code(client, &code);
-        let result = cx.storage.create_authorization_code(&request(), new).await;
-        refused(result, "code", Problem::Duplicate, "a code that exists");
+    for code in [secret(), foreign_secret()] {
+        let new = new_code(&client, &code);
+        let stored = cx.storage.create_authorization_code(&request(), new).await.expect("a code");
+        for client in [&client, &other] {
+            let new = new_code(client, &code);
+            let result = cx.storage.create_authorization_code(&request(), new).await;
+            refused(result, "code", Problem::Duplicate, "a code that exists");
+        }
+        assert_eq!(cx.get_code(&client, &code).await, Some(stored), "the code stays as it is");
+        assert_eq!(cx.get_code(&other, &code).await, None, "it keeps its owner");
     }
-    assert_eq!(cx.get_code(&client, &code).await, Some(stored), "the code stays as it is");
-    assert_eq!(cx.get_code(&other, &code).await, None, "it changes no hands");
+}
+
+async fn nil_grant_is_refused(cx: Context) {
+    let client = cx.client().await;
+    let code = Secret::generate_for(uuid::Uuid::nil()).expect("randomness");
+    refuses(&cx, &request(), new_code(&client, &code), "code", Problem::NotAllowed).await;
 }
 
 async fn duplicate_of_the_expired(cx: Context) {
@@ -134,7 +146,7 @@ async fn duplicate_of_the_expired(cx: Context) {
     outlast().await;
     let new = new_code(&client, &code);
     let result = cx.storage.create_authorization_code(&request(), new).await;
-    refused(result, "code", Problem::Duplicate, "a code that existed and has expired");
+    refused(result, "code", Problem::Duplicate, "a code that exists and has expired");
     let found = cx.get_code(&client, &code).await.expect("the expired code is still found");
-    assert!(found.expired, "the dead stay dead");
+    assert!(found.expired, "an expired code stays expired");
 }

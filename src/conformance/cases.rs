@@ -1,4 +1,4 @@
-//! Good values that use every field, and bad ones with the error that they must give.
+//! Good values that use every field, and bad values with the error that each must give.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// A user of whom everything is known, and nobody else's subject.
+/// A new user with every field.
 pub(super) fn full_user() -> User {
     User {
         subject: super::context::unique(),
@@ -31,7 +31,7 @@ pub(super) fn full_user() -> User {
     }
 }
 
-/// A context with every field, none as the user has it.
+/// A context with every field, each different from that of the user.
 pub(super) fn full_context() -> GrantContext {
     GrantContext {
         nonce: Some("n-0S6_WzA2Mj ünï 主体 🦀 ' \" \\ %_ {} , NULL".into()),
@@ -64,12 +64,12 @@ pub(super) fn full_context() -> GrantContext {
     }
 }
 
-/// Text that is too long, in the unit of its limit.
+/// Text that is one byte too long.
 fn long(limit: usize) -> String {
     "x".repeat(limit + 1)
 }
 
-/// What must not be in a context, and which field has to be named for what.
+/// Invalid contexts, with the field and the problem of the error.
 pub(super) fn bad_contexts() -> Vec<(GrantContext, &'static str, Problem)> {
     let context = GrantContext::default;
     let mut cases = Vec::new();
@@ -116,7 +116,7 @@ pub(super) fn bad_contexts() -> Vec<(GrantContext, &'static str, Problem)> {
     cases
 }
 
-/// Lifetimes that nothing may have, and the setting that has to be named.
+/// Invalid lifetimes, with the setting that the error names.
 pub(super) fn bad_settings() -> Vec<(Settings, &'static str)> {
     let mut cases = Vec::new();
     let nano = Duration::from_nanos(1);
@@ -131,6 +131,10 @@ pub(super) fn bad_settings() -> Vec<(Settings, &'static str)> {
                 Settings { refresh_token_expires_in: lifetime, ..settings() },
                 "refresh_token_expires_in",
             ),
+            (
+                Settings { refresh_token_idle_expires_in: Some(lifetime), ..settings() },
+                "refresh_token_idle_expires_in",
+            ),
             (Settings { id_token_expires_in: lifetime, ..settings() }, "id_token_expires_in"),
         ]);
     }
@@ -143,7 +147,7 @@ pub(super) fn bad_settings() -> Vec<(Settings, &'static str)> {
     cases
 }
 
-/// What no credential may be.
+/// Invalid credentials, with the problem of the error.
 pub(super) fn bad_credentials(limit: usize) -> Vec<(String, Problem)> {
     vec![
         (String::new(), Problem::Empty),
@@ -156,7 +160,7 @@ pub(super) fn bad_credentials(limit: usize) -> Vec<(String, Problem)> {
     ]
 }
 
-/// What no subject may be.
+/// Invalid subjects, with the problem of the error.
 pub(super) fn bad_subjects() -> Vec<(String, Problem)> {
     vec![
         (String::new(), Problem::Empty),
@@ -166,7 +170,7 @@ pub(super) fn bad_subjects() -> Vec<(String, Problem)> {
     ]
 }
 
-/// Where nobody may be sent.
+/// Invalid redirect URIs, with the problem of the error.
 pub(super) fn bad_redirect_uris() -> Vec<(String, Problem)> {
     let mut cases: Vec<_> = [
         ("", Problem::Empty),

@@ -1,4 +1,4 @@
-//! What registering and updating a client must refuse, with nothing stored.
+//! Invalid input of `register_client` and `update_client`. Each is refused, and nothing is stored.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::model::{
 };
 use crate::secret::Secret;
 
-super::room!("client" {
+rules!("client" {
     ill_formed_client_id: "contract 3, bad input: a client id that breaks the syntax (RFC 6749 A.1)",
     duplicate_client_id: "contract 3, bad input: a client id that exists; the old client stays",
     hostile_redirect_uri: "contract 3, bad input: RFC 6749 3.1.2: absolute, no fragment, nothing hostile",
     bad_metadata: "contract 3, bad input: every field of the metadata (RFC 7591 2)",
     deep_json_is_whole_or_refused: "contract 3, bad input: nested JSON is refused or comes back",
     grant_and_response_types_fit: "RFC 7591 2.1: grant types and response types go together",
-    bad_chosen_secret: "contract 3, bad input: a chosen secret that is too short, too long, or no text",
-    chosen_secret_without_method: "contract 3, bad input: a secret for a client that authenticates without",
-    secret_lifetime_out_of_range: "contract 3, bad input: a secret's lifetime beyond a timestamp, or none",
-    bad_after_of_a_page: "contract 3, bad input: a page after what cannot be a client id",
+    bad_chosen_secret: "contract 3, bad input: a chosen secret that is too short, too long, or not text",
+    chosen_secret_without_method: "contract 3, bad input: a secret for a client that authenticates without one",
+    secret_lifetime_out_of_range: "contract 3, bad input: a secret's lifetime of zero, or more than a timestamp holds",
+    bad_after_of_a_page: "contract 3, bad input: a page after an ill-formed client id",
 });
 
-/// Asserts that a client cannot be registered so.
+/// Asserts that the registration is refused, and that nothing was stored.
 async fn refuses(cx: &Context, new: NewClient, field: &'static str, problem: Problem) {
     let id = new.client_id.clone();
     let what = format!("register_client with a bad {field}");
@@ -35,7 +35,7 @@ async fn refuses(cx: &Context, new: NewClient, field: &'static str, problem: Pro
     }
 }
 
-/// Asserts that no client can have this metadata, neither new nor by an update.
+/// Asserts that no client can have this metadata, neither by registration nor by an update.
 async fn never(cx: &Context, bad: ClientMetadata, field: &'static str, problem: Problem) {
     let new = NewClient::new(bad.clone()).with_client_id(unique());
     refuses(cx, new, field, problem).await;
@@ -59,8 +59,8 @@ async fn duplicate_client_id(cx: Context) {
     let result = cx.storage.register_client(again()).await;
     refused(result, "client_id", Problem::Duplicate, "a client id that exists");
     assert_eq!(cx.read_client(&id).await, before, "the client that exists stays as it is");
-    assert!(cx.get_client(&id, Some(&secret)).await.is_some(), "and so does its secret");
-    assert!(cx.storage.set_client_disabled(&id, true).await.expect("disable"));
+    assert!(cx.get_client(&id, Some(&secret)).await.is_some(), "its secret still works");
+    cx.set_disabled(&id, true).await;
     let result = cx.storage.register_client(again()).await;
     refused(result, "client_id", Problem::Duplicate, "the id of a disabled client");
 }
@@ -189,18 +189,18 @@ async fn deep_json_is_whole_or_refused(cx: Context) {
         let new = NewClient::new(deep.clone()).with_client_id(&id);
         let registered = cx.storage.register_client(new).await;
         let found = cx.storage.read_client(&id).await;
-        // One that cannot be read must not stay in the way of whoever lists clients.
+        // A client that cannot be read must not break later listings.
         let deleted = cx.storage.delete_client(&id).await.expect("delete");
         assert_eq!(deleted, registered.is_ok(), "an error must store nothing: {registered:?}");
         match registered {
             Ok(_) => {
-                let found = found.expect("what was taken has to be readable");
+                let found = found.expect("an accepted value must be readable");
                 assert_eq!(found.map(|client| client.metadata), Some(deep));
             }
             Err(Error::Invalid { field: "metadata", .. }) => {
-                assert!(depth > 60, "metadata of a modest depth is taken");
+                assert!(depth > 60, "metadata of a modest depth is accepted");
             }
-            Err(other) => panic!("metadata {depth} deep must be taken or named: {other:?}"),
+            Err(other) => panic!("metadata of depth {depth} must be accepted or named: {other:?}"),
         }
     }
 }

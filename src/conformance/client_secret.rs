@@ -1,4 +1,4 @@
-//! Client secrets: made, checked, rotated, ended.
+//! Client secrets: generation, verification, rotation and expiry.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,24 +11,27 @@ use crate::model::{
 use crate::secret::Secret;
 use crate::storage::RotateClientSecret;
 
-super::room!("client_secret" {
+rules!("client_secret" {
     generated_has_256_bits: "S13, contract 2: a generated secret has 256 bits, and is shown once",
     right_one_only: "contract 1, get_client: None for a secret that does not match",
-    ill_formed_is_none: "contract 3, bad input: what cannot be a secret does not match",
-    hash_is_no_secret: "contract 3, at rest: what a dump holds opens nothing",
+    ill_formed_is_none: "contract 3, bad input: an ill-formed secret does not match",
+    hash_is_no_secret: "contract 3, at rest: no value of a dump works as a secret",
     chosen_works: "contract 3, at rest: a secret that a person chose works, and is not shown",
     ends_with_its_lifetime: "RFC 7591 3.2.1: client_secret_expires_at is the end of the secret",
     old_works_for_the_overlap: "contract 2: a rotation with an overlap in which both work",
     old_ends_with_the_overlap: "contract 2: a rotation with an overlap, and not longer",
     old_ends_at_once_without_overlap: "contract 2: without an overlap the old secret ends at once",
     overlap_does_not_prolong: "contract 2: an overlap does not prolong the old secret's own lifetime",
-    third_rotation_drops_the_oldest: "contract 2: two secrets at most work at a time",
-    new_lifetime_is_the_rotations: "contract 2: the new secret has the lifetime that was asked for it",
+    overlaps_keep_their_length: "contract 2: a further rotation leaves a running overlap as it is",
+    third_overlap_is_refused: "contract 2: two earlier secrets at most are valid; a third rotation changes nothing",
+    ended_overlap_makes_way: "contract 2: an overlap that has ended counts no more",
+    rotation_without_overlap_ends_all: "contract 2: a rotation without an overlap ends every earlier secret at once",
+    new_lifetime_is_the_rotations: "contract 2: the new secret has the lifetime of its rotation",
     rotation_to_a_chosen_one: "contract 2: a rotation may set a secret that a person chose",
-    rotation_of_a_client_without: "contract 2: a client that has no secret has none to rotate",
+    rotation_of_a_client_without: "contract 2: a client without a secret has none to rotate",
     rotation_out_of_range: "contract 3, bad input: a refused rotation changes nothing",
     lost_with_the_method: "contract 2, update: a client that needs no secret loses the one it had",
-    survives_an_update: "contract 2, update: both secrets of an overlap stay",
+    survives_an_update: "contract 2, update: every secret of an overlap stays",
 });
 
 async fn works(cx: &Context, id: &str, secret: &Secret) -> bool {
@@ -57,7 +60,7 @@ async fn generated_has_256_bits(cx: Context) {
         secrets.insert(rotate_within(&cx, &id, LONG).await.expose().to_owned());
         secrets.insert(secret.expose().to_owned());
     }
-    assert_eq!(secrets.len(), 16, "each secret is another");
+    assert_eq!(secrets.len(), 16, "secrets differ");
     for secret in secrets {
         assert!(secret.len() >= 43, "256 bits are 43 letters of base64url, not {}", secret.len());
         assert!(Secret::new(secret).check("client_secret").is_ok(), "RFC 6749 A.2: VSCHAR");
@@ -73,14 +76,14 @@ async fn right_one_only(cx: Context) {
     assert!(!works(&cx, &unique(), &right).await, "nor any secret for an unknown client");
     let text = right.expose();
     for near in [text.to_uppercase(), format!("{text} "), text[..text.len() - 1].to_owned()] {
-        assert!(!works(&cx, &id, &Secret::new(near)).await, "only the very secret matches");
+        assert!(!works(&cx, &id, &Secret::new(near)).await, "only the exact secret matches");
     }
 }
 
 async fn ill_formed_is_none(cx: Context) {
     let (id, right) = cx.client_and_secret().await;
     for bad in ill_formed() {
-        assert!(!works(&cx, &id, &bad).await, "what cannot be a secret does not match");
+        assert!(!works(&cx, &id, &bad).await, "an ill-formed secret does not match");
     }
     assert!(works(&cx, &id, &right).await);
 }
@@ -105,12 +108,12 @@ async fn chosen_works(cx: Context) {
         ..NewClient::new(metadata()).with_client_id(unique())
     };
     let registered = match cx.storage.register_client(new).await {
-        // A storage may be built without Argon2id; it then must say so.
+        // A storage may lack Argon2id. It must say so.
         Err(Error::Configuration { .. }) => return,
         registered => registered.expect("a client with a chosen secret"),
     };
     let id = registered.client.client_id;
-    assert!(registered.client_secret.is_none(), "who chose a secret need not be shown it");
+    assert!(registered.client_secret.is_none(), "a chosen secret is not shown");
     assert!(works(&cx, &id, &chosen).await, "the chosen secret works");
     assert!(!works(&cx, &id, &Secret::new("correct horse battery")).await);
     assert!(!works(&cx, &id, &secret()).await);
@@ -123,7 +126,7 @@ async fn ends_with_its_lifetime(cx: Context) {
     };
     let registered = cx.register(new).await;
     let (client, secret) = (registered.client, registered.client_secret.expect("a secret"));
-    let end = client.client_secret_expires_at.expect("the secret's end is told");
+    let end = client.client_secret_expires_at.expect("the end of the secret is in the record");
     assert_eq!((end - client.client_id_issued_at).to_std().ok(), Some(SHORT));
     outlast().await;
     assert!(!works(&cx, &client.client_id, &secret).await, "a secret ends with its lifetime");
@@ -135,7 +138,7 @@ async fn old_works_for_the_overlap(cx: Context) {
     let (id, old) = cx.client_and_secret().await;
     let new = rotate_within(&cx, &id, LONG).await;
     assert!(works(&cx, &id, &new).await, "the new secret works");
-    assert!(works(&cx, &id, &old).await, "the old one works for the overlap, too");
+    assert!(works(&cx, &id, &old).await, "the old one works during the overlap");
     assert!(!works(&cx, &id, &secret()).await);
 }
 
@@ -167,13 +170,63 @@ async fn overlap_does_not_prolong(cx: Context) {
     assert!(works(&cx, &id, &new).await);
 }
 
-async fn third_rotation_drops_the_oldest(cx: Context) {
+async fn overlaps_keep_their_length(cx: Context) {
+    let (id, first) = cx.client_and_secret().await;
+    let second = rotate_within(&cx, &id, SHORT).await;
+    let third = rotate_within(&cx, &id, LONG).await;
+    outlast().await;
+    assert!(!works(&cx, &id, &first).await, "the first overlap is not prolonged");
+    assert!(works(&cx, &id, &second).await && works(&cx, &id, &third).await);
+
+    let (id, first) = cx.client_and_secret().await;
+    let second = rotate_within(&cx, &id, LONG).await;
+    let third = rotate_within(&cx, &id, SHORT).await;
+    outlast().await;
+    assert!(works(&cx, &id, &first).await, "the first overlap is not cut short");
+    assert!(!works(&cx, &id, &second).await);
+    assert!(works(&cx, &id, &third).await);
+}
+
+async fn third_overlap_is_refused(cx: Context) {
     let (id, first) = cx.client_and_secret().await;
     let second = rotate_within(&cx, &id, LONG).await;
     let third = rotate_within(&cx, &id, LONG).await;
-    assert!(!works(&cx, &id, &first).await, "of three secrets the oldest is dropped");
-    assert!(works(&cx, &id, &second).await);
-    assert!(works(&cx, &id, &third).await);
+    let before = cx.read_client(&id).await;
+    for overlap in [LONG, SHORT] {
+        let rotation = RotateClientSecret::with_overlap(overlap);
+        let result = cx.storage.rotate_client_secret(&id, rotation).await;
+        refused(result, "overlap", Problem::TooMany(2), "a third earlier secret");
+    }
+    assert_eq!(cx.read_client(&id).await, before, "a refused rotation changes nothing");
+    for secret in [&first, &second, &third] {
+        assert!(works(&cx, &id, secret).await, "the current secret and two earlier ones work");
+    }
+}
+
+async fn ended_overlap_makes_way(cx: Context) {
+    let (id, first) = cx.client_and_secret().await;
+    let second = rotate_within(&cx, &id, SHORT).await;
+    let third = rotate_within(&cx, &id, LONG).await;
+    outlast().await;
+    let fourth = rotate_within(&cx, &id, LONG).await;
+    assert!(!works(&cx, &id, &first).await, "its overlap has ended");
+    for secret in [&second, &third, &fourth] {
+        assert!(works(&cx, &id, secret).await, "the current secret and two earlier ones work");
+    }
+}
+
+async fn rotation_without_overlap_ends_all(cx: Context) {
+    let (id, first) = cx.client_and_secret().await;
+    let second = rotate_within(&cx, &id, LONG).await;
+    let third = rotate_within(&cx, &id, LONG).await;
+    let fourth = rotate_within(&cx, &id, Duration::ZERO).await;
+    for secret in [&first, &second, &third] {
+        assert!(!works(&cx, &id, secret).await, "every earlier secret ends at once");
+    }
+    assert!(works(&cx, &id, &fourth).await);
+    rotate_within(&cx, &id, LONG).await;
+    rotate_within(&cx, &id, LONG).await;
+    assert!(works(&cx, &id, &fourth).await, "ended secrets count no more");
 }
 
 async fn new_lifetime_is_the_rotations(cx: Context) {
@@ -183,7 +236,8 @@ async fn new_lifetime_is_the_rotations(cx: Context) {
         ..RotateClientSecret::with_overlap(Duration::ZERO)
     };
     let rotated = rotate(&cx, &id, short).await;
-    let end = rotated.client.client_secret_expires_at.expect("the secret's end is told");
+    let end =
+        rotated.client.client_secret_expires_at.expect("the end of the secret is in the record");
     assert_eq!(
         (end - rotated.client.updated_at).to_std().ok(),
         Some(SHORT),
@@ -194,7 +248,7 @@ async fn new_lifetime_is_the_rotations(cx: Context) {
     assert!(!works(&cx, &id, &secret).await);
     let endless = rotate(&cx, &id, RotateClientSecret::default()).await;
     assert_eq!(endless.client.client_secret_expires_at, None, "a secret without end has none");
-    assert!(!works(&cx, &id, &secret).await, "an ended secret is not brought back by an overlap");
+    assert!(!works(&cx, &id, &secret).await, "an overlap does not revive an ended secret");
 }
 
 async fn rotation_to_a_chosen_one(cx: Context) {
@@ -286,12 +340,13 @@ async fn lost_with_the_method(cx: Context) {
 async fn survives_an_update(cx: Context) {
     let (id, first) = cx.client_and_secret().await;
     let second = rotate_within(&cx, &id, LONG).await;
+    let third = rotate_within(&cx, &id, LONG).await;
     let metadata = ClientMetadata {
         token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretPost,
         ..metadata().with_name("renamed")
     };
     cx.storage.update_client(&id, metadata).await.expect("an update").expect("a known client");
-    for secret in [&first, &second] {
+    for secret in [&first, &second, &third] {
         assert!(works(&cx, &id, secret).await, "an update of the metadata ends no secret");
     }
 }

@@ -1,4 +1,4 @@
-//! What the rules share: a storage, and short words for what they all do.
+//! The context of a rule, and helpers that several modules use.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -7,31 +7,35 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Barrier;
+use uuid::Uuid;
 
 use crate::error::{Advice, Error, Problem, Result};
 use crate::model::{
-    AuthorizationCode, Client, ClientMetadata, NewAuthorizationCode, NewClient, NewToken,
-    RegisteredClient, Scope, Token, TokenRef, TokenState, User,
+    AuthorizationCode, Client, ClientMetadata, Grant, NewAuthorizationCode, NewClient, NewToken,
+    RegisteredClient, Scope, Token, TokenPair, TokenRef, TokenState, User,
 };
 use crate::request::{Request, Settings};
 use crate::secret::{MAX_CREDENTIAL_BYTES, Secret};
 use crate::storage::Storage;
 
-/// Where the suite's clients are redirected to.
+/// The redirect URI of the suite's clients.
 pub(super) const REDIRECT_URI: &str = "https://client.example/cb";
 
-/// A lifetime that ends while one waits, and the wait.
+/// A lifetime that ends during [`outlast`].
 pub(super) const SHORT: Duration = Duration::from_millis(50);
 const LONGER_THAN_SHORT: Duration = Duration::from_millis(150);
 
-/// A user whom the storage knows.
+pub(super) const ACTIVE: Option<TokenState> = Some(TokenState::Active);
+pub(super) const REVOKED: Option<TokenState> = Some(TokenState::Revoked);
+
+/// A user whom the storage can authenticate.
 pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: Secret,
     pub(super) subject: String,
 }
 
-/// What a rule is given.
+/// The argument of every rule.
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) storage: Arc<dyn Storage>,
@@ -39,11 +43,26 @@ pub(super) struct Context {
     pub(super) id_tokens: bool,
 }
 
-/// A pair that was stored.
+/// A pair that was stored, and the record of its access token.
+#[derive(Clone)]
 pub(super) struct Pair {
     pub(super) access: Secret,
     pub(super) refresh: Secret,
     pub(super) token: Token,
+}
+
+impl Pair {
+    /// # Panics
+    /// If the pair has no refresh token.
+    #[track_caller]
+    pub(super) fn new(token: Token, tokens: TokenPair) -> Self {
+        let refresh = tokens.refresh_token.expect("a refresh token was requested");
+        Self { access: tokens.access_token, refresh, token }
+    }
+
+    pub(super) fn grant_id(&self) -> Uuid {
+        self.token.grant_id
+    }
 }
 
 impl Context {
@@ -51,18 +70,18 @@ impl Context {
         self.storage.register_client(new).await.expect("register_client of a good client")
     }
 
-    /// A confidential client of the code flow; its identifier.
+    /// Registers a confidential client of the code flow, and returns its identifier.
     pub(super) async fn client(&self) -> String {
         let new = NewClient::new(metadata()).with_client_id(unique());
         self.register(new).await.client.client_id
     }
 
-    /// The same with its secret.
+    /// Registers a confidential client, and returns its identifier and its secret.
     pub(super) async fn client_and_secret(&self) -> (String, Secret) {
         let new = NewClient::new(metadata()).with_client_id(unique());
         let registered = self.register(new).await;
         let secret = registered.client_secret;
-        (registered.client.client_id, secret.expect("a generated secret is shown at registration"))
+        (registered.client.client_id, secret.expect("registration returns a generated secret"))
     }
 
     pub(super) async fn get_client(&self, id: &str, secret: Option<&Secret>) -> Option<Client> {
@@ -75,18 +94,30 @@ impl Context {
         found.expect("read_client has no error that depends on the client")
     }
 
-    /// Stores a pair.
-    pub(super) async fn pair(&self, request: &Request, client_id: &str) -> Pair {
-        self.pair_of(request, NewToken::new(client_id, scope(), Secret::default())).await
+    pub(super) async fn set_disabled(&self, id: &str, disabled: bool) {
+        let known = self.storage.set_client_disabled(id, disabled).await;
+        assert!(known.expect("set_client_disabled"), "true for a known client");
     }
 
-    /// Stores a pair of that grant, with secrets of its own.
-    pub(super) async fn pair_of(&self, request: &Request, mut new: NewToken) -> Pair {
-        let (access, refresh) = (secret(), secret());
-        new.access_token = access.clone();
-        new.refresh_token = Some(refresh.clone());
-        let token = self.storage.create_token(request, new).await.expect("create_token of a pair");
-        Pair { access, refresh, token }
+    /// Stores tokens.
+    pub(super) async fn create(&self, request: &Request, new: NewToken) -> Token {
+        self.storage.create_token(request, new).await.expect("create_token of good tokens")
+    }
+
+    /// Stores a pair of a new grant.
+    pub(super) async fn pair(&self, request: &Request, client_id: &str) -> Pair {
+        self.pair_of(request, new_token(client_id)).await
+    }
+
+    /// Stores these tokens, which include a refresh token.
+    pub(super) async fn pair_of(&self, request: &Request, new: NewToken) -> Pair {
+        let tokens = new.tokens.clone();
+        Pair::new(self.create(request, new).await, tokens)
+    }
+
+    /// Stores a further pair of the same grant.
+    pub(super) async fn sibling(&self, request: &Request, pair: &Pair) -> Pair {
+        self.pair_of(request, joining(&pair.token)).await
     }
 
     pub(super) async fn get(&self, client_id: &str, token: TokenRef<'_>) -> Option<Token> {
@@ -104,6 +135,18 @@ impl Context {
     pub(super) async fn revoke(&self, client_id: &str, token: TokenRef<'_>) {
         let revoked = self.storage.revoke_token(&Request::default(), client_id, token).await;
         revoked.expect("revoke_token succeeds, whatever the token (RFC 7009 2.2)");
+    }
+
+    pub(super) async fn introspect(&self, token: &Secret) -> Option<Token> {
+        self.storage.introspect(token).await.expect("introspect")
+    }
+
+    pub(super) async fn is_active(&self, token: &Secret) -> bool {
+        self.introspect(token).await.is_some()
+    }
+
+    pub(super) async fn grant(&self, grant_id: Uuid) -> Option<Grant> {
+        self.storage.get_grant(grant_id).await.expect("get_grant")
     }
 
     /// Stores a code.
@@ -129,33 +172,81 @@ impl Context {
     }
 }
 
-/// An identifier that nobody else has, in letters that every collation sorts alike.
+/// An identifier that is used once, in letters that every collation sorts alike.
 pub(super) fn unique() -> String {
     format!("cf{:016x}", getrandom::u64().expect("randomness"))
 }
 
+/// A generated credential of a new grant.
 pub(super) fn secret() -> Secret {
     Secret::generate().expect("randomness")
+}
+
+/// A generated pair of a new grant.
+pub(super) fn tokens() -> TokenPair {
+    TokenPair::generate().expect("randomness")
+}
+
+/// A generated pair of this grant.
+pub(super) fn tokens_for(grant_id: Uuid) -> TokenPair {
+    TokenPair::generate_for(grant_id).expect("randomness")
+}
+
+/// A credential that was made elsewhere, and names no grant.
+pub(super) fn foreign_secret() -> Secret {
+    Secret::new(format!("eyJ0eXAi.{}{}.{}", unique(), unique(), unique()))
+}
+
+/// A pair that was made elsewhere, and names no grant.
+pub(super) fn foreign_tokens() -> TokenPair {
+    TokenPair::new(foreign_secret()).with_refresh_token(foreign_secret())
 }
 
 pub(super) fn scope() -> Scope {
     "openid profile".parse().expect("a scope")
 }
 
+/// The largest scope: 100 tokens.
+pub(super) fn largest_scope() -> Scope {
+    let tokens: Vec<String> = (100..200).map(|n| format!("{n}{}", "s".repeat(36))).collect();
+    tokens.join(" ").parse().expect("a scope of 100 tokens")
+}
+
 pub(super) fn metadata() -> ClientMetadata {
     ClientMetadata::authorization_code([REDIRECT_URI]).with_scope(scope())
+}
+
+/// A generated pair of a new grant.
+pub(super) fn new_token(client_id: &str) -> NewToken {
+    NewToken::new(client_id, scope(), tokens())
+}
+
+/// A generated pair that joins the grant of a token.
+pub(super) fn joining(token: &Token) -> NewToken {
+    let new = NewToken::new(&token.client_id, scope(), tokens_for(token.grant_id));
+    let new = new.with_grant_id(token.grant_id);
+    match &token.subject {
+        Some(subject) => new.with_subject(subject),
+        None => new,
+    }
 }
 
 pub(super) fn new_code(client_id: &str, code: &Secret) -> NewAuthorizationCode {
     NewAuthorizationCode::new(client_id, scope(), REDIRECT_URI, code.clone())
 }
 
-/// A request of a user whom nobody else is.
+/// A request of a new user.
 pub(super) fn request() -> Request {
     Request::for_user(User::new(unique()))
 }
 
-/// The same, with lifetimes of everything that end in no time.
+/// The subject of a request of a user.
+#[track_caller]
+pub(super) fn subject(request: &Request) -> &str {
+    request.subject().expect("a request of a user")
+}
+
+/// A request of a new user, with lifetimes of [`SHORT`].
 pub(super) fn short_lived() -> Request {
     request().with_settings(Settings {
         access_token_expires_in: SHORT,
@@ -165,13 +256,13 @@ pub(super) fn short_lived() -> Request {
     })
 }
 
-/// Waits until what is [`SHORT`] has ended.
+/// Waits until a lifetime of [`SHORT`] has ended.
 pub(super) async fn outlast() {
     tokio::time::sleep(LONGER_THAN_SHORT).await;
 }
 
-/// Asserts that the call was refused as the caller's mistake, in that field, for that reason
-/// (where a reason has a limit, whatever the limit).
+/// Asserts that the call was refused as the caller's mistake, with this field and this kind of
+/// problem. A limit in the problem is not compared.
 #[track_caller]
 pub(super) fn refused<T: Debug>(result: Result<T>, field: &str, problem: Problem, what: &str) {
     match result {
@@ -188,7 +279,7 @@ pub(super) fn refused<T: Debug>(result: Result<T>, field: &str, problem: Problem
     }
 }
 
-/// Whether the result is an error that names a field as a duplicate.
+/// Returns true for an error that names one of the fields as a duplicate.
 pub(super) fn is_duplicate<T>(result: &Result<T>, fields: &[&str]) -> bool {
     matches!(
         result,
@@ -196,7 +287,7 @@ pub(super) fn is_duplicate<T>(result: &Result<T>, fields: &[&str]) -> bool {
     )
 }
 
-/// What cannot be a credential, and so is never found.
+/// Values that break the syntax of a credential. A lookup of one finds nothing.
 pub(super) fn ill_formed() -> Vec<Secret> {
     let long = "x".repeat(MAX_CREDENTIAL_BYTES + 1);
     let longer = "x".repeat(2 * 1024 * 1024);
@@ -206,7 +297,7 @@ pub(super) fn ill_formed() -> Vec<Secret> {
         .collect()
 }
 
-/// What cannot be a client identifier, or is one that tries to be SQL; none is registered.
+/// Identifiers that break the syntax of a client identifier, or try SQL injection. None is registered.
 pub(super) fn strange_client_ids() -> Vec<String> {
     let mut ids: Vec<String> =
         ["", "\0", "a\0b", "a\r\nb", "ünïcode", "' OR '1'='1", "%", "_", "*", "\\", "NULL"]
@@ -216,13 +307,13 @@ pub(super) fn strange_client_ids() -> Vec<String> {
     ids
 }
 
-/// Everything that a model shows of itself.
+/// The `Debug` output and the JSON of a model.
 pub(super) fn shown(model: &(impl Debug + Serialize)) -> String {
     let json = serde_json::to_string(model).expect("a model has JSON");
     format!("{model:?}\n{model:#?}\n{json}")
 }
 
-/// Runs that many at the same time, as tasks that start together; in order.
+/// Runs this many tasks, which start at the same time. Returns their results in order.
 pub(super) async fn together<F, T>(count: usize, task: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -239,11 +330,16 @@ where
     let tasks: Vec<_> = (0..count).map(start).collect();
     let mut results = Vec::with_capacity(count);
     for task in tasks {
-        match task.await {
-            Ok(result) => results.push(result),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => panic!("{error}"),
-        }
+        results.push(joined(task.await));
     }
     results
+}
+
+/// The result of a task; a panic of the task continues here.
+pub(super) fn joined<T>(result: std::result::Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => panic!("{error}"),
+    }
 }

@@ -1,22 +1,26 @@
-//! That a storage behind a pointer is that storage.
+//! A storage behind a pointer is the same storage.
 
 use std::sync::Arc;
 
-use super::context::{Context, REDIRECT_URI, metadata, new_code, request, scope, secret, unique};
-use crate::error::Error;
-use crate::model::{NewClient, NewToken, ResponseType, TokenRef, TokenState};
+use super::context::{
+    ACTIVE, Context, REDIRECT_URI, REVOKED, metadata, new_code, refused, request, scope, secret,
+    subject, tokens, unique,
+};
+use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
+use crate::error::{Error, Problem};
+use crate::model::{NewClient, NewToken, ResponseType, TokenRef};
 use crate::request::Request;
 use crate::storage::{NewIdToken, RotateClientSecret, Storage};
 
-super::room!("forwarding" {
+rules!("forwarding" {
     behind_an_arc: "contract 1: `Arc<dyn Storage>` is a storage",
     behind_a_box: "contract 1: `Box<dyn Storage>` is a storage",
     behind_a_reference: "contract 1: `&dyn Storage` is a storage",
-    shared_between_tasks: "contract 1: what one task stores every other task finds",
+    shared_between_tasks: "contract 1: a token that one task stores every other task finds",
 });
 
-/// Every method once, as an application calls it that is generic over its storage, and the effect
-/// of each looked at through `direct`.
+/// Calls every method once, as an application that is generic over its storage does, and checks the
+/// effect of each through `direct`.
 async fn exercise(storage: impl Storage, direct: &Context) {
     let new = NewClient::new(metadata()).with_client_id(unique());
     let registered = storage.register_client(new).await.expect("register_client");
@@ -49,15 +53,16 @@ async fn exercise(storage: impl Storage, direct: &Context) {
     storage.delete_authorization_code(&request, id, &code).await.expect("delete a code");
     assert_eq!(direct.get_code(id, &code).await, None);
 
-    let access = secret();
-    let new = NewToken::new(id, scope(), access.clone());
+    let tokens = tokens();
+    let new = NewToken::new(id, scope(), tokens.clone());
     let token = storage.create_token(&request, new).await.expect("create_token");
-    let access = TokenRef::Access(&access);
+    let access = TokenRef::Access(&tokens.access_token);
     assert_eq!(direct.get(id, access).await.as_ref(), Some(&token));
     assert_eq!(storage.get_token(&request, id, access).await.expect("get_token"), Some(token));
     storage.revoke_token(&request, id, access).await.expect("revoke_token");
-    let state = direct.get(id, access).await.map(|token| token.state);
-    assert_eq!(state, Some(TokenState::Revoked));
+    assert_eq!(direct.get(id, access).await.map(|token| token.state), REVOKED);
+
+    exercise_grants(&storage, direct, id).await;
 
     let nobody = storage.authenticate(&Request::default()).await;
     assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
@@ -80,6 +85,41 @@ async fn exercise(storage: impl Storage, direct: &Context) {
     assert_eq!(direct.read_client(id).await, None);
 }
 
+/// The same for the methods of grants.
+async fn exercise_grants(storage: &impl Storage, direct: &Context, id: &str) {
+    let (user, none) = (request(), Request::default());
+    let redemption = authorized(direct, &user, id).await;
+    let redeemed = storage.redeem_authorization_code(&none, redemption).await;
+    let pair = issued_pair(redeemed.expect("redeem_authorization_code"));
+    let next = storage.rotate_refresh_token(&strict(), rotation(&pair)).await;
+    let next = rotated(next.expect("rotate_refresh_token"));
+    assert_eq!(direct.states(id, &next).await, [ACTIVE; 2]);
+    let found = storage.introspect(&next.access).await.expect("introspect");
+    assert_eq!(found.as_ref(), Some(&next.token));
+    let grant = storage.get_grant(pair.grant_id()).await.expect("get_grant");
+    assert_eq!(grant, direct.grant(pair.grant_id()).await);
+    let page = storage.list_grants(subject(&user), None, 1).await.expect("list_grants");
+    assert_eq!(page.grants.first(), grant.as_ref());
+    assert!(storage.revoke_grant(pair.grant_id()).await.expect("revoke_grant"));
+    assert_eq!(direct.states(id, &next).await, [REVOKED; 2]);
+    let (own, _) = granted(direct, &user, id).await;
+    let revoked = storage.revoke_grant_of(subject(&user), own.grant_id()).await;
+    assert!(revoked.expect("revoke_grant_of"));
+    granted(direct, &user, id).await;
+    let revoked = storage.revoke_grants_of(subject(&user), id).await;
+    assert_eq!(revoked.expect("revoke_grants_of"), 1);
+    granted(direct, &user, id).await;
+    assert_eq!(storage.revoke_subject(subject(&user)).await.expect("revoke_subject"), 1);
+    granted(direct, &user, id).await;
+    let revoked = storage.revoke_client(id).await.expect("revoke_client");
+    assert_eq!(revoked, 2, "this one, and that of the deleted code");
+    assert_eq!(storage.erase_subject(subject(&user)).await.expect("erase_subject"), 5);
+    assert_eq!(direct.grant(own.grant_id()).await, None);
+    // A purge would remove the rows of other rules.
+    let purged = storage.purge_expired(0).await;
+    refused(purged, "limit", Problem::OutOfRange, "purge_expired");
+}
+
 async fn behind_an_arc(cx: Context) {
     exercise(Arc::clone(&cx.storage), &cx).await;
 }
@@ -98,6 +138,6 @@ async fn shared_between_tasks(cx: Context) {
     let (storing, id) = (cx.clone(), client.clone());
     let pair = tokio::spawn(async move { storing.pair(&request(), &id).await });
     let pair = pair.await.expect("a task that stores");
-    let looking = tokio::spawn(async move { cx.states(&client, &pair).await });
-    assert_eq!(looking.await.expect("a task that looks"), [Some(TokenState::Active); 2]);
+    let reading = tokio::spawn(async move { cx.states(&client, &pair).await });
+    assert_eq!(reading.await.expect("a task that reads"), [ACTIVE; 2]);
 }

@@ -1,117 +1,54 @@
-//! Grants that cannot be spent twice: redeemed, looked at, revoked, listed.
-
-use std::time::Duration;
+//! Redeeming authorization codes, and introspection.
 
 use super::context::{
-    Context, REDIRECT_URI, ill_formed, new_code, outlast, refused, request, scope, secret,
-    short_lived, together, unique,
+    ACTIVE, Context, Pair, REDIRECT_URI, foreign_secret, foreign_tokens, ill_formed, new_code,
+    new_token, outlast, refused, request, secret, short_lived, subject, together, tokens,
+    tokens_for, unique,
+};
+use super::flow::{
+    authorized, authorized_by, granted, issued, issued_pair, next_pair, redeem, rotate, rotated,
+    rotation, strict,
 };
 use crate::error::Problem;
 use crate::model::{
-    CodeChallenge, NewAuthorizationCode, NewToken, Redeem, Redeemed, Rotate, Rotated, Token,
-    TokenRef, TokenState, User,
+    CodeChallenge, CodeRedemption, NewAuthorizationCode, RedemptionOutcome, RotationOutcome,
+    TokenKind, TokenPair, TokenRef, TokenRotation, TokenState,
 };
-use crate::request::{Request, Settings};
 use crate::secret::Secret;
 
-super::room!("grant" {
+rules!("grant" {
     redeems_once: "contract 2, redeem: issued, then replayed, which revokes the grant (RFC 6749 4.1.2)",
     redeems_what_was_authorized: "contract 2, redeem: subject, scope, context and grant come from the code",
+    issued_tokens_are_the_stored_ones: "contract 2, redeem, rotate: the returned pair is the one that was stored",
+    generated_tokens_name_the_grant: "contract 2, redeem, rotate: a generated pair names the grant of the credential",
+    own_tokens_are_issued: "contract 2, redeem, rotate: the caller's own tokens are issued unchanged",
     redeems_without_refresh_token: "contract 2, redeem: the refresh token is optional",
-    what_does_not_fit_is_invalid: "contract 2, redeem: invalid burns nothing and revokes nothing, before and after",
+    code_made_elsewhere_is_redeemed: "contract 1: a credential that names no grant works everywhere",
+    mismatch_is_invalid: "contract 2, redeem: invalid spends nothing and revokes nothing, before and after",
     expired_code_is_invalid: "contract 2, redeem: an expired code is invalid, used or not",
-    taken_tokens_spend_nothing: "contract 3, bad input: new tokens that exist or break the syntax, by field",
+    deleted_code_is_not_redeemed: "contract 1, delete_authorization_code: a deleted code issues nothing",
+    refused_tokens_spend_nothing: "contract 3, bad input: new tokens that exist or break the syntax, by field",
+    tokens_of_another_grant_are_refused: "contract 2: a secret that names another grant is refused, and nothing is spent",
+    replay_is_reported_whatever_the_tokens: "contract 2, redeem, rotate: existing tokens do not hide a replay",
     one_redemption_wins: "S1, contract 3, exactly once: of 64 redemptions of one code one is issued",
-    plain_methods_see_a_spent_code: "contract 1, get_authorization_code: none for one that was redeemed",
+    redeemed_code_is_not_found: "contract 1, get_authorization_code: None for a code that was redeemed",
     introspects: "RFC 7662 2.2: either kind without a hint; unknown, expired, rotated, revoked: nothing",
-    revokes_by_grant_subject_and_client: "contract 2, revoke: how many, and no others",
-    revocation_beats_rotation: "S9, contract 2, revoke: nothing is active when it has returned",
-    lists_live_grants: "contract 2, list: pages by keyset, of the subject alone, of what is active",
 });
-
-/// A code with a challenge, and what redeems it.
-pub(super) async fn authorized(cx: &Context, request: &Request, client: &str) -> Redeem {
-    let (code, verifier) = (secret(), secret());
-    let new = NewAuthorizationCode {
-        code_challenge: Some(CodeChallenge::s256(&verifier)),
-        ..new_code(client, &code)
-    };
-    cx.storage.create_authorization_code(request, new).await.expect("create_authorization_code");
-    Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(secret()),
-        ..Redeem::new(client, REDIRECT_URI, code, secret())
-    }
-}
-
-pub(super) async fn redeem(cx: &Context, redeem: &Redeem) -> Redeemed {
-    let redeemed = cx.storage.redeem_authorization_code(&request(), redeem.clone()).await;
-    redeemed.expect("redeem_authorization_code")
-}
-
-#[track_caller]
-fn issued(outcome: Redeemed) -> Token {
-    match outcome {
-        Redeemed::Issued(token) => *token,
-        other => panic!("a valid code is issued, not {other:?}"),
-    }
-}
-
-/// A code that was redeemed, and its refresh token.
-pub(super) async fn granted(
-    cx: &Context,
-    request: &Request,
-    client: &str,
-) -> (Token, Redeem, Secret) {
-    let code = authorized(cx, request, client).await;
-    let token = issued(redeem(cx, &code).await);
-    let refresh = code.refresh_token.clone().expect("it has one");
-    (token, code, refresh)
-}
-
-pub(super) fn grace(grace: Duration) -> Request {
-    let settings = Settings { refresh_token_grace: grace, ..Settings::default() };
-    Request::default().with_settings(settings)
-}
-
-pub(super) fn rotation(client: &str, refresh: &Secret) -> Rotate {
-    Rotate::new(client, refresh.clone(), secret(), secret())
-}
-
-pub(super) async fn rotate(cx: &Context, request: &Request, rotate: &Rotate) -> Rotated {
-    let rotated = cx.storage.rotate_refresh_token(request, rotate.clone()).await;
-    rotated.expect("rotate_refresh_token")
-}
-
-#[track_caller]
-pub(super) fn renewed(outcome: Rotated) -> Token {
-    match outcome {
-        Rotated::Issued(token) => *token,
-        other => panic!("a valid refresh token is exchanged, not {other:?}"),
-    }
-}
-
-pub(super) async fn active(cx: &Context, token: &Secret) -> bool {
-    cx.storage.introspect(token).await.expect("introspect").is_some()
-}
-
-/// A resource owner whom no other rule has.
-pub(super) fn somebody() -> Request {
-    Request::for_user(User::new(unique()))
-}
 
 async fn redeems_once(cx: Context) {
     let client = cx.client().await;
-    let (token, code, refresh) = granted(&cx, &request(), &client).await;
-    assert!(token.is_active() && active(&cx, &code.access_token).await);
-    let again = Redeem { access_token: secret(), refresh_token: None, ..code.clone() };
-    for _ in 0..2 {
-        let replayed = Redeemed::Replayed { grant_id: token.grant_id };
-        assert_eq!(redeem(&cx, &again).await, replayed, "a second valid redemption is a replay");
+    let (pair, redemption) = granted(&cx, &request(), &client).await;
+    assert!(pair.token.is_active() && cx.is_active(&pair.access).await);
+    let replayed = RedemptionOutcome::Replayed { grant_id: pair.grant_id() };
+    assert_eq!(redeem(&cx, &redemption).await, replayed, "a second valid redemption is a replay");
+    for dead in [&pair.access, &pair.refresh] {
+        assert!(!cx.is_active(dead).await, "after a replay no token of the grant is active");
     }
-    for dead in [&code.access_token, &refresh, &again.access_token] {
-        assert!(!active(&cx, dead).await, "after a replay no token of the grant is active");
-    }
+    assert_eq!(
+        redeem(&cx, &redemption).await,
+        RedemptionOutcome::Invalid,
+        "the code of a revoked grant is invalid"
+    );
 }
 
 async fn redeems_what_was_authorized(cx: Context) {
@@ -122,282 +59,313 @@ async fn redeems_what_was_authorized(cx: Context) {
         nonce: Some("n-0S6_WzA2Mj".into()),
         ..new_code(&client, &code)
     };
-    let user = somebody();
+    let user = request();
     let stored = cx.storage.create_authorization_code(&user, new).await.expect("create");
-    let presented = Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(secret()),
-        ..Redeem::new(&client, REDIRECT_URI, code, secret())
-    };
-    let token = issued(redeem(&cx, &presented).await);
+    let redemption = CodeRedemption::new(&client, REDIRECT_URI, code)
+        .with_code_verifier(verifier)
+        .with_refresh_token(true);
+    let outcome = cx.storage.redeem_authorization_code(&request(), redemption).await;
+    let pair = issued_pair(outcome.expect("redeem_authorization_code"));
+    let token = &pair.token;
     assert_eq!(token.grant_id, stored.grant_id);
-    assert_eq!(token.subject.as_deref(), user.subject(), "the code's subject, not the request's");
+    assert_eq!(token.subject.as_deref(), Some(subject(&user)), "not the subject of the request");
     assert_eq!((&token.scope, &token.context), (&stored.scope, &stored.context));
     assert_eq!(token.expires_in(), 3600, "lifetimes come from the request's settings");
-    let refresh = presented.refresh_token.expect("it has one");
-    let found = cx.get(&client, TokenRef::Refresh(&refresh)).await.expect("it was stored, too");
-    assert_eq!((found.grant_id, found.context), (stored.grant_id, stored.context));
+    let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+    assert_eq!((refresh.grant_id, refresh.context), (stored.grant_id, stored.context));
+}
+
+async fn issued_tokens_are_the_stored_ones(cx: Context) {
+    let client = cx.client().await;
+    let redemption = authorized(&cx, &request(), &client).await;
+    let redeemed = issued(redeem(&cx, &redemption).await);
+    let refresh = redeemed.tokens.refresh_token.clone().expect("a refresh token was requested");
+    let renewed = match rotate(&cx, &strict(), &TokenRotation::new(&client, refresh)).await {
+        RotationOutcome::Issued(issued) => *issued,
+        other => panic!("a refresh token of an issued pair is rotated, not {other:?}"),
+    };
+    for issued in [&redeemed, &renewed] {
+        let access = &issued.tokens.access_token;
+        let stored = cx.get(&client, TokenRef::Access(access)).await;
+        assert_eq!(stored.as_ref(), Some(&issued.token), "the record is the stored access token's");
+        assert_eq!(issued.token.kind, TokenKind::AccessToken);
+        let body = issued.token_response();
+        assert_eq!(body["access_token"], access.expose());
+        let refresh = issued.tokens.refresh_token.as_ref().expect("a refresh token was requested");
+        assert_eq!(body["refresh_token"], refresh.expose());
+        let stored = cx.get(&client, TokenRef::Refresh(refresh)).await.expect("stored");
+        assert_eq!(stored.grant_id, issued.token.grant_id);
+    }
+    let refresh = renewed.tokens.refresh_token.expect("a rotation gives a refresh token");
+    assert!(cx.is_active(&refresh).await, "the returned refresh token works");
+}
+
+async fn generated_tokens_name_the_grant(cx: Context) {
+    let client = cx.client().await;
+    let (first, _) = granted(&cx, &request(), &client).await;
+    let second = next_pair(&cx, &strict(), &first).await;
+    for pair in [&first, &second] {
+        for token in [&pair.access, &pair.refresh] {
+            assert_eq!(
+                token.grant_id(),
+                Some(pair.grant_id()),
+                "a generated token names its grant"
+            );
+        }
+    }
+    assert_eq!(first.grant_id(), second.grant_id());
+}
+
+async fn own_tokens_are_issued(cx: Context) {
+    let client = cx.client().await;
+    for own in [|_| foreign_tokens(), tokens_for] {
+        let redemption = authorized(&cx, &request(), &client).await;
+        let grant_id = redemption.code.grant_id().expect("a generated code names its grant");
+        let tokens = own(grant_id);
+        let redemption = redemption.with_refresh_token(false).with_tokens(tokens.clone());
+        let redeemed = issued(redeem(&cx, &redemption).await);
+        assert_eq!(redeemed.tokens, tokens, "the caller's tokens are issued unchanged");
+        let pair = Pair::new(redeemed.token, redeemed.tokens);
+        assert_eq!(cx.states(&client, &pair).await, [ACTIVE; 2]);
+        let tokens = own(grant_id);
+        let rotation = rotation(&pair).with_tokens(tokens.clone());
+        let next = rotated(rotate(&cx, &strict(), &rotation).await);
+        assert_eq!(
+            (Some(next.refresh.clone()), &next.access),
+            (tokens.refresh_token, &tokens.access_token)
+        );
+        assert_eq!(cx.states(&client, &next).await, [ACTIVE; 2]);
+        assert_eq!(next.grant_id(), grant_id);
+    }
 }
 
 async fn redeems_without_refresh_token(cx: Context) {
     let client = cx.client().await;
-    let code = authorized(&cx, &request(), &client).await;
-    let alone = Redeem { refresh_token: None, ..code.clone() };
-    issued(redeem(&cx, &alone).await);
-    assert!(active(&cx, &code.access_token).await);
-    let refresh = code.refresh_token.expect("it has one");
-    assert!(!active(&cx, &refresh).await, "what was not given is not stored");
+    let redemption = authorized(&cx, &request(), &client).await.with_refresh_token(false);
+    let redeemed = issued(redeem(&cx, &redemption).await);
+    assert_eq!(redeemed.tokens.refresh_token, None, "none is generated unless requested");
+    assert!(!redeemed.token_response().contains_key("refresh_token"));
+    assert!(cx.is_active(&redeemed.tokens.access_token).await);
+    let redemption = authorized(&cx, &request(), &client).await;
+    let tokens = TokenPair::new(foreign_secret());
+    let redeemed = issued(redeem(&cx, &redemption.with_tokens(tokens.clone())).await);
+    assert_eq!(redeemed.tokens, tokens, "own tokens go without one as well");
 }
 
-async fn what_does_not_fit_is_invalid(cx: Context) {
+async fn code_made_elsewhere_is_redeemed(cx: Context) {
+    let client = cx.client().await;
+    let redemption = authorized_by(&cx, &request(), &client, foreign_secret()).await;
+    let first = issued_pair(redeem(&cx, &redemption).await);
+    let second = next_pair(&cx, &strict(), &first).await;
+    assert_eq!(second.grant_id(), first.grant_id());
+    assert!(cx.is_active(&second.access).await && cx.is_active(&second.refresh).await);
+    let replayed = RedemptionOutcome::Replayed { grant_id: first.grant_id() };
+    assert_eq!(redeem(&cx, &redemption).await, replayed);
+    assert!(!cx.is_active(&second.access).await && !cx.is_active(&second.refresh).await);
+}
+
+async fn mismatch_is_invalid(cx: Context) {
     let (client, other) = (cx.client().await, cx.client().await);
-    let code = authorized(&cx, &request(), &client).await;
+    let good = authorized(&cx, &request(), &client).await;
+    let with = |change: &dyn Fn(&mut CodeRedemption)| {
+        let mut redemption = good.clone();
+        change(&mut redemption);
+        redemption
+    };
     let mut wrong = vec![
-        ("unknown code", Redeem { code: secret(), ..code.clone() }),
-        ("other client", Redeem { client_id: other, ..code.clone() }),
-        ("unknown client", Redeem { client_id: unique(), ..code.clone() }),
-        ("other redirect URI", Redeem { redirect_uri: format!("{REDIRECT_URI}/"), ..code.clone() }),
-        ("no redirect URI", Redeem { redirect_uri: String::new(), ..code.clone() }),
-        ("other verifier", Redeem { code_verifier: Some(secret()), ..code.clone() }),
-        ("no verifier", Redeem { code_verifier: None, ..code.clone() }),
+        ("unknown code", with(&|r| r.code = secret())),
+        ("unknown code made elsewhere", with(&|r| r.code = foreign_secret())),
+        ("other client", with(&|r| r.client_id.clone_from(&other))),
+        ("unknown client", with(&|r| r.client_id = unique())),
+        ("other redirect URI", with(&|r| r.redirect_uri.push('/'))),
+        ("no redirect URI", with(&|r| r.redirect_uri.clear())),
+        ("other verifier", with(&|r| r.code_verifier = Some(secret()))),
+        ("no verifier", with(&|r| r.code_verifier = None)),
     ];
-    wrong.extend(ill_formed().into_iter().flat_map(|odd| {
-        let verifier = Redeem { code_verifier: Some(odd.clone()), ..code.clone() };
-        [("ill-formed code", Redeem { code: odd, ..code.clone() }), ("odd verifier", verifier)]
-    }));
-    let invalid = async || {
+    for odd in ill_formed() {
+        wrong.push(("ill-formed verifier", with(&|r| r.code_verifier = Some(odd.clone()))));
+        wrong.push(("ill-formed code", with(&|r| r.code = odd.clone())));
+    }
+    let check = async || {
         for (what, wrong) in &wrong {
-            let wrong = Redeem { access_token: secret(), refresh_token: None, ..wrong.clone() };
-            assert_eq!(redeem(&cx, &wrong).await, Redeemed::Invalid, "{what}");
+            assert_eq!(redeem(&cx, wrong).await, RedemptionOutcome::Invalid, "{what}");
         }
     };
-    invalid().await;
-    issued(redeem(&cx, &code).await);
-    invalid().await;
-    assert!(active(&cx, &code.access_token).await, "what does not fit revokes nothing");
+    check().await;
+    let pair = issued_pair(redeem(&cx, &good).await);
+    check().await;
+    assert!(cx.is_active(&pair.access).await, "an invalid redemption revokes nothing");
 
     // A code without a challenge takes no verifier (RFC 9700 4.8.2).
     let plain = secret();
     let new = new_code(&client, &plain);
     cx.storage.create_authorization_code(&request(), new).await.expect("create");
-    let bare = Redeem::new(&client, REDIRECT_URI, plain, secret());
-    let stripped = Redeem { code_verifier: Some(secret()), ..bare.clone() };
-    assert_eq!(redeem(&cx, &stripped).await, Redeemed::Invalid, "a verifier without a challenge");
+    let bare = CodeRedemption::new(&client, REDIRECT_URI, plain);
+    let stripped = bare.clone().with_code_verifier(secret());
+    let outcome = redeem(&cx, &stripped).await;
+    assert_eq!(outcome, RedemptionOutcome::Invalid, "a verifier without a challenge");
     issued(redeem(&cx, &bare).await);
-
-    let code = authorized(&cx, &request(), &client).await;
-    cx.storage.set_client_disabled(&client, true).await.expect("disable");
-    assert_eq!(redeem(&cx, &code).await, Redeemed::Invalid, "a disabled client gets nothing");
 }
 
 async fn expired_code_is_invalid(cx: Context) {
     let client = cx.client().await;
     let unused = authorized(&cx, &short_lived(), &client).await;
-    // Redeemed in time, if the machine is quick enough; either way it is invalid afterwards.
+    // Redeemed in time unless the machine is busy. It is invalid afterwards in either case.
     let used = authorized(&cx, &short_lived(), &client).await;
     let first = redeem(&cx, &used).await;
     outlast().await;
-    assert_eq!(redeem(&cx, &unused).await, Redeemed::Invalid, "an expired code");
-    let again = Redeem { access_token: secret(), refresh_token: None, ..used.clone() };
-    assert_eq!(redeem(&cx, &again).await, Redeemed::Invalid, "an expired code that was used");
-    if matches!(first, Redeemed::Issued(_)) {
-        assert!(active(&cx, &used.access_token).await, "which revokes nothing");
+    assert_eq!(redeem(&cx, &unused).await, RedemptionOutcome::Invalid, "an expired code");
+    assert_eq!(redeem(&cx, &used).await, RedemptionOutcome::Invalid, "an expired used code");
+    if let RedemptionOutcome::Issued(issued) = first {
+        assert!(cx.is_active(&issued.tokens.access_token).await, "nothing is revoked");
     }
 }
 
-async fn taken_tokens_spend_nothing(cx: Context) {
+async fn deleted_code_is_not_redeemed(cx: Context) {
     let client = cx.client().await;
-    let (_, taken, taken_refresh) = granted(&cx, &request(), &client).await;
-    let code = authorized(&cx, &request(), &client).await;
-    let (same, odd) = (secret(), Secret::new("a\0b"));
+    let redemption = authorized(&cx, &request(), &client).await;
+    cx.delete_code(&client, &redemption.code).await;
+    let outcome = redeem(&cx, &redemption).await;
+    assert!(!matches!(outcome, RedemptionOutcome::Issued(_)), "a deleted code: {outcome:?}");
+}
+
+async fn refused_tokens_spend_nothing(cx: Context) {
+    let client = cx.client().await;
+    let taken = foreign_tokens();
+    let redemption = authorized(&cx, &request(), &client).await.with_tokens(taken.clone());
+    let taken = Pair::new(issued(redeem(&cx, &redemption).await).token, taken);
+    let good = authorized(&cx, &request(), &client).await;
+    let (same, odd) = (foreign_secret(), Secret::new("a\0b"));
     for (field, problem, access, refresh) in [
-        ("access_token", Problem::Duplicate, taken.access_token.clone(), secret()),
-        ("refresh_token", Problem::Duplicate, secret(), taken_refresh.clone()),
+        ("access_token", Problem::Duplicate, taken.access.clone(), foreign_secret()),
+        ("access_token", Problem::Duplicate, taken.refresh.clone(), foreign_secret()),
+        ("refresh_token", Problem::Duplicate, foreign_secret(), taken.refresh.clone()),
+        ("refresh_token", Problem::Duplicate, foreign_secret(), taken.access.clone()),
         ("refresh_token", Problem::Duplicate, same.clone(), same),
-        ("access_token", Problem::Character, odd.clone(), secret()),
-        ("refresh_token", Problem::Character, secret(), odd),
-        ("access_token", Problem::Empty, Secret::new(""), secret()),
+        ("access_token", Problem::Character, odd.clone(), foreign_secret()),
+        ("refresh_token", Problem::Character, foreign_secret(), odd),
+        ("access_token", Problem::Empty, Secret::new(""), foreign_secret()),
     ] {
-        let with = Redeem {
-            access_token: access.clone(),
-            refresh_token: Some(refresh.clone()),
-            ..code.clone()
-        };
-        let result = cx.storage.redeem_authorization_code(&request(), with).await;
-        refused(result, field, problem, "redeem");
-        let with = Rotate::new(&client, taken_refresh.clone(), access, refresh);
-        let result = cx.storage.rotate_refresh_token(&request(), with).await;
-        refused(result, field, problem, "rotate");
+        let tokens = TokenPair::new(access).with_refresh_token(refresh);
+        let redemption = good.clone().with_tokens(tokens.clone());
+        let result = cx.storage.redeem_authorization_code(&request(), redemption).await;
+        refused(result, field, problem, "redeem_authorization_code");
+        let rotation = rotation(&taken).with_tokens(tokens);
+        let result = cx.storage.rotate_refresh_token(&strict(), rotation).await;
+        refused(result, field, problem, "rotate_refresh_token");
     }
-    issued(redeem(&cx, &code).await);
-    renewed(rotate(&cx, &grace(Duration::ZERO), &rotation(&client, &taken_refresh)).await);
+    issued(redeem(&cx, &good).await);
+    next_pair(&cx, &strict(), &taken).await;
+}
+
+async fn tokens_of_another_grant_are_refused(cx: Context) {
+    let client = cx.client().await;
+    let (pair, _) = granted(&cx, &request(), &client).await;
+    let good = authorized(&cx, &request(), &client).await;
+    let own = good.code.grant_id().expect("a generated code names its grant");
+    for (field, wrong) in [
+        ("access_token", tokens()),
+        ("access_token", tokens_for(pair.grant_id())),
+        ("access_token", TokenPair::new(secret())),
+        ("refresh_token", TokenPair::new(foreign_secret()).with_refresh_token(secret())),
+        ("refresh_token", tokens_for(own).with_refresh_token(secret())),
+    ] {
+        let redemption = good.clone().with_tokens(wrong.clone());
+        let result = cx.storage.redeem_authorization_code(&request(), redemption).await;
+        refused(result, field, Problem::NotAllowed, "redeem_authorization_code");
+        assert_eq!(cx.get(&client, TokenRef::Any(&wrong.access_token)).await, None);
+    }
+    for (field, wrong) in [
+        ("access_token", tokens()),
+        ("access_token", tokens_for(own)),
+        ("refresh_token", TokenPair::new(foreign_secret()).with_refresh_token(secret())),
+        ("refresh_token", tokens_for(pair.grant_id()).with_refresh_token(secret())),
+    ] {
+        let rotation = rotation(&pair).with_tokens(wrong.clone());
+        let result = cx.storage.rotate_refresh_token(&strict(), rotation).await;
+        refused(result, field, Problem::NotAllowed, "rotate_refresh_token");
+        assert_eq!(cx.get(&client, TokenRef::Any(&wrong.access_token)).await, None);
+    }
+    issued(redeem(&cx, &good).await);
+    next_pair(&cx, &strict(), &pair).await;
+}
+
+async fn replay_is_reported_whatever_the_tokens(cx: Context) {
+    let client = cx.client().await;
+    // A caller that makes its own tokens retries with the same ones.
+    let tokens = foreign_tokens();
+    let redemption = authorized(&cx, &request(), &client).await.with_tokens(tokens);
+    let pair = issued_pair(redeem(&cx, &redemption).await);
+    let replayed = RedemptionOutcome::Replayed { grant_id: pair.grant_id() };
+    assert_eq!(redeem(&cx, &redemption).await, replayed, "a retry with the same tokens");
+
+    let (pair, _) = granted(&cx, &request(), &client).await;
+    let rotation = rotation(&pair).with_tokens(foreign_tokens());
+    rotated(rotate(&cx, &strict(), &rotation).await);
+    let reused = RotationOutcome::Reused { grant_id: pair.grant_id() };
+    assert_eq!(rotate(&cx, &strict(), &rotation).await, reused, "a retry with the same tokens");
 }
 
 async fn one_redemption_wins(cx: Context) {
     let client = cx.client().await;
-    let code = authorized(&cx, &request(), &client).await;
-    let pairs: Vec<(Secret, Secret)> = (0..64).map(|_| (secret(), secret())).collect();
+    let redemption = authorized(&cx, &request(), &client).await;
+    let grant_id = redemption.code.grant_id().expect("a generated code names its grant");
+    let pairs: Vec<TokenPair> = (0..64).map(|_| tokens_for(grant_id)).collect();
     let outcomes = together(64, |index| {
-        let (cx, code) = (cx.clone(), code.clone());
-        let (access, refresh) = pairs[index].clone();
-        let code = Redeem { access_token: access, refresh_token: Some(refresh), ..code };
-        async move { redeem(&cx, &code).await }
+        let (cx, redemption) = (cx.clone(), redemption.clone().with_tokens(pairs[index].clone()));
+        async move { redeem(&cx, &redemption).await }
     })
     .await;
-    let won = outcomes.iter().filter(|outcome| matches!(outcome, Redeemed::Issued(_))).count();
+    let is_issued = |outcome: &&RedemptionOutcome| matches!(outcome, RedemptionOutcome::Issued(_));
+    let won = outcomes.iter().filter(is_issued).count();
     assert_eq!(won, 1, "of 64 redemptions of one code one is issued");
-    for (outcome, (access, refresh)) in outcomes.iter().zip(&pairs) {
-        let stored = [TokenRef::Access(access), TokenRef::Refresh(refresh)];
-        let won = matches!(outcome, Redeemed::Issued(_));
-        for token in stored {
+    let replayed = RedemptionOutcome::Replayed { grant_id };
+    assert!(outcomes.contains(&replayed), "a replay is reported");
+    for (outcome, tokens) in outcomes.iter().zip(&pairs) {
+        let won = is_issued(&outcome);
+        assert!(won || *outcome == replayed || *outcome == RedemptionOutcome::Invalid);
+        let refresh = tokens.refresh_token.as_ref().expect("a generated pair has one");
+        for token in [TokenRef::Access(&tokens.access_token), TokenRef::Refresh(refresh)] {
             let state = cx.get(&client, token).await.map(|token| token.state);
             let expected = won.then_some(TokenState::Revoked);
-            assert_eq!(state, expected, "losers write nothing; the replay revoked the winner's");
+            assert_eq!(state, expected, "losers store nothing; a replay revoked the winner's");
         }
     }
 }
 
-async fn plain_methods_see_a_spent_code(cx: Context) {
+async fn redeemed_code_is_not_found(cx: Context) {
     let client = cx.client().await;
-    let (_, code, _) = granted(&cx, &request(), &client).await;
-    assert_eq!(cx.get_code(&client, &code.code).await, None, "a redeemed code is not found");
+    let (_, redemption) = granted(&cx, &request(), &client).await;
+    assert_eq!(cx.get_code(&client, &redemption.code).await, None, "a redeemed code is not found");
 }
 
 async fn introspects(cx: Context) {
     let client = cx.client().await;
-    let (token, code, refresh) = granted(&cx, &request(), &client).await;
-    let found = cx.storage.introspect(&code.access_token).await.expect("introspect");
-    assert_eq!(found, Some(token), "an access token");
-    assert!(active(&cx, &refresh).await, "a refresh token");
-    renewed(rotate(&cx, &request(), &rotation(&client, &refresh)).await);
-    let expired = secret();
-    let new = NewToken::new(&client, scope(), expired.clone());
-    cx.storage.create_token(&short_lived(), new).await.expect("create_token");
+    let (pair, redemption) = granted(&cx, &request(), &client).await;
+    let found = cx.introspect(&pair.access).await;
+    assert_eq!(found.as_ref(), Some(&pair.token), "an access token");
+    let found = cx.introspect(&pair.refresh).await.expect("a refresh token");
+    assert_eq!((found.kind, found.grant_id), (TokenKind::RefreshToken, pair.grant_id()));
+    next_pair(&cx, &request(), &pair).await;
+    let expired = cx.pair_of(&short_lived(), new_token(&client)).await;
     outlast().await;
-    let (_, revoked, _) = granted(&cx, &request(), &client).await;
-    cx.revoke(&client, TokenRef::Access(&revoked.access_token)).await;
-    for token in [refresh, expired, revoked.access_token, secret()].into_iter().chain(ill_formed())
-    {
-        assert!(!active(&cx, &token).await, "unknown, expired, rotated and revoked are alike");
+    let (revoked, _) = granted(&cx, &request(), &client).await;
+    cx.revoke(&client, TokenRef::Access(&revoked.access)).await;
+    let unused = authorized(&cx, &request(), &client).await.code;
+    let nothing = [
+        ("a rotated token", pair.refresh),
+        ("an expired access token", expired.access),
+        ("an expired refresh token", expired.refresh),
+        ("a revoked access token", revoked.access),
+        ("the refresh token of a revoked grant", revoked.refresh),
+        ("an unknown token", secret()),
+        ("a used code", redemption.code),
+        ("an unused code", unused),
+    ];
+    for (what, token) in nothing {
+        assert_eq!(cx.introspect(&token).await, None, "{what}");
     }
-}
-
-async fn revokes_by_grant_subject_and_client(cx: Context) {
-    let (client, other) = (cx.client().await, cx.client().await);
-    let (alice, bob) = (somebody(), somebody());
-    let mut tokens = Vec::new();
-    for (client, user) in
-        [(&client, &alice), (&client, &alice), (&other, &alice), (&client, &bob), (&other, &bob)]
-    {
-        let (token, code, _) = granted(&cx, user, client).await;
-        tokens.push((token.grant_id, code.access_token));
-    }
-    let unused = authorized(&cx, &alice, &other).await;
-    let check = async |expected: [bool; 5], what: &str| {
-        for ((_, access), expected) in tokens.iter().zip(expected) {
-            assert_eq!(active(&cx, access).await, expected, "{what}");
-        }
-    };
-    let storage = &cx.storage;
-    assert_eq!(storage.revoke_grant(tokens[0].0).await.expect("revoke_grant"), 2);
-    assert_eq!(storage.revoke_grant(tokens[0].0).await.expect("revoke_grant"), 0, "once more");
-    check([false, true, true, true, true], "by grant").await;
-    let subject = alice.subject().expect("it has one");
-    assert_eq!(storage.revoke_subject(subject).await.expect("revoke_subject"), 4);
-    check([false, false, false, true, true], "by subject").await;
-    assert_eq!(redeem(&cx, &unused).await, Redeemed::Invalid, "an unused code is revoked, too");
-    assert_eq!(storage.revoke_client(&client).await.expect("revoke_client"), 2);
-    check([false, false, false, false, true], "by client").await;
-    assert!(cx.get_client(&client, None).await.is_some(), "the client stays");
-    assert_eq!(storage.revoke_grant(uuid::Uuid::now_v7()).await.expect("unknown"), 0);
-    for nobody in [unique(), String::new(), "a\0b".into()] {
-        assert_eq!(storage.revoke_subject(&nobody).await.expect("unknown"), 0);
-        assert_eq!(storage.revoke_client(&nobody).await.expect("unknown"), 0);
-    }
-}
-
-async fn revocation_beats_rotation(cx: Context) {
-    for round in 0..24 {
-        let client = cx.client().await;
-        let user = somebody();
-        let (token, _, refresh) = granted(&cx, &user, &client).await;
-        let rotating = {
-            let (cx, client) = (cx.clone(), client.clone());
-            tokio::spawn(async move {
-                let mut refresh = refresh;
-                let strict = grace(Duration::ZERO);
-                for _ in 0..1000 {
-                    let next = rotation(&client, &refresh);
-                    if !matches!(rotate(&cx, &strict, &next).await, Rotated::Issued(_)) {
-                        return true;
-                    }
-                    refresh = next.new_refresh_token;
-                    tokio::task::yield_now().await;
-                }
-                false
-            })
-        };
-        tokio::time::sleep(Duration::from_micros(round * 150)).await;
-        let subject = user.subject().expect("it has one");
-        match round % 3 {
-            0 => cx.storage.revoke_grant(token.grant_id).await,
-            1 => cx.storage.revoke_subject(subject).await,
-            _ => cx.storage.revoke_client(&client).await,
-        }
-        .expect("revoke");
-        let live = cx.storage.list_grants(subject, None, 10).await.expect("list_grants");
-        assert_eq!(live, [], "nothing is active when the revocation has returned");
-        let stopped = rotating.await.expect("it rotates until it is refused");
-        let live = cx.storage.list_grants(subject, None, 10).await.expect("list_grants");
-        assert!(stopped || round == 0 || live.is_empty(), "nor afterwards");
-        assert_eq!(live, [], "nor afterwards");
-    }
-}
-
-async fn lists_live_grants(cx: Context) {
-    let client = cx.client().await;
-    let user = somebody();
-    let subject = user.subject().expect("it has one");
-    let mut expected = Vec::new();
-    for _ in 0..5 {
-        expected.push(granted(&cx, &user, &client).await.0);
-    }
-    let (dead, _, _) = granted(&cx, &user, &client).await;
-    cx.storage.revoke_grant(dead.grant_id).await.expect("revoke_grant");
-    granted(&cx, &somebody(), &client).await;
-    let (rotated, _, refresh) = granted(&cx, &user, &client).await;
-    let narrower = Rotate {
-        scope: Some(scope().iter().next().expect("a token").parse().expect("a scope")),
-        ..rotation(&client, &refresh)
-    };
-    renewed(rotate(&cx, &request(), &narrower).await);
-    expected.push(rotated);
-    expected.sort_by_key(|token| token.grant_id);
-
-    let mut listed = Vec::new();
-    loop {
-        let after = listed.last().map(|grant: &crate::model::Grant| grant.grant_id);
-        let page = cx.storage.list_grants(subject, after, 2).await.expect("list_grants");
-        let whole = page.len() == 2;
-        listed.extend(page);
-        if !whole {
-            break;
-        }
-    }
-    let ids = |ids: &mut dyn Iterator<Item = uuid::Uuid>| ids.collect::<Vec<_>>();
-    assert_eq!(
-        ids(&mut listed.iter().map(|grant| grant.grant_id)),
-        ids(&mut expected.iter().map(|token| token.grant_id)),
-        "each live grant of the subject, once, in order"
-    );
-    for (grant, token) in listed.iter().zip(&expected) {
-        assert_eq!((grant.client_id.as_str(), grant.subject.as_str()), (client.as_str(), subject));
-        assert_eq!((&grant.scope, grant.granted_at), (&token.scope, token.issued_at));
-    }
-    let rotated = listed.iter().filter(|grant| grant.last_rotated_at.is_some()).count();
-    assert_eq!(rotated, 1, "the one that was rotated says when");
-    for limit in [0, 1001] {
-        let result = cx.storage.list_grants(subject, None, limit).await;
-        refused(result, "limit", Problem::OutOfRange, "list_grants");
+    for token in ill_formed() {
+        assert_eq!(cx.introspect(&token).await, None, "an ill-formed token");
     }
 }

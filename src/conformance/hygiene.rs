@@ -1,37 +1,41 @@
-//! That nothing which is returned shows a secret.
+//! No returned value shows a secret.
 
 use std::error::Error as _;
 use std::fmt::Debug;
 
 use super::context::{
-    Context, metadata, new_code, outlast, request, scope, secret, short_lived, shown, unique,
+    Context, foreign_secret, foreign_tokens, joining, metadata, new_code, outlast, request, scope,
+    secret, short_lived, shown, subject, tokens, unique,
 };
+use super::flow::{authorized, granted, redeem, rotate, rotation, strict};
 use crate::error::{Error, Result};
 use crate::model::{
-    ClientSecret, CodeChallenge, NewAuthorizationCode, NewClient, NewToken, TokenRef,
+    ClientSecret, CodeChallenge, NewAuthorizationCode, NewClient, NewToken, TokenPair, TokenRef,
 };
 use crate::request::{FormParameters, Request, Settings};
 use crate::secret::Secret;
 use crate::storage::{NewIdToken, RotateClientSecret};
 
-super::room!("hygiene" {
+rules!("hygiene" {
     clients_show_no_secret: "S17, contract 3: Debug and JSON of a client hold no secret of it",
     tokens_show_no_secret: "S17, contract 3: Debug and JSON of a token hold neither credential",
     codes_show_no_secret: "S17, contract 3: Debug and JSON of a code hold neither it nor its verifier",
+    outcomes_show_no_secret: "S17, contract 3: Debug of a redemption, a rotation and their outcomes holds no credential",
+    grants_show_no_secret: "S17, contract 3: Debug and JSON of a grant hold no credential of it",
     errors_show_no_secret: "S17, contract 3: no error, nor any source of it, holds a secret",
-    users_show_no_password: "S17, contract 3: who was authenticated, and why not, without the password",
+    users_show_no_password: "S17, contract 3: the result of authenticate holds no password",
 });
 
 #[track_caller]
 fn hides(text: &str, secrets: &[&Secret], what: &str) {
     for secret in secrets {
-        // What is cut off at a strange character still is most of the secret.
+        // A message may end at a strange character. The rest is still most of the secret.
         let visible = secret.expose().trim_end_matches(|c: char| !c.is_ascii_graphic());
         assert!(!visible.is_empty() && !text.contains(visible), "{what} shows a secret: {text}");
     }
 }
 
-/// The error's own words, and those of everything under it.
+/// The text of the error and of its sources.
 fn words(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut source = error.source();
@@ -103,16 +107,48 @@ async fn codes_show_no_secret(cx: Context) {
     }
 }
 
+async fn outcomes_show_no_secret(cx: Context) {
+    let client = cx.client().await;
+    let redemption = authorized(&cx, &request(), &client).await;
+    let verifier = redemption.code_verifier.clone().expect("a code with a challenge");
+    let outcome = redeem(&cx, &redemption).await;
+    let text = format!("{redemption:?} {outcome:?} {outcome:#?}");
+    let first = super::flow::issued_pair(outcome);
+    let secrets = [&redemption.code, &verifier, &first.access, &first.refresh];
+    hides(&text, &secrets, "a redemption and its outcome");
+    let new = foreign_tokens();
+    let rotation = rotation(&first).with_tokens(new.clone());
+    let outcome = rotate(&cx, &strict(), &rotation).await;
+    let refresh = new.refresh_token.as_ref().expect("a pair has one");
+    let text = format!("{rotation:?} {outcome:?} {outcome:#?} {new:?}");
+    hides(&text, &[&first.refresh, &new.access_token, refresh], "a rotation and its outcome");
+    let reused = format!("{:?}", rotate(&cx, &strict(), &rotation).await);
+    hides(&reused, &[&first.refresh, &new.access_token, refresh], "a reuse");
+}
+
+async fn grants_show_no_secret(cx: Context) {
+    let client = cx.client().await;
+    let user = request();
+    let (pair, redemption) = granted(&cx, &user, &client).await;
+    let secrets = [&pair.access, &pair.refresh, &redemption.code];
+    let grant = cx.grant(pair.grant_id()).await.expect("stored");
+    hides(&shown(&grant), &secrets, "a grant");
+    let page = cx.storage.list_grants(subject(&user), None, 10).await.expect("list_grants");
+    hides(&format!("{page:?}"), &secrets, "a page of grants");
+}
+
 async fn errors_show_no_secret(cx: Context) {
     let (client, client_secret) = cx.client_and_secret().await;
-    let pair = cx.pair(&request(), &client).await;
+    let new = NewToken::new(&client, scope(), foreign_tokens());
+    let pair = cx.pair_of(&request(), new).await;
     let (code, _) = cx.code(&short_lived(), &client).await;
     outlast().await;
     let bad = Secret::new(format!("{}\0", secret().expose()));
     let long = Secret::new(format!("{}{}", secret().expose(), "x".repeat(16 * 1024)));
-    let other = secret();
+    let other = foreign_secret();
     let token = |access: &Secret, refresh: &Secret| {
-        NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone())
+        let tokens = TokenPair::new(access.clone()).with_refresh_token(refresh.clone());
+        NewToken::new(&client, scope(), tokens)
     };
     let create = async |new: NewToken, secrets: [&Secret; 2], what: &str| {
         fails_without(cx.storage.create_token(&request(), new).await, &secrets, what);
@@ -125,13 +161,38 @@ async fn errors_show_no_secret(cx: Context) {
     create(token(&long, &other), [&long, &other], "an oversized access token").await;
     let unknown = NewToken { client_id: unique(), ..token(&other, &bad) };
     create(unknown, [&other, &bad], "an unknown client").await;
+    let (named, further) = (secret(), secret());
+    create(token(&named, &further), [&named, &further], "tokens of two grants").await;
+    let mut joined = joining(&pair.token);
+    joined.tokens = TokenPair::new(named.clone()).with_refresh_token(further.clone());
+    create(joined, [&named, &further], "tokens of another grant").await;
+    let again = NewToken::new(&client, scope(), tokens());
+    cx.create(&request(), again.clone()).await;
+    let stored = again.tokens.refresh_token.clone().expect("a generated pair has one");
+    let secrets = [&again.tokens.access_token.clone(), &stored];
+    create(again, secrets, "a grant that exists").await;
+    let redemption = authorized(&cx, &request(), &client).await;
+    for (access, refresh) in [(access, &other), (&other, refresh), (&bad, &other), (&named, &other)]
+    {
+        let new = TokenPair::new(access.clone()).with_refresh_token(refresh.clone());
+        let secrets = [access, refresh, &redemption.code, &pair.refresh];
+        let with = redemption.clone().with_tokens(new.clone());
+        let result = cx.storage.redeem_authorization_code(&request(), with).await;
+        fails_without(result, &secrets, "a redemption for refused tokens");
+        let with = rotation(&pair).with_tokens(new);
+        let result = cx.storage.rotate_refresh_token(&strict(), with).await;
+        fails_without(result, &secrets, "a rotation for refused tokens");
+    }
+    let wider = rotation(&pair).with_scope("admin".parse().expect("a scope"));
+    let result = cx.storage.rotate_refresh_token(&strict(), wider).await;
+    fails_without(result, &[&pair.refresh, &pair.access], "a rotation for a wider scope");
     for (bad_code, client) in [(&code, &client), (&bad, &client), (&other, &unique())] {
         let new = new_code(client, bad_code);
         let result = cx.storage.create_authorization_code(&request(), new).await;
         fails_without(result, &[bad_code], "a code that is refused");
     }
-    // A client's mistake: it puts its credentials into other parameters.
-    let mut context = token(&other, &secret());
+    // A client may put its credentials into other parameters by mistake.
+    let mut context = token(&other, &foreign_secret());
     context.context.nonce = Some(bad.expose().to_owned());
     create(context, [&bad, &other], "a context that is refused").await;
     for new in [

@@ -1,4 +1,4 @@
-//! ID tokens. The claims are checked; the signature is not, for the contract gives no key.
+//! ID tokens. The claims are checked. The signature is not, because the contract gives no key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,14 +12,14 @@ use crate::request::Request;
 use crate::secret::Secret;
 use crate::storage::NewIdToken;
 
-super::room!("id_token" {
+rules!("id_token" {
     none_without_a_signer: "contract 1, get_id_token: a token, or an error that says it is not configured",
     is_a_signed_jwt: "OIDC Core 2, contract 1: a compact JWT that is signed",
     has_the_required_claims: "OIDC Core 2: iss, sub, aud, exp and iat; the lifetime is the setting",
-    has_what_applies: "OIDC Core 2: nonce, auth_time, acr and amr as they apply",
-    has_the_hashes: "OIDC Core 3.1.3.6 and 3.3.2.11: at_hash and c_hash of what is issued with it",
+    has_optional_claims: "OIDC Core 2: nonce, auth_time, acr and amr as they apply",
+    has_the_hashes: "OIDC Core 3.1.3.6 and 3.3.2.11: at_hash and c_hash of the access token and code issued with it",
     of_a_code: "OIDC Core 3.1.3.3: nonce and auth_time are those of the code",
-    needs_a_subject: "contract 1, get_id_token: without a resource owner there is nobody to speak of",
+    needs_a_subject: "contract 1, get_id_token: without a resource owner there is no ID token",
 });
 
 fn new<'a>(client_id: &'a str, scope: &'a Scope) -> NewIdToken<'a> {
@@ -103,7 +103,7 @@ async fn has_the_required_claims(cx: Context) {
     assert_eq!(u64::try_from(lifetime).ok(), Some(setting), "exp - iat is the setting");
 }
 
-async fn has_what_applies(cx: Context) {
+async fn has_optional_claims(cx: Context) {
     if !cx.id_tokens {
         return;
     }
@@ -112,7 +112,7 @@ async fn has_what_applies(cx: Context) {
     let bare = claims(&cx, &request(), new(&client, &scope)).await;
     for claim in ["nonce", "auth_time", "acr", "amr", "at_hash", "c_hash"] {
         let value = bare.get(claim).unwrap_or(&Value::Null);
-        assert!(value.is_null(), "{claim} of what was not given: {value}");
+        assert!(value.is_null(), "{claim} was not given: {value}");
     }
     let user = full_user();
     let request = Request::for_user(user.clone());
@@ -126,7 +126,7 @@ async fn has_what_applies(cx: Context) {
     let auth_time = full_context().auth_time;
     let given = claims(&cx, &request, NewIdToken { auth_time, ..new(&client, &scope) }).await;
     let auth_time = auth_time.map(|time| time.timestamp());
-    assert_eq!(given["auth_time"].as_i64(), auth_time, "what was given goes before the user's");
+    assert_eq!(given["auth_time"].as_i64(), auth_time, "a given value goes before the user's");
 }
 
 async fn has_the_hashes(cx: Context) {
@@ -147,7 +147,7 @@ async fn has_the_hashes(cx: Context) {
     let (header, claims) = parts(&jwt);
     for (claim, secret) in [("at_hash", &access_token), ("c_hash", &code)] {
         let hash = claims[claim].as_str().unwrap_or_else(|| panic!("{claim} is missing"));
-        // Other algorithms hash with other functions.
+        // Other algorithms use other hash functions.
         if header["alg"].as_str().is_some_and(|alg| alg.ends_with("256")) {
             assert_eq!(hash, half_hash(secret), "{claim} is the left half of the SHA-256");
         }

@@ -3,96 +3,164 @@
 use std::time::Duration;
 
 use super::context::{
-    Context, Pair, ill_formed, outlast, request, scope, secret, short_lived, strange_client_ids,
+    ACTIVE, Context, REVOKED, foreign_secret, foreign_tokens, ill_formed, joining, new_token,
+    outlast, request, scope, secret, short_lived, strange_client_ids, subject, tokens, tokens_for,
     unique,
 };
-use crate::model::{NewToken, Token, TokenRef, TokenState};
+use super::flow::{
+    authorized_by, granted, issued_pair, next_pair, redeem, rotate, rotation, strict,
+};
+use crate::model::{
+    GrantState, NewToken, RedemptionOutcome, RotationOutcome, Token, TokenPair, TokenRef,
+    TokenState,
+};
 use crate::request::Request;
 
-const ACTIVE: Option<TokenState> = Some(TokenState::Active);
-const REVOKED: Option<TokenState> = Some(TokenState::Revoked);
-
-super::room!("revocation" {
-    sets_the_flag: "contract 1, revoke_token: the token is found, and told to be revoked",
-    access_token_takes_its_pair: "contract 1, revoke_token: an access token takes its pair",
-    access_token_takes_its_pair_only: "contract 1, revoke_token: the grant's other pairs and code stay",
-    refresh_token_takes_the_grant: "RFC 7009 2.1: a refresh token takes every token of its grant",
-    refresh_token_takes_the_code: "RFC 7009 2.1: a refresh token takes the unused code of its grant",
-    other_grants_stay: "contract 1, revoke_token: of its grant, not of the client or the subject",
-    any_goes_by_what_it_is: "RFC 7009 2.1: without a kind, what the token is decides",
+rules!("revocation" {
+    sets_the_flag: "contract 1, revoke_token: the token is found, and is revoked",
+    access_token_ends_its_grant: "RFC 7009 2.1: an access token ends every token of its grant",
+    refresh_token_ends_its_grant: "RFC 7009 2.1: a refresh token ends every token of its grant",
+    ends_rotated_successors: "RFC 7009 2.1: any token of a grant, rotated or not, ends its successors",
+    ends_the_unused_code: "RFC 7009 2.1: a token ends the unused code of its grant",
+    ends_what_was_redeemed: "RFC 7009 2.1: after it nothing of the grant is issued or replayed",
+    ends_tokens_made_elsewhere: "contract 1: a credential that names no grant is revoked as well",
+    revoked_grant_is_found_as_such: "contract 2, get_grant, list: the grant is revoked and no longer listed",
+    other_grants_stay: "contract 1, revoke_token: not the other grants of the client or the subject",
+    any_ends_its_grant: "RFC 7009 2.1: without a kind, either token ends the grant",
     kind_must_fit: "contract 1, revoke_token: with a kind, a token of the other kind is unknown",
     foreign_is_nothing: "S10, contract 1: of a client that does not own it, nothing",
     unknown_is_success: "RFC 7009 2.2: an unknown token is success",
-    ill_formed_is_success: "contract 3, bad input: what cannot be a token is unknown",
-    twice_is_once: "RFC 7009 2.2: revoking once more is success, and changes nothing",
-    expired_access_token_takes_its_pair: "contract 1, revoke_token: the pair goes though the access token has expired",
-    expired_refresh_token_takes_the_grant: "RFC 7009 2.1: the grant goes though the refresh token has expired",
+    ill_formed_is_success: "contract 3, bad input: an ill-formed token is unknown",
+    twice_is_once: "RFC 7009 2.2: revoking a second time is success, and changes nothing",
+    expired_access_token_ends_its_grant: "RFC 7009 2.1: the grant ends though the access token has expired",
+    expired_refresh_token_ends_its_grant: "RFC 7009 2.1: the grant ends though the refresh token has expired",
     revoked_goes_before_expired: "contract 1, get_token: a revoked token stays revoked when it expires",
-    disabled_client_may_revoke: "contract 2, disable a client: what was issued stays, and can be revoked",
+    revoked_goes_before_rotated: "contract 1, get_token: a rotated token of a revoked grant is revoked",
+    disabled_client_may_revoke: "contract 2, disable a client: its tokens stay, and can be revoked",
 });
-
-/// Another pair of the same grant.
-async fn sibling(cx: &Context, request: &Request, pair: &Pair) -> Pair {
-    let mut new = NewToken::new(&pair.token.client_id, scope(), secret());
-    new.grant_id = pair.token.grant_id;
-    cx.pair_of(request, new).await
-}
 
 async fn sets_the_flag(cx: Context) {
     let client = cx.client().await;
-    let access = secret();
-    let new = NewToken::new(&client, scope(), access.clone());
-    let before = cx.storage.create_token(&request(), new).await.expect("create_token");
-    cx.revoke(&client, TokenRef::Access(&access)).await;
-    let found = cx.get(&client, TokenRef::Access(&access)).await;
+    let tokens = tokens().without_refresh_token();
+    let new = NewToken::new(&client, scope(), tokens.clone());
+    let before = cx.create(&request(), new).await;
+    let access = TokenRef::Access(&tokens.access_token);
+    cx.revoke(&client, access).await;
     let expected = Token { state: TokenState::Revoked, ..before };
-    assert_eq!(found, Some(expected), "it is found as revoked, and else unchanged");
+    assert_eq!(cx.get(&client, access).await, Some(expected), "only its state has changed");
 }
 
-async fn access_token_takes_its_pair(cx: Context) {
-    let client = cx.client().await;
-    let pair = cx.pair(&request(), &client).await;
-    cx.revoke(&client, TokenRef::Access(&pair.access)).await;
-    let states = cx.states(&client, &pair).await;
-    assert_eq!(states, [REVOKED; 2], "an access token takes the refresh token issued with it");
-}
-
-async fn access_token_takes_its_pair_only(cx: Context) {
-    let client = cx.client().await;
-    let request = request();
-    let (code, stored) = cx.code(&request, &client).await;
-    let first = cx.pair_of(&request, NewToken::for_code(&stored, secret())).await;
-    let second = sibling(&cx, &request, &first).await;
-    cx.revoke(&client, TokenRef::Access(&first.access)).await;
-    assert_eq!(cx.states(&client, &first).await, [REVOKED; 2]);
-    assert_eq!(cx.states(&client, &second).await, [ACTIVE; 2], "another pair of the grant stays");
-    assert!(cx.get_code(&client, &code).await.is_some(), "the grant's code stays");
-}
-
-async fn refresh_token_takes_the_grant(cx: Context) {
+async fn access_token_ends_its_grant(cx: Context) {
     let client = cx.client().await;
     let request = request();
     let first = cx.pair(&request, &client).await;
-    let second = sibling(&cx, &request, &first).await;
-    let third = sibling(&cx, &request, &first).await;
-    cx.revoke(&client, TokenRef::Refresh(&second.refresh)).await;
-    for pair in [&first, &second, &third] {
+    let second = cx.sibling(&request, &first).await;
+    cx.revoke(&client, TokenRef::Access(&second.access)).await;
+    for pair in [&first, &second] {
         let states = cx.states(&client, pair).await;
-        assert_eq!(states, [REVOKED; 2], "a refresh token takes every token of its grant");
+        assert_eq!(states, [REVOKED; 2], "an access token ends every token of its grant");
     }
 }
 
-async fn refresh_token_takes_the_code(cx: Context) {
+async fn refresh_token_ends_its_grant(cx: Context) {
     let client = cx.client().await;
     let request = request();
-    let (code, stored) = cx.code(&request, &client).await;
-    let (other_code, _) = cx.code(&request, &client).await;
-    let pair = cx.pair_of(&request, NewToken::for_code(&stored, secret())).await;
-    cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
-    let found = cx.get_code(&client, &code).await;
-    assert_eq!(found, None, "an unused code of a revoked grant is not found");
-    let found = cx.get_code(&client, &other_code).await;
-    assert!(found.is_some(), "a code of another grant stays");
+    let first = cx.pair(&request, &client).await;
+    let second = cx.sibling(&request, &first).await;
+    let third = cx.sibling(&request, &first).await;
+    cx.revoke(&client, TokenRef::Refresh(&second.refresh)).await;
+    for pair in [&first, &second, &third] {
+        let states = cx.states(&client, pair).await;
+        assert_eq!(states, [REVOKED; 2], "a refresh token ends every token of its grant");
+    }
+}
+
+async fn ends_rotated_successors(cx: Context) {
+    let client = cx.client().await;
+    for named in 0..6 {
+        let (first, _) = granted(&cx, &request(), &client).await;
+        let second = next_pair(&cx, &strict(), &first).await;
+        let third = next_pair(&cx, &strict(), &second).await;
+        let pairs = [first, second, third];
+        let pair = &pairs[named / 2];
+        match named % 2 {
+            0 => cx.revoke(&client, TokenRef::Access(&pair.access)).await,
+            _ => cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await,
+        }
+        for pair in &pairs {
+            assert_eq!(cx.states(&client, pair).await, [REVOKED; 2], "by token {named}");
+            assert!(!cx.is_active(&pair.access).await && !cx.is_active(&pair.refresh).await);
+            let outcome = rotate(&cx, &strict(), &rotation(pair)).await;
+            assert_eq!(outcome, RotationOutcome::Invalid, "nothing is issued any more");
+        }
+    }
+}
+
+async fn ends_the_unused_code(cx: Context) {
+    let client = cx.client().await;
+    let request = request();
+    for by_access_token in [true, false] {
+        let redemption = authorized_by(&cx, &request, &client, secret()).await;
+        let stored = cx.get_code(&client, &redemption.code).await.expect("stored");
+        let (other_code, _) = cx.code(&request, &client).await;
+        let new = NewToken::for_code(&stored, tokens_for(stored.grant_id));
+        let pair = cx.pair_of(&request, new).await;
+        match by_access_token {
+            true => cx.revoke(&client, TokenRef::Access(&pair.access)).await,
+            false => cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await,
+        }
+        let found = cx.get_code(&client, &redemption.code).await;
+        assert_eq!(found, None, "an unused code of a revoked grant is not found");
+        let outcome = redeem(&cx, &redemption).await;
+        assert_eq!(outcome, RedemptionOutcome::Invalid, "nor is it redeemed");
+        let found = cx.get_code(&client, &other_code).await;
+        assert!(found.is_some(), "a code of another grant stays");
+    }
+}
+
+async fn ends_what_was_redeemed(cx: Context) {
+    let client = cx.client().await;
+    let (pair, redemption) = granted(&cx, &request(), &client).await;
+    cx.revoke(&client, TokenRef::Access(&pair.access)).await;
+    assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2]);
+    let outcome = redeem(&cx, &redemption).await;
+    assert_eq!(outcome, RedemptionOutcome::Invalid, "there is nothing left to revoke");
+    let outcome = rotate(&cx, &strict(), &rotation(&pair)).await;
+    assert_eq!(outcome, RotationOutcome::Invalid);
+}
+
+async fn ends_tokens_made_elsewhere(cx: Context) {
+    let client = cx.client().await;
+    let user = request();
+    let redemption = authorized_by(&cx, &user, &client, foreign_secret()).await;
+    let first = issued_pair(redeem(&cx, &redemption.with_tokens(foreign_tokens())).await);
+    let own = rotation(&first).with_tokens(foreign_tokens());
+    let second = super::flow::rotated(rotate(&cx, &strict(), &own).await);
+    let mut new = joining(&first.token);
+    new.tokens = TokenPair::new(foreign_secret()).with_refresh_token(foreign_secret());
+    let third = cx.pair_of(&user, new).await;
+    cx.revoke(&client, TokenRef::Any(&second.access)).await;
+    for pair in [&first, &second, &third] {
+        assert_eq!(cx.states(&client, pair).await, [REVOKED; 2]);
+    }
+}
+
+async fn revoked_grant_is_found_as_such(cx: Context) {
+    let client = cx.client().await;
+    let user = request();
+    let (stays, _) = granted(&cx, &user, &client).await;
+    for by_access_token in [true, false] {
+        let (pair, _) = granted(&cx, &user, &client).await;
+        match by_access_token {
+            true => cx.revoke(&client, TokenRef::Access(&pair.access)).await,
+            false => cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await,
+        }
+        let grant = cx.grant(pair.grant_id()).await.expect("a revoked grant is found");
+        assert_eq!(grant.state, GrantState::Revoked);
+        let page = cx.storage.list_grants(subject(&user), None, 10).await.expect("list_grants");
+        let listed: Vec<_> = page.grants.iter().map(|grant| grant.grant_id).collect();
+        assert_eq!(listed, [stays.grant_id()], "a revoked grant is not listed");
+    }
 }
 
 async fn other_grants_stay(cx: Context) {
@@ -111,18 +179,18 @@ async fn other_grants_stay(cx: Context) {
     assert_eq!(cx.states(&client, &own).await, [ACTIVE; 2], "the client's own stays");
 }
 
-async fn any_goes_by_what_it_is(cx: Context) {
+async fn any_ends_its_grant(cx: Context) {
     let client = cx.client().await;
     let request = request();
-    let first = cx.pair(&request, &client).await;
-    let second = sibling(&cx, &request, &first).await;
-    cx.revoke(&client, TokenRef::Any(&first.access)).await;
-    assert_eq!(cx.states(&client, &first).await, [REVOKED; 2], "an access token: its pair");
-    assert_eq!(cx.states(&client, &second).await, [ACTIVE; 2], "an access token: not the grant");
-    let third = sibling(&cx, &request, &first).await;
-    cx.revoke(&client, TokenRef::Any(&second.refresh)).await;
-    assert_eq!(cx.states(&client, &second).await, [REVOKED; 2]);
-    assert_eq!(cx.states(&client, &third).await, [REVOKED; 2], "a refresh token: the grant");
+    for by_access_token in [true, false] {
+        let first = cx.pair(&request, &client).await;
+        let second = cx.sibling(&request, &first).await;
+        let named = if by_access_token { &first.access } else { &first.refresh };
+        cx.revoke(&client, TokenRef::Any(named)).await;
+        for pair in [&first, &second] {
+            assert_eq!(cx.states(&client, pair).await, [REVOKED; 2]);
+        }
+    }
 }
 
 async fn kind_must_fit(cx: Context) {
@@ -147,21 +215,22 @@ async fn foreign_is_nothing(cx: Context) {
         cx.revoke(client, TokenRef::Any(&pair.refresh)).await;
     }
     let states = cx.states(&owner, &pair).await;
-    assert_eq!(states, [ACTIVE; 2], "a token of another client is left alone, in silence");
+    assert_eq!(states, [ACTIVE; 2], "a token of another client stays, and nothing is reported");
 }
 
 async fn unknown_is_success(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&request(), &client).await;
-    let unknown = secret();
-    cx.revoke(&client, TokenRef::Access(&unknown)).await;
-    cx.revoke(&client, TokenRef::Refresh(&unknown)).await;
-    cx.revoke(&client, TokenRef::Any(&unknown)).await;
-    assert_eq!(cx.get(&client, TokenRef::Any(&unknown)).await, None, "nothing is stored by it");
-    // Revoked before it was issued is not revoked.
-    let new = NewToken::new(&client, scope(), unknown);
-    let token = cx.storage.create_token(&request(), new).await.expect("create_token");
-    assert!(token.is_active());
+    for later in [tokens(), foreign_tokens()] {
+        let unknown = &later.access_token;
+        cx.revoke(&client, TokenRef::Access(unknown)).await;
+        cx.revoke(&client, TokenRef::Refresh(unknown)).await;
+        cx.revoke(&client, TokenRef::Any(unknown)).await;
+        assert_eq!(cx.get(&client, TokenRef::Any(unknown)).await, None, "nothing is stored");
+        // A token that is issued later is not revoked by it.
+        let token = cx.create(&request(), NewToken::new(&client, scope(), later)).await;
+        assert!(token.is_active());
+    }
     assert_eq!(cx.states(&client, &pair).await, [ACTIVE; 2]);
 }
 
@@ -185,11 +254,11 @@ async fn twice_is_once(cx: Context) {
     for _ in 0..3 {
         cx.revoke(&client, TokenRef::Access(&pair.access)).await;
         cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
-        assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2], "revoked is for ever");
+        assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2], "a token is revoked forever");
     }
 }
 
-async fn expired_access_token_takes_its_pair(cx: Context) {
+async fn expired_access_token_ends_its_grant(cx: Context) {
     let client = cx.client().await;
     let mut request = short_lived();
     request.settings.refresh_token_expires_in = Duration::from_hours(1);
@@ -197,24 +266,21 @@ async fn expired_access_token_takes_its_pair(cx: Context) {
     outlast().await;
     assert_eq!(cx.states(&client, &pair).await, [Some(TokenState::Expired), ACTIVE]);
     cx.revoke(&client, TokenRef::Access(&pair.access)).await;
-    let [access, refresh] = cx.states(&client, &pair).await;
-    assert_eq!(refresh, REVOKED, "a client that ends its access token late ends the pair");
-    assert_ne!(access, ACTIVE);
+    assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2]);
 }
 
-async fn expired_refresh_token_takes_the_grant(cx: Context) {
+async fn expired_refresh_token_ends_its_grant(cx: Context) {
     let client = cx.client().await;
     let mut request = short_lived();
     request.settings.access_token_expires_in = Duration::from_hours(1);
     let pair = cx.pair(&request, &client).await;
-    let other = sibling(&cx, &self::request(), &pair).await;
+    let other = cx.sibling(&self::request(), &pair).await;
     outlast().await;
     assert_eq!(cx.states(&client, &pair).await, [ACTIVE, Some(TokenState::Expired)]);
     cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
-    let [access, refresh] = cx.states(&client, &pair).await;
-    assert_eq!(access, REVOKED, "the live access token goes with its expired refresh token");
-    assert_ne!(refresh, ACTIVE);
-    assert_eq!(cx.states(&client, &other).await, [REVOKED; 2], "every live token of the grant");
+    for pair in [&pair, &other] {
+        assert_eq!(cx.states(&client, pair).await, [REVOKED; 2], "every token of the grant");
+    }
 }
 
 async fn revoked_goes_before_expired(cx: Context) {
@@ -226,12 +292,21 @@ async fn revoked_goes_before_expired(cx: Context) {
     assert_eq!(states, [REVOKED; 2], "the order of states is revoked, rotated, expired, active");
 }
 
+async fn revoked_goes_before_rotated(cx: Context) {
+    let client = cx.client().await;
+    let pair = cx.pair_of(&request(), new_token(&client)).await;
+    next_pair(&cx, &strict(), &pair).await;
+    assert_eq!(cx.states(&client, &pair).await, [ACTIVE, Some(TokenState::Rotated)]);
+    assert!(cx.storage.revoke_grant(pair.grant_id()).await.expect("revoke_grant"));
+    assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2]);
+}
+
 async fn disabled_client_may_revoke(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&request(), &client).await;
-    assert!(cx.storage.set_client_disabled(&client, true).await.expect("disable"));
+    cx.set_disabled(&client, true).await;
     let states = cx.states(&client, &pair).await;
-    assert_eq!(states, [ACTIVE; 2], "what was issued before stays until it is revoked");
+    assert_eq!(states, [ACTIVE; 2], "tokens issued before stay active until they are revoked");
     cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
     assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2]);
 }

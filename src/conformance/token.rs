@@ -7,37 +7,39 @@ use uuid::Uuid;
 
 use super::cases::{full_context, full_user};
 use super::context::{
-    Context, SHORT, ill_formed, new_code, outlast, refused, request, scope, secret, short_lived,
-    strange_client_ids, unique,
+    ACTIVE, Context, SHORT, foreign_tokens, ill_formed, joining, largest_scope, new_code,
+    new_token, outlast, refused, request, scope, secret, short_lived, strange_client_ids, tokens,
+    tokens_for, unique,
 };
 use crate::error::Problem;
-use crate::model::{NewToken, Scope, Token, TokenKind, TokenRef, TokenState, User};
+use crate::model::{NewToken, Scope, Token, TokenKind, TokenPair, TokenRef, TokenState, User};
 use crate::request::{MAX_LIFETIME, Request, Settings};
 use crate::secret::{MAX_CREDENTIAL_BYTES, Secret};
 
-super::room!("token" {
+rules!("token" {
     stored_before_return: "contract 1, create_token: the credentials are stored before it returns",
     found_by_either_credential: "contract 1, get_token: find by either credential",
     record_comes_back: "contract 1, create_token: every field comes back equal, by both credentials",
+    largest_scope_comes_back: "contract 3: a scope of 100 tokens is kept, and so is one token of 4096 bytes",
     lifetimes_are_the_settings: "contract 1, create_token: lifetimes come from the request's settings",
     subject_is_the_requests: "contract 1, create_token: the subject comes from the request",
     subject_of_the_token_goes_before: "contract 1, create_token: a subject that the new token names goes before the request's",
-    authentication_is_the_users: "OIDC Core 12.2: what the token lacks of the authentication is the user's",
-    auth_time_is_to_the_microsecond: "contract 1, create_token: what it gives is what is stored, to the microsecond",
+    authentication_is_the_users: "OIDC Core 12.2: missing parts of the authentication are the user's",
+    auth_time_is_to_the_microsecond: "contract 1, create_token: it returns the stored value, to the microsecond",
     refresh_token_is_optional: "contract 1, create_token: the refresh token is optional",
-    grant_is_the_callers: "contract 0, words: every credential carries the grant it comes from",
-    code_exchange_keeps_the_grant: "OIDC Core 12.2: a code's grant, scope and context go to its tokens",
+    tokens_made_elsewhere_are_stored: "contract 1: a credential that names no grant works everywhere",
+    new_grant_is_the_named_one: "contract 1, create_token: a new grant has the identifier that its tokens name",
+    code_exchange_keeps_the_grant: "OIDC Core 12.2: tokens have the grant, scope and context of their code",
     unknown_is_none: "contract 1, get_token: an unknown token is not found",
     foreign_is_none: "contract 1, get_token: for that client only",
     kind_must_fit: "contract 1, get_token: token_type says which credential it is",
-    exact_secret_only: "contract 3, at rest: only the very secret finds the token",
-    ill_formed_is_none: "contract 3, bad input: a lookup of what cannot be a token finds nothing",
+    exact_secret_only: "contract 3, at rest: only the exact secret finds the token",
+    ill_formed_is_none: "contract 3, bad input: a lookup of an ill-formed token finds nothing",
     longest_and_strangest_are_kept: "RFC 6749 A.12, A.17: every visible character, up to the limit",
-    expired_is_told: "contract 1, get_token: an expired token is returned as such",
+    expired_is_returned: "contract 1, get_token: an expired token is returned as such",
     expiry_is_each_ones_own: "contract 1, create_token: each credential has its own lifetime",
-    look_changes_nothing: "contract 1, get_token: a look changes nothing",
+    lookup_changes_nothing: "contract 1, get_token: a lookup neither rotates nor spends a token",
     unknown_client_gets_none: "contract 1, create_token: an unknown client is named, nothing is stored",
-    disabled_client_gets_none: "contract 2, disable a client: nothing is issued to it",
 });
 
 async fn stored_before_return(cx: Context) {
@@ -46,7 +48,7 @@ async fn stored_before_return(cx: Context) {
         let pair = cx.pair(&request(), &client).await;
         assert_eq!(
             cx.states(&client, &pair).await,
-            [Some(TokenState::Active); 2],
+            [ACTIVE; 2],
             "create_token stores both credentials, active, before it returns"
         );
     }
@@ -55,7 +57,7 @@ async fn stored_before_return(cx: Context) {
 async fn found_by_either_credential(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&request(), &client).await;
-    assert_eq!(pair.token.kind, TokenKind::AccessToken, "create_token gives the access token");
+    assert_eq!(pair.token.kind, TokenKind::AccessToken, "create_token returns the access token");
     for (token, kind) in [
         (TokenRef::Access(&pair.access), TokenKind::AccessToken),
         (TokenRef::Any(&pair.access), TokenKind::AccessToken),
@@ -63,7 +65,7 @@ async fn found_by_either_credential(cx: Context) {
         (TokenRef::Any(&pair.refresh), TokenKind::RefreshToken),
     ] {
         let found = cx.get(&client, token).await.expect("found by either credential");
-        assert_eq!(found.kind, kind, "the kind is that of the credential, not of the question");
+        assert_eq!(found.kind, kind, "the kind is that of the credential");
         assert_eq!(found.grant_id, pair.token.grant_id, "both are of one grant");
     }
 }
@@ -71,32 +73,45 @@ async fn found_by_either_credential(cx: Context) {
 async fn record_comes_back(cx: Context) {
     let client = cx.client().await;
     let user = full_user();
-    let mut new = NewToken::new(&client, scope(), secret());
-    new.context = full_context();
-    let (expected, grant_id) = (full_context(), new.grant_id);
+    let grant_id = Uuid::now_v7();
+    let new = NewToken::new(&client, scope(), tokens_for(grant_id)).with_context(full_context());
     let pair = cx.pair_of(&Request::for_user(user.clone()), new).await;
     let access = cx.get(&client, TokenRef::Access(&pair.access)).await.expect("stored");
-    assert_eq!(access, pair.token, "get_token gives what create_token gave");
+    assert_eq!(access, pair.token, "get_token returns the record that create_token returned");
     let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
     for token in [&access, &refresh] {
         assert_eq!(token.client_id, client);
         assert_eq!(token.grant_id, grant_id);
         assert_eq!(token.subject.as_deref(), Some(user.subject.as_str()));
         assert_eq!(token.scope, scope());
-        assert_eq!(token.context, expected, "every field of the context comes back equal");
+        assert_eq!(token.context, full_context(), "every field of the context comes back equal");
     }
-    // One without anything.
-    let access = secret();
-    let new = NewToken::new(&client, Scope::default(), access.clone());
-    let stored = cx.storage.create_token(&Request::default(), new).await.expect("a bare token");
+    // A token without any of it.
+    let tokens = tokens().without_refresh_token();
+    let new = NewToken::new(&client, Scope::default(), tokens.clone());
+    let stored = cx.create(&Request::default(), new).await;
     assert!(stored.scope.is_empty(), "the empty scope is a scope");
-    assert_eq!(stored.context, Default::default(), "what was not given is not there");
-    assert_eq!(cx.get(&client, TokenRef::Access(&access)).await, Some(stored));
-    // The widest scope.
-    let widest: Scope = "s".repeat(4096).parse().expect("a scope of 4096 bytes");
-    let new = NewToken::new(&client, widest.clone(), secret());
-    let stored = cx.storage.create_token(&Request::default(), new).await.expect("a wide scope");
-    assert_eq!(stored.scope, widest);
+    assert_eq!(stored.context, Default::default(), "no context was given");
+    assert_eq!(cx.get(&client, TokenRef::Access(&tokens.access_token)).await, Some(stored));
+}
+
+async fn largest_scope_comes_back(cx: Context) {
+    let client = cx.client().await;
+    let longest: Scope = "s".repeat(4096).parse().expect("a scope of 4096 bytes");
+    for scope in [largest_scope(), longest] {
+        let pair = cx.pair_of(&request(), NewToken::new(&client, scope.clone(), tokens())).await;
+        assert_eq!(pair.token.scope, scope);
+        for token in [TokenRef::Access(&pair.access), TokenRef::Refresh(&pair.refresh)] {
+            let found = cx.get(&client, token).await.expect("stored");
+            assert_eq!(found.scope, scope, "the scope comes back, in its order");
+        }
+        let code = secret();
+        let mut new = new_code(&client, &code);
+        new.scope = scope.clone();
+        let stored = cx.storage.create_authorization_code(&request(), new).await;
+        assert_eq!(stored.expect("a code of that scope").scope, scope);
+        assert_eq!(cx.get_code(&client, &code).await.expect("stored").scope, scope);
+    }
 }
 
 async fn lifetimes_are_the_settings(cx: Context) {
@@ -135,7 +150,7 @@ async fn subject_is_the_requests(cx: Context) {
         let pair = cx.pair(&Request::for_user(User::new(&subject)), &client).await;
         assert_eq!(pair.token.subject.as_deref(), Some(subject.as_str()));
         let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
-        assert_eq!(refresh.subject, Some(subject), "the refresh token has the subject, too");
+        assert_eq!(refresh.subject, Some(subject), "the refresh token has the same subject");
     }
     let pair = cx.pair(&Request::default(), &client).await;
     assert_eq!(pair.token.subject, None, "without a user there is no subject");
@@ -143,10 +158,6 @@ async fn subject_is_the_requests(cx: Context) {
 
 async fn subject_of_the_token_goes_before(cx: Context) {
     let client = cx.client().await;
-    let with = |subject: Option<&str>| NewToken {
-        subject: subject.map(str::to_owned),
-        ..NewToken::new(&client, scope(), secret())
-    };
     let (user, nobody) = (full_user(), Request::default());
     let request = Request::for_user(user.clone());
     for (request, subject, auth_time) in [
@@ -154,15 +165,14 @@ async fn subject_of_the_token_goes_before(cx: Context) {
         (&request, "another", None),
         (&request, user.subject.as_str(), user.auth_time),
     ] {
-        let token = cx.pair_of(request, with(Some(subject))).await.token;
+        let token = cx.pair_of(request, new_token(&client).with_subject(subject)).await.token;
         assert_eq!(token.subject.as_deref(), Some(subject));
-        assert_eq!(token.context.auth_time, auth_time, "of nobody else's authentication");
+        assert_eq!(token.context.auth_time, auth_time, "never of another user's authentication");
     }
-    // The subject of a code's token is the code's, whoever the request is from.
-    let code = secret();
-    let stored = cx.storage.create_authorization_code(&request, new_code(&client, &code)).await;
-    let stored = stored.expect("a code");
-    let token = cx.pair_of(&nobody, NewToken::for_code(&stored, secret())).await.token;
+    // The subject of a code's token is the code's, whoever sends the request.
+    let (_, stored) = cx.code(&request, &client).await;
+    let new = NewToken::for_code(&stored, tokens_for(stored.grant_id));
+    let token = cx.pair_of(&nobody, new).await.token;
     assert_eq!(token.subject, Some(user.subject));
 }
 
@@ -174,12 +184,9 @@ async fn authentication_is_the_users(cx: Context) {
     assert_eq!(token.context.auth_time, user.auth_time, "auth_time is the user's");
     assert_eq!(token.context.acr, user.acr, "acr is the user's");
     assert_eq!(token.context.amr, user.amr, "amr is the user's");
-    // What was given goes before: at a refresh the user of the request is not the one who
-    // authenticated for the grant.
-    let mut new = NewToken::new(&client, scope(), secret());
-    new.context = full_context();
+    let new = new_token(&client).with_context(full_context());
     let token = cx.pair_of(&request, new).await.token;
-    assert_eq!(token.context, full_context(), "what was given goes before the request's user");
+    assert_eq!(token.context, full_context(), "a given value goes before the user's");
 }
 
 async fn auth_time_is_to_the_microsecond(cx: Context) {
@@ -195,37 +202,66 @@ async fn auth_time_is_to_the_microsecond(cx: Context) {
         assert!((auth_time - kept).abs() < TimeDelta::microseconds(1), "{kept} for {auth_time}");
         assert_eq!(kept.timestamp_subsec_nanos() % 1000, 0, "{kept} is not whole microseconds");
     }
-    assert_eq!(token, pair.token, "create_token gives what is stored, not what was asked");
-    assert_eq!(found, stored, "create_authorization_code gives what is stored");
+    assert_eq!(token, pair.token, "create_token returns the stored value");
+    assert_eq!(found, stored, "create_authorization_code returns the stored value");
 }
 
 async fn refresh_token_is_optional(cx: Context) {
     let client = cx.client().await;
-    let access = secret();
-    let new = NewToken::new(&client, scope(), access.clone());
-    let token = cx.storage.create_token(&Request::default(), new).await.expect("no refresh token");
-    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, Some(token));
-    assert_eq!(cx.get(&client, TokenRef::Refresh(&access)).await, None, "there is none");
+    let tokens = tokens().without_refresh_token();
+    let new = NewToken::new(&client, scope(), tokens.clone());
+    let token = cx.create(&Request::default(), new).await;
+    let access = &tokens.access_token;
+    assert_eq!(cx.get(&client, TokenRef::Any(access)).await, Some(token));
+    assert_eq!(cx.get(&client, TokenRef::Refresh(access)).await, None, "there is none");
 }
 
-async fn grant_is_the_callers(cx: Context) {
+async fn tokens_made_elsewhere_are_stored(cx: Context) {
     let client = cx.client().await;
-    let grant_id = Uuid::now_v7();
-    for _ in 0..2 {
-        let mut new = NewToken::new(&client, scope(), secret());
-        new.grant_id = grant_id;
-        let pair = cx.pair_of(&request(), new).await;
-        let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
-        assert_eq!(pair.token.grant_id, grant_id, "a grant may have several pairs");
-        assert_eq!(refresh.grant_id, grant_id);
+    let mixed = |grant_id| TokenPair {
+        access_token: Secret::new(format!("eyJ0eXAi.{}", unique())),
+        ..tokens_for(grant_id)
+    };
+    for tokens in [foreign_tokens(), mixed(Uuid::now_v7())] {
+        let first = cx.pair_of(&request(), NewToken::new(&client, scope(), tokens)).await;
+        assert_eq!(cx.states(&client, &first).await, [ACTIVE; 2]);
+        for tokens in [foreign_tokens(), mixed(first.grant_id())] {
+            let mut new = joining(&first.token);
+            new.tokens = tokens;
+            let pair = cx.pair_of(&request(), new).await;
+            assert_eq!(pair.grant_id(), first.grant_id());
+            assert_eq!(cx.states(&client, &pair).await, [ACTIVE; 2]);
+        }
     }
+}
+
+async fn new_grant_is_the_named_one(cx: Context) {
+    let client = cx.client().await;
+    for grant_id in [Uuid::now_v7(), Uuid::from_u128(u128::MAX / 3 ^ Uuid::now_v7().as_u128())] {
+        let new = NewToken::new(&client, scope(), tokens_for(grant_id));
+        let pair = cx.pair_of(&request(), new).await;
+        assert_eq!(pair.grant_id(), grant_id, "the grant that both tokens name");
+        let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
+        assert_eq!(refresh.grant_id, grant_id);
+        assert_eq!(cx.grant(grant_id).await.map(|grant| grant.grant_id), Some(grant_id));
+    }
+    // One that names a grant is enough.
+    let refresh = secret();
+    let tokens = TokenPair { refresh_token: Some(refresh.clone()), ..foreign_tokens() };
+    let pair = cx.pair_of(&request(), NewToken::new(&client, scope(), tokens)).await;
+    assert_eq!(Some(pair.grant_id()), refresh.grant_id());
+    // Tokens that name none begin a grant of their own each.
+    let new = || NewToken::new(&client, scope(), foreign_tokens());
+    let (one, other) = (cx.pair_of(&request(), new()).await, cx.pair_of(&request(), new()).await);
+    assert_ne!(one.grant_id(), other.grant_id());
 }
 
 async fn code_exchange_keeps_the_grant(cx: Context) {
     let client = cx.client().await;
     let request = Request::for_user(full_user());
     let (_, code) = cx.code(&request, &client).await;
-    let token = cx.pair_of(&request, NewToken::for_code(&code, secret())).await.token;
+    let new = NewToken::for_code(&code, tokens_for(code.grant_id));
+    let token = cx.pair_of(&request, new).await.token;
     assert_eq!(token.grant_id, code.grant_id, "the tokens are of the code's grant");
     assert_eq!(token.scope, code.scope);
     assert_eq!(token.context, code.context, "nonce and auth_time are the code's");
@@ -237,7 +273,11 @@ async fn unknown_is_none(cx: Context) {
     let unknown = secret();
     for token in [TokenRef::Access(&unknown), TokenRef::Refresh(&unknown), TokenRef::Any(&unknown)]
     {
-        assert_eq!(cx.get(&client, token).await, None, "what was never issued is not found");
+        assert_eq!(
+            cx.get(&client, token).await,
+            None,
+            "a token that was never issued is not found"
+        );
     }
 }
 
@@ -284,7 +324,7 @@ async fn exact_secret_only(cx: Context) {
         hex,
     ] {
         let found = cx.get(&client, TokenRef::Any(&Secret::new(near))).await;
-        assert_eq!(found, None, "only the very secret finds the token, not even its digest does");
+        assert_eq!(found, None, "only the exact secret finds the token, not even its digest does");
     }
 }
 
@@ -294,7 +334,7 @@ async fn ill_formed_is_none(cx: Context) {
     for secret in ill_formed() {
         for token in [TokenRef::Access(&secret), TokenRef::Refresh(&secret), TokenRef::Any(&secret)]
         {
-            assert_eq!(cx.get(&client, token).await, None, "what cannot be a token is not found");
+            assert_eq!(cx.get(&client, token).await, None, "an ill-formed token is not found");
         }
     }
     for client in strange_client_ids() {
@@ -311,16 +351,15 @@ async fn longest_and_strangest_are_kept(cx: Context) {
         (format!("{unique}{every}"), format!("{every}{unique}")),
         (format!("{unique}{longest}"), format!("{longest}{unique}")),
     ] {
-        let (access, refresh) = (Secret::new(access), Secret::new(refresh));
-        let new = NewToken::new(&client, scope(), access.clone());
-        let new = new.with_refresh_token(refresh.clone());
-        let token = cx.storage.create_token(&request(), new).await.expect("1*VSCHAR, to the limit");
-        assert_eq!(cx.get(&client, TokenRef::Access(&access)).await, Some(token));
-        assert!(cx.get(&client, TokenRef::Refresh(&refresh)).await.is_some());
+        let tokens = TokenPair::new(access).with_refresh_token(refresh);
+        let pair = cx.pair_of(&request(), NewToken::new(&client, scope(), tokens)).await;
+        let found = cx.get(&client, TokenRef::Access(&pair.access)).await;
+        assert_eq!(found.as_ref(), Some(&pair.token));
+        assert_eq!(cx.states(&client, &pair).await, [ACTIVE; 2]);
     }
 }
 
-async fn expired_is_told(cx: Context) {
+async fn expired_is_returned(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&short_lived(), &client).await;
     assert_eq!(pair.token.state, TokenState::Active, "a new token is active");
@@ -328,11 +367,15 @@ async fn expired_is_told(cx: Context) {
     assert_eq!(
         cx.states(&client, &pair).await,
         [Some(TokenState::Expired); 2],
-        "an expired token is found, and is told to be expired"
+        "an expired token is returned as expired"
     );
     let found = cx.get(&client, TokenRef::Any(&pair.access)).await.expect("found");
     assert!(!found.is_active());
-    assert_eq!(found, Token { state: TokenState::Expired, ..pair.token }, "all else is the same");
+    assert_eq!(
+        found,
+        Token { state: TokenState::Expired, ..pair.token },
+        "every other field is the same"
+    );
 }
 
 async fn expiry_is_each_ones_own(cx: Context) {
@@ -343,12 +386,12 @@ async fn expiry_is_each_ones_own(cx: Context) {
     outlast().await;
     assert_eq!(
         cx.states(&client, &pair).await,
-        [Some(TokenState::Expired), Some(TokenState::Active)],
+        [Some(TokenState::Expired), ACTIVE],
         "a refresh token outlives its access token"
     );
 }
 
-async fn look_changes_nothing(cx: Context) {
+async fn lookup_changes_nothing(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&request(), &client).await;
     let refresh = cx.get(&client, TokenRef::Refresh(&pair.refresh)).await.expect("stored");
@@ -360,7 +403,7 @@ async fn look_changes_nothing(cx: Context) {
             (TokenRef::Any(&pair.refresh), &refresh),
         ] {
             let found = cx.get(&client, token).await;
-            assert_eq!(found.as_ref(), Some(before), "a look neither rotates nor spends a token");
+            assert_eq!(found.as_ref(), Some(before), "a lookup neither rotates nor spends a token");
         }
     }
     assert_eq!(refresh.state, TokenState::Active);
@@ -368,27 +411,15 @@ async fn look_changes_nothing(cx: Context) {
 
 async fn unknown_client_gets_none(cx: Context) {
     let client = unique();
-    let (access, refresh) = (secret(), secret());
-    let new = NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone());
+    let tokens = tokens();
+    let new = NewToken::new(&client, scope(), tokens.clone());
     let result = cx.storage.create_token(&request(), new).await;
     refused(result, "client_id", Problem::Unknown, "a token for an unknown client");
-    // Not even for a client that comes later.
+    // Nor does a client that comes later get it.
     let new = crate::model::NewClient::new(super::context::metadata()).with_client_id(&client);
     cx.register(new).await;
-    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, None, "nothing is stored");
-    assert_eq!(cx.get(&client, TokenRef::Any(&refresh)).await, None, "nothing is stored");
-}
-
-async fn disabled_client_gets_none(cx: Context) {
-    let client = cx.client().await;
-    assert!(cx.storage.set_client_disabled(&client, true).await.expect("disable"));
-    let (access, refresh) = (secret(), secret());
-    let new =
-        || NewToken::new(&client, scope(), access.clone()).with_refresh_token(refresh.clone());
-    let result = cx.storage.create_token(&request(), new()).await;
-    refused(result, "client_id", Problem::Unknown, "a token for a disabled client");
-    assert!(cx.storage.set_client_disabled(&client, false).await.expect("enable"));
-    assert_eq!(cx.get(&client, TokenRef::Any(&access)).await, None, "nothing is stored");
-    assert_eq!(cx.get(&client, TokenRef::Any(&refresh)).await, None, "nothing is stored");
-    cx.storage.create_token(&request(), new()).await.expect("an enabled client gets tokens");
+    let refresh = tokens.refresh_token.as_ref().expect("a generated pair has one");
+    for token in [&tokens.access_token, refresh] {
+        assert_eq!(cx.get(&client, TokenRef::Any(token)).await, None, "nothing is stored");
+    }
 }

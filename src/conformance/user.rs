@@ -6,12 +6,12 @@ use crate::model::User;
 use crate::request::{FormParameters, Request};
 use crate::secret::Secret;
 
-super::room!("user" {
-    right_password_tells_whom: "contract 1, authenticate: whether, and as whom (RFC 6749 4.3.2)",
+rules!("user" {
+    right_password_gives_the_user: "contract 1, authenticate: whether, and which user (RFC 6749 4.3.2)",
     wrong_password_is_none: "contract 1, authenticate: None for a wrong password",
-    unknown_is_none: "contract 1, authenticate: None for an unknown user; or it is not configured",
+    unknown_is_none: "contract 1, authenticate: None for an unknown user, or not configured",
     missing_is_none: "contract 1, authenticate: None where username or password is missing",
-    ill_formed_is_none: "contract 3, bad input: what cannot be a user is not found, or named",
+    ill_formed_is_none: "contract 3, bad input: an ill-formed user is not found, or named",
 });
 
 async fn authenticate(
@@ -28,7 +28,7 @@ async fn authenticate(
     cx.storage.authenticate(&Request { form, ..Request::default() }).await
 }
 
-/// Nobody was authenticated; where the suite was given no user, perhaps since nobody can be.
+/// Asserts that nobody was authenticated. Without a user of the suite, the storage may lack users.
 #[track_caller]
 fn nobody(cx: &Context, result: Result<Option<User>>, what: &str) {
     match result {
@@ -40,13 +40,13 @@ fn nobody(cx: &Context, result: Result<Option<User>>, what: &str) {
     }
 }
 
-async fn right_password_tells_whom(cx: Context) {
+async fn right_password_gives_the_user(cx: Context) {
     let Some(user) = cx.user.clone() else { return };
     let authenticate = || authenticate(&cx, Some(&user.username), Some(user.password.clone()));
     for _ in 0..2 {
         let found = authenticate().await.expect("authenticate of a good user");
         let subject = found.map(|user| user.subject);
-        assert_eq!(subject.as_deref(), Some(user.subject.as_str()), "it is this user");
+        assert_eq!(subject.as_deref(), Some(user.subject.as_str()), "the user with this password");
     }
 }
 
@@ -70,7 +70,7 @@ async fn unknown_is_none(cx: Context) {
     nobody(&cx, authenticate(&cx, Some(&unique()), Some(secret())).await, "an unknown user");
     if let Some(user) = &cx.user {
         let result = authenticate(&cx, Some(&unique()), Some(user.password.clone())).await;
-        nobody(&cx, result, "an unknown user with somebody's password");
+        nobody(&cx, result, "an unknown user with a known password");
     }
 }
 
@@ -93,8 +93,8 @@ async fn ill_formed_is_none(cx: Context) {
     };
     for bad in ["", "\0", "a\0b", "a\nb", "\u{202e}", "' OR '1'='1", &long] {
         let result = authenticate(&cx, Some(bad), Some(secret())).await;
-        ill_formed(result, "a username that cannot be one");
+        ill_formed(result, "an ill-formed username");
         let result = authenticate(&cx, Some(&username), Some(Secret::new(bad))).await;
-        ill_formed(result, "a password that cannot be one");
+        ill_formed(result, "an ill-formed password");
     }
 }
