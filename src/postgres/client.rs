@@ -345,6 +345,8 @@ impl<C: Connections> PgStorage<C> {
                 .fetch_optional(connection)
             })
             .await?;
+        // The lookup below needs a connection as well, and must not wait for this one.
+        drop(call);
         let Some(row) = row else {
             // It was deleted or lost its secret meanwhile, or two earlier secrets are still valid.
             return match self.find_registered_client(client_id).await? {
