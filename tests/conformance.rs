@@ -1,11 +1,13 @@
 //! Every storage of this crate against the conformance suite.
+//!
+//! `CONFORMANCE=grant:: cargo test --test conformance` runs the rules of one noun.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oauth_storage::conformance::{self, Conformance};
+use oauth_storage::conformance::Conformance;
 use oauth_storage::{MemoryStorage, Request, Result, Secret, Storage, User, UserStorage};
 
 struct OnlyAlice;
@@ -20,18 +22,24 @@ impl UserStorage for OnlyAlice {
     }
 }
 
-/// Twice on the same storage, for the suite must not trip over what it left behind.
+/// The suite with the rules that the environment selects.
+fn suite(storage: Arc<dyn Storage>) -> Conformance {
+    let only = std::env::var("CONFORMANCE").unwrap_or_default();
+    Conformance::new(storage).only(only.leak())
+}
+
+/// Twice on the same storage, because the first run leaves its rows behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_conforms() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
-    conformance::run(Arc::clone(&storage)).await;
-    conformance::run(storage).await;
+    suite(Arc::clone(&storage)).run().await;
+    suite(storage).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_with_users_conforms() {
     let storage = Arc::new(MemoryStorage::new().with_users(OnlyAlice));
-    Conformance::new(storage).user("alice", "wonderland", "248289761001").run().await;
+    suite(storage).user("alice", "wonderland", "248289761001").run().await;
 }
 
 #[cfg(feature = "jwt")]
@@ -41,7 +49,7 @@ async fn memory_with_id_tokens_conforms() {
 
     let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate().unwrap());
     let storage = Arc::new(MemoryStorage::new().with_id_tokens(signer.unwrap()));
-    Conformance::new(storage).id_tokens().run().await;
+    suite(storage).id_tokens().run().await;
 }
 
 mod postgres {
@@ -52,10 +60,10 @@ mod postgres {
 
     use super::*;
 
-    /// A cluster on one machine takes its time, and so does a busy one.
+    /// A deadline for a busy machine, and for a cluster on one machine.
     const PATIENCE: Duration = Duration::from_mins(1);
 
-    /// Users and ID tokens included, through a trait object, twice on the same database.
+    /// With users and ID tokens, through a trait object, twice on the same database.
     #[tokio::test(flavor = "multi_thread")]
     async fn postgres_conforms() {
         let testbed = oauth_storage_testbed::shared().await.unwrap();
@@ -73,7 +81,7 @@ mod postgres {
         storage.password_users().create(user).await.unwrap();
         let storage: Arc<dyn Storage> = Arc::new(storage);
         for _ in 0..2 {
-            Conformance::new(Arc::clone(&storage))
+            suite(Arc::clone(&storage))
                 .user("alice", "wonderland", "248289761001")
                 .id_tokens()
                 .run()
@@ -81,7 +89,7 @@ mod postgres {
         }
     }
 
-    /// Unconfigured, and on a pool that the application has.
+    /// Without users and a signer, on a pool of the application.
     #[tokio::test(flavor = "multi_thread")]
     async fn postgres_without_users_conforms() {
         let testbed = oauth_storage_testbed::shared().await.unwrap();
