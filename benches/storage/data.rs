@@ -1,35 +1,38 @@
-//! The rows that are measured on: deterministic, so that every subject computes the same names.
+//! The rows to measure on. They are deterministic, so every subject computes the same credentials.
 //!
-//! Pair `p` is the access token `bench-token-{2p}` and the refresh token `bench-token-{2p+1}`, of
-//! client `p % 10`. Lookups take the pairs from 0; what is spent comes from [`SPARE`] on, each pair
-//! and each code (`bench-code-{k}`) once.
+//! Pair `p` is access token `2p` and refresh token `2p + 1`, in a grant of its own, of client
+//! `p % 10`. Lookups take the pairs from 0. Operations that spend a pair take those from [`SPARE`]
+//! on, and codes by number, each once. All credentials name their grants, as generated ones do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, CodeChallenge, NewClient, PgStorage, Secret, Token,
+    ClientMetadata, ClientRegistry as _, CodeChallenge, Digest, NewClient, PgStorage, Secret, Token,
 };
 use uuid::Uuid;
 
-/// Where the pairs to spend begin.
+/// The first pair to spend.
 pub(crate) const SPARE: u64 = 1_000_000_000;
 pub(crate) const REDIRECT_URI: &str = "https://client.example/cb";
 pub(crate) const SCOPE: &str = "openid profile";
-/// One verifier for all codes: each is checked all the same.
+/// One verifier for all codes. Each is checked nevertheless.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CLIENTS: u64 = 10;
 
-/// In front of the version digit of a grant's UUID, where version 7 has the milliseconds.
-const TOKEN_EPOCH: u64 = 1_700_000_000_000;
+/// The milliseconds in a grant's UUIDv7 are these plus its number.
+const PAIR_EPOCH: u64 = 1_700_000_000_000;
 const CODE_EPOCH: u64 = 1_600_000_000_000;
+const OWNER_EPOCH: u64 = 1_500_000_000_000;
 
 pub(crate) struct Client {
     pub(crate) id: String,
     pub(crate) secret: Secret,
 }
 
-/// What the subjects know of the data.
+/// The data as the subjects know it.
 pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
-    /// How many tokens a lookup picks from.
+    /// The number of tokens that lookups pick from.
     pub(crate) rows: u64,
     pub(crate) verifier: Secret,
     pub(crate) challenge: CodeChallenge,
@@ -63,7 +66,7 @@ pub(crate) fn client_id(n: u64) -> String {
 }
 
 pub(crate) fn token(n: u64) -> Secret {
-    Secret::new(format!("bench-token-{n}"))
+    credential(grant_of_pair(n / 2), n)
 }
 
 pub(crate) fn refresh_token(pair: u64) -> Secret {
@@ -71,7 +74,24 @@ pub(crate) fn refresh_token(pair: u64) -> Secret {
 }
 
 pub(crate) fn code(k: u64) -> Secret {
-    Secret::new(format!("bench-code-{k}"))
+    credential(grant_of_code(k), k)
+}
+
+/// The form of a generated credential, with a number in the place of the random bytes.
+pub(crate) fn credential(grant_id: Uuid, n: u64) -> Secret {
+    let mut bytes = [0; 48];
+    bytes[..16].copy_from_slice(grant_id.as_bytes());
+    bytes[40..].copy_from_slice(&n.to_be_bytes());
+    let mut text = String::with_capacity(68);
+    text.push_str("oas_");
+    URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+    Secret::new(text)
+}
+
+/// The two columns that a digest is stored in.
+pub(crate) fn halves(digest: &Digest) -> [Uuid; 2] {
+    let half = |range| Uuid::from_slice(&digest.as_bytes()[range]).unwrap();
+    [half(0..16), half(16..32)]
 }
 
 pub(crate) fn subject(n: u64) -> String {
@@ -79,19 +99,24 @@ pub(crate) fn subject(n: u64) -> String {
 }
 
 pub(crate) fn grant_of_pair(pair: u64) -> Uuid {
-    grant(TOKEN_EPOCH, pair)
+    grant(PAIR_EPOCH, pair)
 }
 
 pub(crate) fn grant_of_code(k: u64) -> Uuid {
     grant(CODE_EPOCH, k)
 }
 
-fn grant(epoch: u64, n: u64) -> Uuid {
-    let digits = format!("{:012x}7{:03x}8{:015x}", epoch + n, n % 4096, n * 1_000_003);
-    Uuid::parse_str(&digits).unwrap()
+/// A grant of the bulk of one owner.
+pub(crate) fn grant_of_owner(n: u64) -> Uuid {
+    grant(OWNER_EPOCH, n)
 }
 
-/// Whether an answer is the token that was asked for; anything else ends the benchmark.
+fn grant(epoch: u64, n: u64) -> Uuid {
+    let random = 0x8000_0000_0000_0000 | (n * 1_000_003);
+    Uuid::from_u64_pair(((epoch + n) << 16) | 0x7000 | (n % 4096), random)
+}
+
+/// Ends the benchmark unless the answer is the token that was asked for.
 pub(crate) fn check_found(world: &World, n: u64, found: Option<&Token>) {
     let token = found.unwrap_or_else(|| panic!("token {n} was not found"));
     assert!(token.is_active(), "token {n} is {:?}", token.state);
@@ -100,31 +125,52 @@ pub(crate) fn check_found(world: &World, n: u64, found: Option<&Token>) {
     assert_eq!(token.subject.as_deref(), Some(subject(n / 2).as_str()), "subject of token {n}");
 }
 
-/// The same functions in SQL, for `n`.
-pub(crate) fn sql_grant_of_pair(n: &str) -> String {
-    sql_grant(TOKEN_EPOCH, n)
+/// The same functions as SQL expressions. `n` is an expression for a bigint.
+pub(crate) mod sql {
+    use super::{CLIENTS, CODE_EPOCH, OWNER_EPOCH, PAIR_EPOCH};
+
+    pub(crate) fn grant_of_pair(n: &str) -> String {
+        grant(PAIR_EPOCH, n)
+    }
+
+    pub(crate) fn grant_of_code(n: &str) -> String {
+        grant(CODE_EPOCH, n)
+    }
+
+    pub(crate) fn grant_of_owner(n: &str) -> String {
+        grant(OWNER_EPOCH, n)
+    }
+
+    fn grant(epoch: u64, n: &str) -> String {
+        format!(
+            "(lpad(to_hex({epoch} + {n}), 12, '0') || '7' || lpad(to_hex({n} % 4096), 3, '0') \
+             || '8' || lpad(to_hex({n} * 1000003), 15, '0'))::uuid"
+        )
+    }
+
+    /// The digest of the credential of a grant with this number.
+    pub(crate) fn digest(grant_id: &str, n: &str) -> String {
+        format!(
+            "sha256(convert_to('oas_' || translate(encode(uuid_send({grant_id}) || \
+             decode(lpad(to_hex({n}), 64, '0'), 'hex'), 'base64'), '+/', '-_'), 'UTF8'))"
+        )
+    }
+
+    /// The columns `digest` and `digest_tail` of a digest.
+    pub(crate) fn halves(digest: &str) -> [String; 2] {
+        [1, 17].map(|start| format!("encode(substr({digest}, {start}, 16), 'hex')::uuid"))
+    }
+
+    pub(crate) fn client_id(n: &str) -> String {
+        format!("('00000000-0000-4000-8000-00000000000' || ({n} % {CLIENTS}))")
+    }
+
+    pub(crate) fn subject(n: &str) -> String {
+        format!("('00000000-0000-4000-9000-' || lpad(to_hex({n}), 12, '0'))")
+    }
 }
 
-pub(crate) fn sql_grant_of_code(n: &str) -> String {
-    sql_grant(CODE_EPOCH, n)
-}
-
-fn sql_grant(epoch: u64, n: &str) -> String {
-    format!(
-        "(lpad(to_hex({epoch} + {n}), 12, '0') || '7' || lpad(to_hex({n} % 4096), 3, '0') || '8' \
-         || lpad(to_hex({n} * 1000003), 15, '0'))::uuid"
-    )
-}
-
-pub(crate) fn sql_client_id(n: &str) -> String {
-    format!("'00000000-0000-4000-8000-00000000000' || ({n} % {CLIENTS})")
-}
-
-pub(crate) fn sql_subject(n: &str) -> String {
-    format!("'00000000-0000-4000-9000-' || lpad(to_hex({n}), 12, '0')")
-}
-
-/// A small generator: the random numbers must not cost what is measured.
+/// A small random number generator, which costs little beside a call.
 pub(crate) struct Random(u64);
 
 impl Random {

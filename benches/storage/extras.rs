@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::data::World;
 use crate::load::{self, Phase, Subject};
+use crate::loader::Spare;
 use crate::operation::{Operation, Spends};
-use crate::server::{Bench, Spare};
+use crate::server::Bench;
 
 const TASKS: usize = 64;
 /// Enough calls to count; a phase that has used them up is over.

@@ -10,10 +10,11 @@ use oauth_storage::Purged;
 use crate::args::Args;
 use crate::data::{SPARE, World};
 use crate::load::{self, Measured, Phase, Subject};
+use crate::loader::State;
 use crate::operation::{Operation, SubjectName};
 use crate::progress::Progress;
 use crate::report::{Report, Sample};
-use crate::server::{Lifetime, Server};
+use crate::server::Server;
 use crate::subject_pool::Pool;
 use crate::subject_storage::Storage;
 
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Re
     let pool = Arc::new(Subject::Pool(Pool::connect(bench.url()).await));
 
     let began = Instant::now();
-    bench.load_pairs(0, rows.div_ceil(2), Lifetime::Alive).await;
+    bench.load_pairs(0, rows.div_ceil(2), State::Live).await;
     bench.settle().await;
     println!("\ngrowth, {rows} credentials (loaded in {:.1} s):", began.elapsed().as_secs_f64());
     let (heap, indexes, total) = bench.sizes().await;
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Re
     }
 
     let expired = rows.min(EXPIRED) / 2 * 2;
-    bench.load_pairs(SPARE, SPARE + expired / 2, Lifetime::Expired).await;
+    bench.load_pairs(SPARE, SPARE + expired / 2, State::Expired).await;
     bench.settle().await;
     let before = bench.counts().await.tokens;
     let quiet = load::run(

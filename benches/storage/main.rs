@@ -20,6 +20,7 @@ mod data;
 mod extras;
 mod growth;
 mod load;
+mod loader;
 mod operation;
 mod pgbench;
 mod plot;
@@ -27,6 +28,7 @@ mod progress;
 mod report;
 mod runner;
 mod server;
+mod statements;
 mod subject_pool;
 mod subject_storage;
 
@@ -37,10 +39,11 @@ use std::time::Duration;
 use args::Args;
 use data::World;
 use load::Subject;
+use loader::State;
 use pgbench::Pgbench;
 use report::Report;
 use runner::Runner;
-use server::{Lifetime, Server};
+use server::Server;
 use subject_pool::Pool;
 use subject_storage::Storage;
 
@@ -102,7 +105,7 @@ async fn operations(args: &Args, server: &Server, report: &mut Report) {
     bench.distribute().await;
     let world = Arc::new(World::new(&storage.0, args.rows).await);
     let storage = Arc::new(Subject::Storage(storage));
-    bench.load_pairs(0, args.rows.div_ceil(2), Lifetime::Alive).await;
+    bench.load_pairs(0, args.rows.div_ceil(2), State::Live).await;
     bench.settle().await;
 
     let short_time = if args.short { args.seconds } else { Duration::from_secs(1) };

@@ -1,21 +1,20 @@
-//! PostgreSQL's own load generator on the same statements: what the server can give at all.
+//! PostgreSQL's own load generator on the same statements: the limit of the server itself.
 //!
-//! The digests are computed in the statement, as pgbench has no SHA-256; that is a microsecond or
-//! so of the server's time, and a digest that is read from a table would cost more. What is spent is
-//! numbered by the client itself (`:n` is kept from one transaction to the next), so that no
-//! sequence is asked. Each lookup is a statement that returns the row, as for the others; pgbench
-//! throws it away. That each found one is checked beforehand, on the same script (`\gset` fails
-//! on anything but one row), and for what writes by counting the rows afterwards.
+//! pgbench has no SHA-256, so the statement computes the digests of existing credentials, which takes
+//! the server some microseconds. Each client numbers the rows that it spends (`:n` is kept from one
+//! transaction to the next), which needs no sequence. pgbench discards the rows of a lookup, so a run
+//! of the same script checks beforehand that each is found (`\gset` fails on anything but one row).
+//! Writes are checked by counting rows afterwards.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::data::{self, REDIRECT_URI, SCOPE, World};
+use crate::data::{REDIRECT_URI, SCOPE, World, sql};
 use crate::load::{Measured, Phase};
 use crate::operation::{MIX, Operation};
+use crate::statements;
 
 pub(crate) struct Pgbench {
     program: PathBuf,
@@ -23,9 +22,6 @@ pub(crate) struct Pgbench {
     dir: PathBuf,
     scripts: u64,
 }
-
-const COLUMNS: &str = "grant_id, kind, client_id, subject, scope, issued_at, expires_at, context";
-const COPIED: &str = "grant_id, client_id, subject, scope, context";
 
 /// What a client does in a smoke run.
 const SMOKE_TRANSACTIONS: u64 = 40;
@@ -153,107 +149,62 @@ pub(crate) fn clients(tasks: usize, most: usize) -> Vec<usize> {
     if clients.is_empty() { vec![most] } else { clients }
 }
 
+/// The plain statement with an expression in the place of each parameter.
 fn script(operation: Operation, world: &World) -> String {
-    let mut script = String::new();
-    let token = |n: &str| format!("sha256(('bench-token-' || {n})::bytea)");
     // `:n` counts this client's rows; together they use each row once.
     let next = "\\set n :n + 1\n\\set k :start + :n * :clients + :client_id\n";
-    let refresh = "\\set t 2 * :k + 1\n";
-    let random_digest = |i: &str| format!("sha256(('new-' || :r{i} || :s{i})::bytea)");
-    let random = "\\set ra random(1, 9223372036854775806)\n\\set rr random(1, 9223372036854775806)\n\
-        \\set sa random(1, 9223372036854775806)\n\\set sr random(1, 9223372036854775806)\n";
-    let stored = |source: &str, expires_at: &str| {
-        format!(
-            "stored AS (INSERT INTO oauth_storage.token
-                (issued_at, expires_at, kind, digest, {COPIED})
-             SELECT now(), {expires_at}, new.kind, new.digest, {COPIED}
-             FROM {source} CROSS JOIN (VALUES
-                ('a'::\"char\", {}, interval '1 hour'), ('r', {}, interval '30 days')
-             ) AS new (kind, digest, lifetime))",
-            random_digest("a"),
-            random_digest("r"),
-        )
-    };
-    // Writing to a string cannot fail.
-    let _ = match operation {
-        Operation::GetToken => writeln!(
-            script,
-            "\\set t random(0, {})\nSELECT {COLUMNS}, CASE WHEN revoked THEN 'revoked' \
-             WHEN rotated_at IS NOT NULL THEN 'rotated' WHEN expires_at <= now() THEN 'expired' \
-             ELSE 'active' END AS state FROM oauth_storage.token \
-             WHERE digest = {} AND client_id = {};",
-            world.rows - 1,
-            token(":t"),
-            data::sql_client_id(":t::bigint / 2"),
-        ),
-        Operation::Introspect => writeln!(
-            script,
-            "\\set t random(0, {})\nSELECT {COLUMNS} FROM oauth_storage.token WHERE digest = {} \
-             AND NOT revoked AND rotated_at IS NULL AND expires_at > now();",
-            world.rows - 1,
-            token(":t"),
-        ),
-        Operation::CreateToken => writeln!(
-            script,
-            "{random}\\set k random(0, {})\nINSERT INTO oauth_storage.token
-                (issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope)
-             SELECT now(), now() + new.lifetime, new.grant_id, new.kind, new.digest, {client},
-                {subject}, '{SCOPE}'
-             FROM (SELECT gen_random_uuid() AS id OFFSET 0) AS g CROSS JOIN LATERAL (VALUES
-                (g.id, 'a'::\"char\", {}, interval '1 hour'), (g.id, 'r', {}, interval '30 days')
-             ) AS new (grant_id, kind, digest, lifetime) RETURNING expires_at;",
-            world.rows - 1,
-            random_digest("a"),
-            random_digest("r"),
-            client = data::sql_client_id(":k::bigint"),
-            subject = data::sql_subject(":k::bigint"),
-        ),
-        Operation::Redeem => writeln!(
-            script,
-            "{next}{random}WITH code AS (
-                UPDATE oauth_storage.authorization_code SET consumed_at = now()
-                WHERE digest = sha256(('bench-code-' || :k)::bytea) AND client_id = {}
-                    AND redirect_uri = '{REDIRECT_URI}' AND code_challenge = '{}'
-                    AND consumed_at IS NULL AND NOT revoked AND expires_at > now()
-                RETURNING {COPIED}
-             ), {} SELECT {COPIED} FROM code;",
-            data::sql_client_id(":k::bigint"),
-            world.challenge.as_s256(),
-            stored("code", "now() + new.lifetime"),
-        ),
-        Operation::Rotate => writeln!(
-            script,
-            "{next}{refresh}{random}WITH old AS (
-                UPDATE oauth_storage.token SET rotated_at = now()
-                WHERE digest = {} AND client_id = {} AND kind = 'r'
-                    AND rotated_at IS NULL AND NOT revoked AND expires_at > now()
-                RETURNING expires_at, {COPIED}
-             ), {} SELECT {COPIED} FROM old;",
-            token(":t"),
-            data::sql_client_id(":k::bigint"),
-            stored("old", "least(now() + new.lifetime, expires_at)"),
-        ),
-        Operation::RevokeToken => writeln!(
-            script,
-            "{next}{refresh}UPDATE oauth_storage.token SET revoked = true WHERE NOT revoked AND \
-             grant_id = (SELECT grant_id FROM oauth_storage.token WHERE digest = {} \
-             AND client_id = {});",
-            token(":t"),
-            data::sql_client_id(":k::bigint"),
-        ),
-        Operation::GetClient => writeln!(
-            script,
-            "\\set k random(0, 9)\nSELECT client_id, client_id_issued_at, updated_at, \
-             token_endpoint_auth_method, redirect_uris, grant_types, response_types, scope, \
-             details, client_secret_hash FROM oauth_storage.client WHERE client_id = {} \
-             AND disabled_at IS NULL AND \
-             (client_secret_expires_at IS NULL OR client_secret_expires_at > now());",
-            data::sql_client_id(":k::bigint"),
-        ),
+    let any_token = format!("\\set t random(0, {})\n", world.rows - 1);
+    let digest = |grant_id: String, n: &str| sql::halves(&sql::digest(&grant_id, n));
+    // Integers are as wide as their values: a product of two could overflow.
+    let [t, k] = ["(:t)::bigint", "(:k)::bigint"];
+    let pair_of_t = format!("({t} / 2)");
+    let token = |t: &str, pair: &str| digest(sql::grant_of_pair(pair), t);
+    let refresh = || token(&format!("(2 * {k} + 1)"), k);
+    let new_grant = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') \
+                     || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid";
+    // Both halves of both digests of a new pair.
+    let new_pair = || vec!["gen_random_uuid()".to_owned(); 4];
+    let text = |text: &str| format!("'{text}'");
+
+    let (set, statement, parameters) = match operation {
+        Operation::GetToken => {
+            let client = sql::client_id(&pair_of_t);
+            let parameters = [token(t, &pair_of_t).to_vec(), vec![client]].concat();
+            (any_token, statements::GET_TOKEN, parameters)
+        }
+        Operation::Introspect => (any_token, statements::INTROSPECT, token(t, &pair_of_t).to_vec()),
+        Operation::CreateToken => {
+            let owner = vec![sql::client_id(k), sql::subject(k), text(SCOPE)];
+            let parameters = [vec![new_grant.to_owned()], new_pair(), owner].concat();
+            let set = format!("\\set k random(0, {})\n", world.rows - 1);
+            (set, statements::CREATE_TOKEN, parameters)
+        }
+        Operation::Redeem => {
+            let code = digest(sql::grant_of_code(k), k).to_vec();
+            let request =
+                vec![sql::client_id(k), text(REDIRECT_URI), text(world.challenge.as_s256())];
+            (next.to_owned(), statements::REDEEM, [code, request, new_pair()].concat())
+        }
+        Operation::Rotate => {
+            let parameters = [refresh().to_vec(), vec![sql::client_id(k)], new_pair()].concat();
+            (next.to_owned(), statements::ROTATE, parameters)
+        }
+        Operation::RevokeToken => {
+            let parameters = [refresh().to_vec(), vec![sql::client_id(k)]].concat();
+            (next.to_owned(), statements::REVOKE_TOKEN, parameters)
+        }
+        Operation::GetClient => {
+            ("\\set k random(0, 9)\n".to_owned(), statements::GET_CLIENT, vec![sql::client_id(k)])
+        }
         Operation::Mix
         | Operation::MixIntrospect
         | Operation::PurgeIntrospect
         | Operation::Purge => unreachable!("not a script"),
     };
-    script
+    // From the last: `$1` is the start of `$10`.
+    let parameters = parameters.iter().enumerate().rev();
+    let statement = parameters.fold(statement.trim().to_owned(), |statement, (i, parameter)| {
+        statement.replace(&format!("${}", i + 1), parameter)
+    });
+    format!("{set}{statement};\n")
 }

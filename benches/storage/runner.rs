@@ -8,11 +8,12 @@ use std::time::Duration;
 use crate::args::Args;
 use crate::data::World;
 use crate::load::{self, Done, Measured, Phase, Subject};
+use crate::loader::Spare;
 use crate::operation::{Operation, Spends, SubjectName};
 use crate::pgbench::{self, Pgbench};
 use crate::progress::Progress;
 use crate::report::{Report, Sample};
-use crate::server::{Bench, Counts, Spare};
+use crate::server::{Bench, Counts};
 
 pub(crate) struct Runner<'a> {
     pub(crate) args: &'a Args,
@@ -213,6 +214,8 @@ fn rate(measured: &Measured) -> f64 {
 
 fn difference(before: Counts, after: Counts) -> Counts {
     Counts {
+        grants: after.grants - before.grants,
+        ended: after.ended - before.ended,
         tokens: after.tokens - before.tokens,
         rotated: after.rotated - before.rotated,
         revoked: after.revoked - before.revoked,
@@ -220,14 +223,16 @@ fn difference(before: Counts, after: Counts) -> Counts {
     }
 }
 
-/// What so many operations make of the tables: each that issues stores a pair, each revocation
-/// takes one.
+/// The changes of so many operations: each that issues stores a pair, each revocation flags its token
+/// and ends its grant.
 fn expected(done: Done) -> Counts {
     let rows = |count: u64| i64::try_from(count).unwrap();
     Counts {
+        grants: rows(done.created),
+        ended: rows(done.revoked),
         tokens: 2 * rows(done.created + done.redeemed + done.rotated),
         rotated: rows(done.rotated),
-        revoked: 2 * rows(done.revoked),
+        revoked: rows(done.revoked),
         consumed: rows(done.redeemed),
     }
 }

@@ -1,5 +1,4 @@
-//! What a competent developer would write for the same job on the same tables: one plain statement
-//! for one row, on sqlx's pool.
+//! Plain SQL: one statement for one row ([`statements`]), on sqlx's pool.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,17 +12,13 @@ use uuid::Uuid;
 
 use crate::data::{self, World};
 use crate::server::PATIENCE;
+use crate::statements;
 
 /// Enough for as many commits at a time as pay off; more are slower on few cores.
 const CONNECTIONS: u32 = 16;
 
-const COLUMNS: &str = "grant_id, kind::text AS kind, client_id, subject, scope, issued_at, \
-     expires_at, context";
-
 pub(crate) struct Pool {
     pool: PgPool,
-    get_token: &'static str,
-    introspect: &'static str,
 }
 
 /// The record, as any server would need it.
@@ -40,7 +35,7 @@ struct TokenRow {
 }
 
 impl TokenRow {
-    /// A row is taken as a whole, and seen to be what was loaded.
+    /// Checks every column against the loaded row.
     fn check(self, client_id: &str, grant_id: Uuid, subject: &str) {
         assert!(self.kind == "a" || self.kind == "r");
         assert!(self.issued_at < self.expires_at && self.scope == data::SCOPE);
@@ -66,28 +61,24 @@ struct ClientRow {
 
 impl Pool {
     pub(crate) async fn connect(url: &str) -> Self {
-        let options = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-        let pool = options.connect(url).await.unwrap();
-        // Twice in a process, once a database: no leak to speak of.
-        let leak = |sql: String| -> &'static str { sql.leak() };
-        let get_token = leak(format!(
-            "SELECT {COLUMNS}, CASE WHEN revoked THEN 'revoked'
-                WHEN rotated_at IS NOT NULL THEN 'rotated'
-                WHEN expires_at <= now() THEN 'expired' ELSE 'active' END AS state
-             FROM oauth_storage.token WHERE digest = $1 AND client_id = $2"
-        ));
-        let introspect = leak(format!(
-            "SELECT {COLUMNS} FROM oauth_storage.token
-             WHERE digest = $1 AND NOT revoked AND rotated_at IS NULL AND expires_at > now()"
-        ));
-        Self { pool, get_token, introspect }
+        Self::with_connections(url, CONNECTIONS).await
+    }
+
+    pub(crate) async fn with_connections(url: &str, connections: u32) -> Self {
+        let options = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(PATIENCE)
+            // A round trip that an application with a single connection would not make.
+            .test_before_acquire(connections > 1);
+        Self { pool: options.connect(url).await.unwrap() }
     }
 
     pub(crate) async fn get_token(&self, world: &World, n: u64) {
         let client_id = &world.client(n / 2).id;
-        let digest = data::token(n).digest();
-        let row: PgRow = sqlx::query(self.get_token)
-            .bind(&digest.as_bytes()[..])
+        let [digest, tail] = data::halves(&data::token(n).digest());
+        let row: PgRow = sqlx::query(statements::GET_TOKEN)
+            .bind(digest)
+            .bind(tail)
             .bind(client_id)
             .fetch_one(&self.pool)
             .await
@@ -99,9 +90,10 @@ impl Pool {
     }
 
     pub(crate) async fn introspect(&self, world: &World, n: u64) {
-        let digest = data::token(n).digest();
-        let token: TokenRow = sqlx::query_as(self.introspect)
-            .bind(&digest.as_bytes()[..])
+        let [digest, tail] = data::halves(&data::token(n).digest());
+        let token: TokenRow = sqlx::query_as(statements::INTROSPECT)
+            .bind(digest)
+            .bind(tail)
             .fetch_one(&self.pool)
             .await
             .unwrap();
@@ -110,52 +102,57 @@ impl Pool {
     }
 
     pub(crate) async fn create_token(&self, world: &World, n: u64) {
-        let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        let stored: Vec<DateTime<Utc>> = sqlx::query_scalar(
-            r#"INSERT INTO oauth_storage.token
-                (issued_at, expires_at, grant_id, kind, digest, client_id, subject, scope)
-             VALUES
-                (now(), now() + interval '1 hour', $1, 'a', $2, $4, $5, $6),
-                (now(), now() + interval '30 days', $1, 'r', $3, $4, $5, $6)
-             RETURNING expires_at"#,
-        )
-        .bind(Uuid::now_v7())
-        .bind(&access.digest().as_bytes()[..])
-        .bind(&refresh.digest().as_bytes()[..])
-        .bind(&world.client(n).id)
-        .bind(data::subject(n))
-        .bind(data::SCOPE)
-        .fetch_all(&self.pool)
-        .await
-        .unwrap();
+        let grant_id = Uuid::now_v7();
+        let [access, refresh] = new_pair(grant_id);
+        let stored: Vec<DateTime<Utc>> = sqlx::query_scalar(statements::CREATE_TOKEN)
+            .bind(grant_id)
+            .bind(access[0])
+            .bind(access[1])
+            .bind(refresh[0])
+            .bind(refresh[1])
+            .bind(&world.client(n).id)
+            .bind(data::subject(n))
+            .bind(data::SCOPE)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
         assert_eq!(stored.len(), 2);
     }
 
     pub(crate) async fn redeem(&self, world: &World, k: u64) {
         let client_id = &world.client(k).id;
-        let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        let (grant_id, owner, subject): (Uuid, String, Option<String>) = sqlx::query_as(REDEEM)
-            .bind(&data::code(k).digest().as_bytes()[..])
-            .bind(client_id)
-            .bind(data::REDIRECT_URI)
-            .bind(oauth_storage::CodeChallenge::s256(&world.verifier).as_s256())
-            .bind(&access.digest().as_bytes()[..])
-            .bind(&refresh.digest().as_bytes()[..])
-            .fetch_one(&self.pool)
-            .await
-            .unwrap();
+        let [digest, tail] = data::halves(&data::code(k).digest());
+        let [access, refresh] = new_pair(data::grant_of_code(k));
+        let (grant_id, owner, subject): (Uuid, String, Option<String>) =
+            sqlx::query_as(statements::REDEEM)
+                .bind(digest)
+                .bind(tail)
+                .bind(client_id)
+                .bind(data::REDIRECT_URI)
+                .bind(oauth_storage::CodeChallenge::s256(&world.verifier).as_s256())
+                .bind(access[0])
+                .bind(access[1])
+                .bind(refresh[0])
+                .bind(refresh[1])
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
         assert_eq!((grant_id, &owner), (data::grant_of_code(k), client_id));
         assert_eq!(subject.as_deref(), Some(data::subject(k).as_str()));
     }
 
     pub(crate) async fn rotate(&self, world: &World, pair: u64) {
         let client_id = &world.client(pair).id;
-        let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        let (grant_id, owner): (Uuid, String) = sqlx::query_as(ROTATE)
-            .bind(&data::refresh_token(pair).digest().as_bytes()[..])
+        let [digest, tail] = data::halves(&data::refresh_token(pair).digest());
+        let [access, refresh] = new_pair(data::grant_of_pair(pair));
+        let (grant_id, owner): (Uuid, String) = sqlx::query_as(statements::ROTATE)
+            .bind(digest)
+            .bind(tail)
             .bind(client_id)
-            .bind(&access.digest().as_bytes()[..])
-            .bind(&refresh.digest().as_bytes()[..])
+            .bind(access[0])
+            .bind(access[1])
+            .bind(refresh[0])
+            .bind(refresh[1])
             .fetch_one(&self.pool)
             .await
             .unwrap();
@@ -163,28 +160,24 @@ impl Pool {
     }
 
     pub(crate) async fn revoke_token(&self, world: &World, pair: u64) {
-        let revoked = sqlx::query(REVOKE)
-            .bind(&data::refresh_token(pair).digest().as_bytes()[..])
+        let [digest, tail] = data::halves(&data::refresh_token(pair).digest());
+        let revoked = sqlx::query(statements::REVOKE_TOKEN)
+            .bind(digest)
+            .bind(tail)
             .bind(&world.client(pair).id)
             .execute(&self.pool)
             .await
             .unwrap();
-        assert_eq!(revoked.rows_affected(), 2, "pair {pair}");
+        assert_eq!(revoked.rows_affected(), 1, "pair {pair}");
     }
 
     pub(crate) async fn get_client(&self, world: &World, n: u64) {
         let client = world.client(n);
-        let row: ClientRow = sqlx::query_as(
-            "SELECT client_id, client_id_issued_at, updated_at, token_endpoint_auth_method,
-                redirect_uris, grant_types, response_types, scope, details, client_secret_hash
-             FROM oauth_storage.client
-             WHERE client_id = $1 AND disabled_at IS NULL
-                AND (client_secret_expires_at IS NULL OR client_secret_expires_at > now())",
-        )
-        .bind(&client.id)
-        .fetch_one(&self.pool)
-        .await
-        .unwrap();
+        let row: ClientRow = sqlx::query_as(statements::GET_CLIENT)
+            .bind(&client.id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
         let hash = URL_SAFE_NO_PAD.encode(client.secret.digest().as_bytes());
         let stored = row.client_secret_hash.unwrap();
         assert_eq!(stored.strip_prefix("sha256:"), Some(hash.as_str()));
@@ -196,59 +189,7 @@ impl Pool {
     }
 }
 
-/// What goes from the row that is spent to the rows that are stored.
-macro_rules! copied {
-    () => {
-        "grant_id, client_id, subject, scope, context"
-    };
+/// The digests of an access token and a refresh token of this grant.
+fn new_pair(grant_id: Uuid) -> [[Uuid; 2]; 2] {
+    [(); 2].map(|()| data::halves(&Secret::generate_for(grant_id).unwrap().digest()))
 }
-
-const REDEEM: &str = concat!(
-    r#"WITH code AS (
-        UPDATE oauth_storage.authorization_code SET consumed_at = now()
-        WHERE digest = $1 AND client_id = $2 AND redirect_uri = $3 AND code_challenge = $4
-            AND consumed_at IS NULL AND NOT revoked AND expires_at > now()
-        RETURNING "#,
-    copied!(),
-    "), stored AS (
-        INSERT INTO oauth_storage.token
-            (issued_at, expires_at, kind, digest, ",
-    copied!(),
-    r#")
-        SELECT now(), now() + new.lifetime, new.kind, new.digest, "#,
-    copied!(),
-    r#" FROM code CROSS JOIN (VALUES
-            ('a'::"char", $5::bytea, interval '1 hour'), ('r', $6, interval '30 days')
-        ) AS new (kind, digest, lifetime)
-    )
-    SELECT "#,
-    copied!(),
-    " FROM code",
-);
-
-const ROTATE: &str = concat!(
-    "WITH old AS (
-        UPDATE oauth_storage.token SET rotated_at = now()
-        WHERE digest = $1 AND client_id = $2 AND kind = 'r'
-            AND rotated_at IS NULL AND NOT revoked AND expires_at > now()
-        RETURNING expires_at, ",
-    copied!(),
-    "), stored AS (
-        INSERT INTO oauth_storage.token
-            (issued_at, expires_at, kind, digest, ",
-    copied!(),
-    r#")
-        SELECT now(), least(now() + new.lifetime, expires_at), new.kind, new.digest, "#,
-    copied!(),
-    r#" FROM old CROSS JOIN (VALUES
-            ('a'::"char", $3::bytea, interval '1 hour'), ('r', $4, interval '100 years')
-        ) AS new (kind, digest, lifetime)
-    )
-    SELECT "#,
-    copied!(),
-    " FROM old",
-);
-
-const REVOKE: &str = "UPDATE oauth_storage.token SET revoked = true
-    WHERE NOT revoked AND grant_id =
-        (SELECT grant_id FROM oauth_storage.token WHERE digest = $1 AND client_id = $2)";

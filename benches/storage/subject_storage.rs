@@ -1,8 +1,8 @@
-//! The crate, by its public API, with the options it has by default.
+//! The crate, by its public API, with its default options.
 
 use oauth_storage::{
-    ClientStorage as _, GrantStorage as _, NewToken, PgStorage, Redeem, Redeemed, Request, Rotate,
-    Rotated, Secret, TokenRef, TokenStorage as _, User,
+    ClientStorage as _, CodeRedemption, GrantStorage as _, NewToken, PgStorage, RedemptionOutcome,
+    Request, RotationOutcome, TokenPair, TokenRef, TokenRotation, TokenStorage as _, User,
 };
 
 use crate::data::{self, World};
@@ -31,36 +31,40 @@ impl Storage {
         let client = world.client(n);
         let request = Request::for_user(User::new(data::subject(n)));
         let scope = data::SCOPE.parse().unwrap();
-        let new = NewToken::new(&client.id, scope, Secret::generate().unwrap())
-            .with_refresh_token(Secret::generate().unwrap());
-        let grant_id = new.grant_id;
+        let tokens = TokenPair::generate().unwrap();
+        let grant_id = tokens.grant_id();
+        let new = NewToken::new(&client.id, scope, tokens);
         let token = self.0.create_token(&request, new).await.unwrap();
         assert!(token.is_active() && token.expires_in() == 3600, "{token:?}");
-        assert_eq!((token.grant_id, &token.client_id), (grant_id, &client.id));
+        assert_eq!((Some(token.grant_id), &token.client_id), (grant_id, &client.id));
     }
 
     pub(crate) async fn redeem(&self, world: &World, k: u64) {
         let client = world.client(k);
-        let access_token = Secret::generate().unwrap();
-        let mut redeem = Redeem::new(&client.id, data::REDIRECT_URI, data::code(k), access_token);
-        redeem.code_verifier = Some(world.verifier.clone());
-        redeem.refresh_token = Some(Secret::generate().unwrap());
-        let redeemed = self.0.redeem_authorization_code(&Request::default(), redeem).await;
-        let Redeemed::Issued(token) = redeemed.unwrap() else { panic!("code {k} was not issued") };
+        let redemption = CodeRedemption::new(&client.id, data::REDIRECT_URI, data::code(k))
+            .with_code_verifier(world.verifier.clone())
+            .with_refresh_token(true);
+        let outcome = self.0.redeem_authorization_code(&Request::default(), redemption).await;
+        let RedemptionOutcome::Issued(issued) = outcome.unwrap() else {
+            panic!("code {k} was not issued")
+        };
+        let token = issued.token;
         assert_eq!((token.grant_id, &token.client_id), (data::grant_of_code(k), &client.id));
         assert_eq!(token.subject.as_deref(), Some(data::subject(k).as_str()));
     }
 
     pub(crate) async fn rotate(&self, world: &World, pair: u64) {
         let client = world.client(pair);
-        let (access, refresh) = (Secret::generate().unwrap(), Secret::generate().unwrap());
-        let rotate = Rotate::new(&client.id, data::refresh_token(pair), access, refresh);
-        let rotated = self.0.rotate_refresh_token(&Request::default(), rotate).await.unwrap();
-        let Rotated::Issued(token) = rotated else { panic!("pair {pair} was not rotated") };
+        let rotation = TokenRotation::new(&client.id, data::refresh_token(pair));
+        let outcome = self.0.rotate_refresh_token(&Request::default(), rotation).await.unwrap();
+        let RotationOutcome::Issued(issued) = outcome else {
+            panic!("pair {pair} was not rotated")
+        };
+        let token = issued.token;
         assert_eq!((token.grant_id, &token.client_id), (data::grant_of_pair(pair), &client.id));
     }
 
-    /// That it is revoked, the counts after the measurement say.
+    /// The counts after the measurement show that it was revoked.
     pub(crate) async fn revoke_token(&self, world: &World, pair: u64) {
         let (client, token) = (world.client(pair), data::refresh_token(pair));
         let request = Request::default();

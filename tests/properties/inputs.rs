@@ -1,11 +1,11 @@
-//! Strategies: what a hostile client may send, and what an honest one does.
+//! Strategies for the input of hostile clients and of honest ones.
 
 use oauth_storage::{ClientMetadata, GrantContext};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
-/// Strings that once broke something, somewhere.
+/// Strings that often break software.
 const KNOWN: &[&str] = &[
     "",
     " ",
@@ -34,10 +34,12 @@ const KNOWN: &[&str] = &[
     "S256",
     "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
     "00000000-0000-0000-0000-000000000000",
+    // A credential that names the nil grant.
+    "oas_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "client_name",
 ];
 
-/// Any string: known trouble, any characters, any ASCII, and long ones about the limits.
+/// Any string: known trouble, any characters, any ASCII, and lengths about the limits.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     let short = vec(any::<char>(), 0..40).prop_map(String::from_iter);
     let long =
@@ -101,7 +103,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         number().prop_map(Value::from),
         text().prop_map(Value::from),
-        // Deeper than is kept, and than is read.
+        // Up to more than the storage accepts, and more than the parser reads.
         (0_usize..140).prop_map(|depth| (0..depth).fold(json!(1), |inner, _| json!([inner]))),
     ];
     leaf.prop_recursive(4, 24, 6, |inner| {
@@ -121,7 +123,7 @@ pub(crate) fn object() -> impl Strategy<Value = Map<String, Value>> {
     object_of(value())
 }
 
-/// A registration request as an honest client sends it.
+/// The registration request of an honest client.
 fn honest() -> impl Strategy<Value = Map<String, Value>> {
     let object = |value| match value {
         Value::Object(object) => object,
@@ -142,8 +144,8 @@ fn honest() -> impl Strategy<Value = Map<String, Value>> {
     ]
 }
 
-/// The body of a registration request (RFC 7591 3.1): honest with something else in it, twice the
-/// same name included, or no JSON at all.
+/// The body of a registration request (RFC 7591 3.1): an honest one with further members, some of them
+/// twice, or no JSON at all.
 pub(crate) fn registration() -> impl Strategy<Value = String> {
     let members = (honest(), vec((key(), value()), 0..3)).prop_map(|(honest, more)| {
         let members: Vec<String> = honest
@@ -163,7 +165,7 @@ pub(crate) fn registration() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Metadata that an application puts together itself, names in the wrong place included.
+/// Metadata that an application builds, with some names in the wrong place.
 pub(crate) fn metadata() -> impl Strategy<Value = ClientMetadata> {
     let built = (vec(text(), 0..3), object(), text(), prop::option::of(object()));
     let built = built.prop_map(|(uris, other, name, jwks)| {
@@ -184,7 +186,7 @@ pub(crate) fn metadata() -> impl Strategy<Value = ClientMetadata> {
     prop_oneof![2 => sent, 1 => built, 1 => other]
 }
 
-/// What travels with a grant.
+/// The context of a grant.
 pub(crate) fn context() -> impl Strategy<Value = GrantContext> {
     let texts = (
         prop::option::of(text()),

@@ -1,6 +1,6 @@
-//! What comes from outside may be anything: properties that hold for all of it.
+//! Properties that hold for any input from outside.
 //!
-//! `PROPTEST_CASES=10000 cargo test --test properties` looks longer than the 256 cases of a usual run.
+//! `PROPTEST_CASES=10000 cargo test --test properties` runs more than the usual 256 cases.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod inputs;

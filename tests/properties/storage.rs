@@ -1,5 +1,5 @@
-//! The storage on a real PostgreSQL: whatever it is given, each call ends well or is the caller's
-//! mistake, what it stores it gives back, and the call beside it is not harmed.
+//! The storage on PostgreSQL: whatever the input, each call succeeds or is refused as the caller's
+//! mistake, every stored value comes back, and no call harms another.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, CodeChallengeMethod, Error, FormParameters, GrantContext,
-    GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient, NewIdToken, NewToken,
-    NewUser, PgStorage, Redeem, Redeemed, Request, Rotate, RotateClientSecret, Rotated, Scope,
-    Secret, Settings, TokenRef, TokenStorage as _, User, UserStorage as _,
+    ClientStorage as _, CodeChallenge, CodeChallengeMethod, CodeRedemption, Error, FormParameters,
+    GrantContext, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
+    NewIdToken, NewToken, NewUser, PgStorage, RedemptionOutcome, Request, RotateClientSecret,
+    RotationOutcome, Scope, Secret, Settings, TokenPair, TokenRef, TokenRotation,
+    TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Database;
 use proptest::collection::vec;
@@ -27,7 +28,7 @@ use crate::inputs::{context, credential, metadata, text};
 
 const URI: &str = "https://client.example/cb";
 
-/// A storage on a database of its own, and the runtime that it lives on.
+/// A storage on its own database, with its runtime.
 struct Bed {
     storage: PgStorage,
     client_id: String,
@@ -36,7 +37,7 @@ struct Bed {
 }
 
 impl Bed {
-    /// One lane each way: what is called at the same time goes as one batch.
+    /// One lane for reads and one for writes, so that concurrent calls share a batch.
     fn new(label: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (storage, database, client_id) = runtime.block_on(async {
@@ -53,7 +54,7 @@ impl Bed {
         Self { storage, client_id, _database: database, runtime }
     }
 
-    /// A quarter as many cases as the other properties have: each is many calls.
+    /// Runs a quarter of the cases of the other properties, because each case is many calls.
     fn check<S: Strategy>(
         &self,
         strategy: &S,
@@ -61,7 +62,7 @@ impl Bed {
     ) {
         let mut config = Config::default();
         config.cases = config.cases.div_ceil(4);
-        // A seed is no use to others: the failing input is printed, and belongs into a test.
+        // The failing input is printed, and belongs in a test; a seed would help nobody else.
         config.failure_persistence = None;
         let case = std::cell::RefCell::new(&mut case);
         let mut runner = TestRunner::new(config);
@@ -86,7 +87,7 @@ fn secret() -> Secret {
     Secret::generate().unwrap()
 }
 
-/// Of one case: strings to be used anywhere, and what cannot be made of a string.
+/// The input of a case: strings to use anywhere, and values that are not made of a string.
 #[derive(Debug, Clone)]
 struct Hostile {
     texts: Vec<String>,
@@ -110,6 +111,7 @@ fn hostile() -> impl Strategy<Value = Hostile> {
         |(access, refresh, code, plain)| Settings {
             access_token_expires_in: access,
             refresh_token_expires_in: refresh,
+            refresh_token_idle_expires_in: plain.then_some(code),
             authorization_code_expires_in: code,
             allow_plain_code_challenge: plain,
             ..Settings::default()
@@ -140,7 +142,7 @@ impl Hostile {
         Secret::new(self.credentials[n % self.credentials.len()].clone())
     }
 
-    /// The good client, or any string.
+    /// The registered client, or any string.
     fn client(&self, n: usize, good: &str) -> String {
         if n.is_multiple_of(2) { good.to_owned() } else { self.text(n) }
     }
@@ -165,7 +167,7 @@ impl Hostile {
         self.text(3).parse().unwrap_or_default()
     }
 
-    /// A challenge as parameters make it, or as no parameter could.
+    /// A challenge made of parameters, or one that no parameters could make.
     fn challenge(&self, n: usize) -> Option<CodeChallenge> {
         let (text, method) = (self.text(n), self.text(n + 1));
         match CodeChallenge::from_parameters(Some(&text), Some(&method)) {
@@ -177,12 +179,25 @@ impl Hostile {
         }
     }
 
+    /// Any strings, or generated tokens of any grant, with or without a refresh token.
+    fn tokens(&self, n: usize) -> TokenPair {
+        let grant_id = if n == 4 { Uuid::nil() } else { Uuid::from_u128(self.id) };
+        match n % 4 {
+            0 => TokenPair::new(self.secret(n)),
+            1 => TokenPair::generate_for(grant_id).unwrap(),
+            2 => TokenPair::generate().unwrap().with_refresh_token(self.secret(n)),
+            _ => TokenPair::new(self.secret(n)).with_refresh_token(self.secret(n + 1)),
+        }
+    }
+
     fn token(&self, n: usize, client_id: &str) -> NewToken {
-        let mut new = NewToken::new(self.client(n, client_id), self.scope(), self.secret(n));
-        new.refresh_token = (n > 1).then(|| self.secret(n + 1));
-        new.grant_id = if n == 4 { Uuid::nil() } else { Uuid::from_u128(self.id) };
-        new.context = self.context.clone();
-        new
+        let new = NewToken::new(self.client(n, client_id), self.scope(), self.tokens(n));
+        let new = new.with_context(self.context.clone());
+        match n {
+            4 => new.with_grant_id(Uuid::nil()),
+            5 => new.with_grant_id(Uuid::from_u128(self.id)).with_subject(self.text(n)),
+            _ => new,
+        }
     }
 
     fn code(&self, n: usize, client_id: &str) -> NewAuthorizationCode {
@@ -200,7 +215,7 @@ impl Hostile {
     }
 }
 
-/// Everything that may go on at the same time, and the call that it came from.
+/// Concurrent calls, each with its name and what was wrong with it.
 #[derive(Default)]
 struct Calls(JoinSet<(&'static str, Option<String>)>);
 
@@ -212,14 +227,14 @@ impl Calls {
     ) {
         self.0.spawn(async move {
             match call.await {
-                // The caller's mistake, and told before anything was sent.
+                // Success, or the caller's mistake.
                 Ok(_) | Err(Error::Invalid { .. }) => (name, None),
                 Err(error) => (name, Some(format!("{error:?}"))),
             }
         });
     }
 
-    /// A call that nothing beside it may harm.
+    /// Adds a call that must succeed whatever runs beside it.
     fn good(&mut self, name: &'static str, call: impl Future<Output = bool> + Send + 'static) {
         self.0.spawn(async move { (name, (!call.await).then(|| "harmed".to_owned())) });
     }
@@ -251,20 +266,21 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
         });
         call!("redeem", |s, h, id| {
             let uri = if n < 2 { URI.to_owned() } else { h.text(n) };
-            let redeem = Redeem {
-                code_verifier: (n > 2).then(|| Secret::new(h.text(n))),
-                refresh_token: (n > 3).then(|| h.secret(n + 2)),
-                ..Redeem::new(h.client(n, &id), uri, h.secret(n), h.secret(n + 1))
-            };
+            let mut redemption = CodeRedemption::new(h.client(n, &id), uri, h.secret(n));
+            if n > 2 {
+                redemption = redemption.with_code_verifier(h.text(n)).with_tokens(h.tokens(n));
+            }
             let request = h.request();
-            async move { s.redeem_authorization_code(&request, redeem).await }
+            async move { s.redeem_authorization_code(&request, redemption).await }
         });
         call!("rotate", |s, h, id| {
-            let (old, access, refresh) = (h.secret(n), h.secret(n + 1), h.secret(n + 2));
-            let mut rotate = Rotate::new(h.client(n, &id), old, access, refresh);
-            rotate.scope = Some(h.scope());
+            let mut rotation = TokenRotation::new(h.client(n, &id), h.secret(n));
+            rotation = rotation.with_scope(h.scope());
+            if n > 2 {
+                rotation = rotation.with_tokens(h.tokens(n));
+            }
             let request = h.request();
-            async move { s.rotate_refresh_token(&request, rotate).await }
+            async move { s.rotate_refresh_token(&request, rotation).await }
         });
         call!("introspect", |s, h, _id| async { s.introspect(&h.secret(n)).await });
         call!("get_client", |s, h, id| async {
@@ -275,7 +291,18 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
         s.get_client(&h.request(), &id, Some(&h.secret(0))).await
     });
     call!("authenticate", |s, h, _id| async { s.authenticate(&h.request()).await });
+    call!("get_grant", |s, h, _id| async { s.get_grant(Uuid::from_u128(h.id)).await });
     call!("revoke_grant", |s, h, _id| async { s.revoke_grant(Uuid::from_u128(h.id)).await });
+    call!("revoke_grant_of", |s, h, _id| async {
+        s.revoke_grant_of(&h.text(0), Uuid::from_u128(h.id)).await
+    });
+    call!("revoke_grants_of", |s, h, id| async {
+        s.revoke_grants_of(&h.text(0), &h.client(0, &id)).await
+    });
+    call!("revoke_grants_of any client", |s, h, _id| async {
+        s.revoke_grants_of(&h.text(0), &h.text(1)).await
+    });
+    call!("erase_subject", |s, h, _id| async { s.erase_subject(&h.text(5)).await });
     call!("revoke_subject", |s, h, _id| async { s.revoke_subject(&h.text(0)).await });
     call!("revoke_client", |s, h, _id| async { s.revoke_client(&h.text(0)).await });
     call!("list_grants", |s, h, _id| async {
@@ -327,35 +354,36 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("set_disabled", |s, h, _id| async {
         s.password_users().set_disabled(&h.text(1), false).await
     });
+    call!("delete user", |s, h, _id| async { s.password_users().delete(&h.text(2)).await });
 }
 
-/// What honest clients do meanwhile.
+/// Adds the flows of honest clients.
 fn good_calls(calls: &mut Calls, storage: &PgStorage, id: &str) {
     for _ in 0..4 {
         let (s, id) = (storage.clone(), id.to_owned());
         calls.good("an honest flow", async move {
-            let (request, code) = (Request::for_user(User::new("alice")), secret());
-            let (access, refresh, renewed) = (secret(), secret(), secret());
+            // A user of its own: the hostile input may name any other.
+            let subject = secret().expose().to_owned();
+            let (request, code) = (Request::for_user(User::new(&subject)), secret());
             let new = NewAuthorizationCode::new(&id, scope(), URI, code.clone());
             s.create_authorization_code(&request, new).await.unwrap();
-            let redeem = Redeem {
-                refresh_token: Some(refresh.clone()),
-                ..Redeem::new(&id, URI, code, access.clone())
-            };
-            let redeemed = s.redeem_authorization_code(&request, redeem).await.unwrap();
-            let rotate = Rotate::new(&id, refresh, renewed.clone(), secret());
-            let rotated = s.rotate_refresh_token(&request, rotate).await.unwrap();
-            matches!(redeemed, Redeemed::Issued(_))
-                && matches!(rotated, Rotated::Issued(_))
-                && s.introspect(&access).await.unwrap().is_some()
-                && s.introspect(&renewed).await.unwrap().is_some()
+            let redemption = CodeRedemption::new(&id, URI, code).with_refresh_token(true);
+            let outcome = s.redeem_authorization_code(&request, redemption).await.unwrap();
+            let RedemptionOutcome::Issued(first) = outcome else { return false };
+            let refresh = first.tokens.refresh_token.clone().unwrap();
+            let rotation = TokenRotation::new(&id, refresh);
+            let outcome = s.rotate_refresh_token(&request, rotation).await.unwrap();
+            let RotationOutcome::Issued(second) = outcome else { return false };
+            s.introspect(&first.tokens.access_token).await.unwrap().is_some()
+                && s.introspect(&second.tokens.access_token).await.unwrap().is_some()
+                && s.list_grants(&subject, None, 10).await.unwrap().grants.len() == 1
                 && s.get_client(&request, &id, None).await.unwrap().is_some()
         });
     }
 }
 
 #[test]
-fn whatever_comes_ends_well_or_is_the_callers_mistake_and_harms_no_neighbour() {
+fn any_input_succeeds_or_is_refused_and_harms_no_other_call() {
     let bed = Bed::new("properties_hostile");
     bed.check(&hostile(), async |bed, input| {
         let (mut calls, input) = (Calls::default(), Arc::new(input));
@@ -368,7 +396,7 @@ fn whatever_comes_ends_well_or_is_the_callers_mistake_and_harms_no_neighbour() {
     });
 }
 
-/// As `jsonb` keeps it: 1e16 comes back as the whole number that it is, -0 as 0.
+/// Equality in `jsonb`: 1e16 comes back as a whole number, -0 as 0.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(a), Value::Number(b)) => {
@@ -390,7 +418,7 @@ fn alike<T: serde::Serialize>(left: &T, right: &T) -> bool {
 }
 
 #[test]
-fn what_a_client_registers_is_what_it_gets() {
+fn registered_metadata_comes_back() {
     let bed = Bed::new("properties_clients");
     bed.check(&metadata(), async |bed, metadata| {
         let accepted = metadata.check().is_ok();
@@ -409,16 +437,16 @@ fn what_a_client_registers_is_what_it_gets() {
 }
 
 #[test]
-fn what_was_granted_is_what_a_token_carries() {
+fn tokens_carry_what_was_granted() {
     let bed = Bed::new("properties_tokens");
     let strategy = (context(), credential(), text(), text());
     bed.check(&strategy, async |bed, (context, token, subject, scope)| {
         let request = Request::for_user(User::new(subject.clone()));
         let scope: Scope = scope.parse().unwrap_or_default();
-        // The database has it from an earlier case, perhaps.
+        // An earlier case may have stored the same token.
         let token = Secret::new(format!("{token}{}", secret().expose()));
-        let mut new = NewToken::new(&bed.client_id, scope.clone(), token.clone());
-        new.context = context.clone();
+        let new = NewToken::new(&bed.client_id, scope.clone(), TokenPair::new(token.clone()))
+            .with_context(context.clone());
         let accepted = new.check(&request).is_ok();
         let created = bed.storage.create_token(&request, new).await;
         prop_assert_eq!(created.is_ok(), accepted, "{:?}", created);
@@ -445,7 +473,7 @@ fn what_was_granted_is_what_a_token_carries() {
 }
 
 #[test]
-fn a_user_is_known_by_exactly_their_name_and_password() {
+fn only_the_exact_name_and_password_authenticate() {
     let bed = Bed::new("properties_users");
     let strategy = (text(), credential(), text());
     bed.check(&strategy, async |bed, (username, password, other)| {

@@ -1,4 +1,4 @@
-//! The types by themselves: parsing never panics, and what is accepted is stable.
+//! Properties of the types: parsing never panics, and accepted values are stable.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 use oauth_storage::{
     ClientMetadata, CodeChallenge, CodeChallengeMethod, Error, FormParameters, GrantType,
     MAX_CREDENTIAL_BYTES, NewAuthorizationCode, QueryParameters, Request, ResponseType, Scope,
-    Secret, TokenEndpointAuthMethod, TokenKind,
+    Secret, TokenEndpointAuthMethod, TokenKind, TokenPair,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::inputs::{context, credential, metadata, registration, text, value};
 
-/// The caller's mistake, with the field's name, and without what the caller sent.
+/// True for an error that is the caller's mistake.
 fn is_invalid(error: &Error) -> bool {
     matches!(error, Error::Invalid { .. })
 }
 
-/// What parses prints as something that parses to the same, as text and as JSON.
+/// An accepted value prints as text and as JSON that parse to the same value.
 fn stable<T>(input: &str) -> Result<(), TestCaseError>
 where
     T: FromStr<Err = Error> + Display + Debug + PartialEq,
@@ -72,6 +72,42 @@ proptest! {
         }
     }
 
+    /// A scope is a set of at most 100 tokens and 4096 bytes, counted after and before repeated tokens
+    /// are dropped.
+    #[test]
+    fn scopes_are_limited(count in 1_usize..130, repeated in 1_usize..3, length in 1_usize..50) {
+        let token = |n: usize| format!("{n:03}{}", "s".repeat(length));
+        let tokens: Vec<String> = (0..count * repeated).map(|n| token(n % count)).collect();
+        let text = tokens.join(" ");
+        let expected = count <= 100 && text.len() <= 4096;
+        match text.parse::<Scope>() {
+            Ok(scope) => {
+                prop_assert!(expected);
+                prop_assert_eq!(scope.iter().count(), count);
+            }
+            Err(error) => prop_assert!(!expected && is_invalid(&error), "{error}"),
+        }
+    }
+
+    /// A credential names the grant that it was generated for, and no other string names one.
+    #[test]
+    fn a_generated_credential_names_its_grant(id in any::<u128>(), text in credential()) {
+        let grant_id = uuid::Uuid::from_u128(id);
+        let secret = Secret::generate_for(grant_id).unwrap();
+        prop_assert_eq!(secret.grant_id(), Some(grant_id));
+        prop_assert!(secret.is_well_formed());
+        let tokens = TokenPair::generate_for(grant_id).unwrap();
+        prop_assert_eq!(tokens.grant_id(), Some(grant_id));
+        prop_assert!(tokens.check(Some(grant_id)).is_ok());
+        let other = uuid::Uuid::from_u128(id ^ 1);
+        prop_assert!(tokens.check(Some(other)).is_err() && tokens.check(None).is_err());
+        // Whatever the text, asking for its grant does not panic, and only one form has one.
+        let named = Secret::new(text.clone()).grant_id().is_some();
+        prop_assert!(!named || text.starts_with("oas_") && text.len() == 68);
+        let cut = Secret::new(&secret.expose()[1..]);
+        prop_assert_eq!(cut.grant_id(), None);
+    }
+
     #[test]
     fn a_secret_is_what_it_holds_and_shows_nothing(left in credential(), right in credential()) {
         let (a, b) = (Secret::new(left.clone()), Secret::new(right.clone()));
@@ -116,8 +152,8 @@ proptest! {
         prop_assert_eq!(sent.unwrap().unwrap(), s256);
     }
 
-    /// A redirect URI that is accepted is read alike by everybody: absolute, no fragment, no user,
-    /// nothing that a parser would mend.
+    /// Every parser reads an accepted redirect URI alike: absolute, without a fragment or a user, and
+    /// with nothing that a parser would repair.
     #[test]
     fn an_accepted_redirect_uri_is_harmless(
         uri in prop_oneof![
@@ -133,7 +169,7 @@ proptest! {
                 false
             }
         };
-        // The same at registration, at the authorization endpoint, and in a URL parser.
+        // Registration, the authorization endpoint and a URL parser agree.
         let code = Secret::new("code");
         let new = NewAuthorizationCode::new("c", Scope::default(), uri.clone(), code);
         prop_assert_eq!(new.check(&Request::default()).is_ok(), accepted);
@@ -165,7 +201,7 @@ proptest! {
         }
     }
 
-    /// Whatever an application puts into it: JSON with each name once, that reads as the same.
+    /// Whatever an application puts into it becomes JSON with each name once, which reads as the same.
     #[test]
     fn accepted_metadata_has_each_name_once(metadata in metadata()) {
         if metadata.check().is_ok() {
@@ -183,7 +219,7 @@ proptest! {
         }
     }
 
-    /// Parameters of requests, as a server's form parser hands them over.
+    /// Request parameters as they come from a server's form parser.
     #[test]
     fn requests_are_read_and_printed_without_a_panic(
         input in value(), url in text(), name in text(), password in "[!-~]{20,30}",
