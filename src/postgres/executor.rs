@@ -1,8 +1,10 @@
 //! Runs statements: on which connection, for how long, and what an error means.
 
 mod away;
-mod job;
 mod lanes;
+mod queue;
+mod queued;
+mod schedule;
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +25,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error, is_broken, is_undecodable, statement_error};
 use crate::postgres::meter::Meters;
-use crate::secret::Digest;
 use away::Away;
 use lanes::{Connector, Lanes};
 
@@ -46,8 +47,8 @@ pub trait Operation: Sized + Send + Sync + 'static {
         batch: &[Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
 
-    /// What two members of one batch must not have in common: what they spend.
-    fn key(&self) -> Option<Digest> {
+    /// The row that this call spends or changes. Of calls with the same key, one runs at a time.
+    fn key(&self) -> Option<u128> {
         None
     }
 

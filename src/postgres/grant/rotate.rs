@@ -153,8 +153,8 @@ impl Operation for RotateToken {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
-    fn key(&self) -> Option<Digest> {
-        Some(self.digest)
+    fn key(&self) -> Option<u128> {
+        self.digest.as_bytes().first_chunk().map(|half| u128::from_be_bytes(*half))
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
