@@ -1,5 +1,6 @@
 //! Runs statements: on which connection, for how long, and what an error means.
 
+mod aside;
 mod away;
 mod lanes;
 mod queue;
@@ -25,6 +26,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error, is_broken, is_undecodable, statement_error};
 use crate::postgres::meter::Meters;
+use aside::Aside;
+pub(super) use aside::server_limit;
 use away::Away;
 use lanes::{Connector, Lanes};
 
@@ -159,14 +162,15 @@ impl Pooled {
         queue: usize,
         max_lifetime: Duration,
     ) -> Self {
-        let connector = Connector { options, deadline: self.deadline, max_lifetime };
+        let (deadline, aside) = (self.deadline, Aside::new(self.clone()));
+        let connector = Connector { options, deadline, max_lifetime, aside };
         let lanes = Lanes::start(&connector, lanes, queue);
         Self { lanes: Some(lanes), ..self }
     }
 
     pub(super) async fn close(&self) {
         if let Some(lanes) = &self.lanes {
-            lanes.close();
+            lanes.close().await;
             self.pool.close().await;
         }
     }
@@ -188,6 +192,12 @@ impl Pooled {
         }
     }
 
+    /// Begins a call that was made before.
+    async fn begin_until(&self, until: Instant, effect: Effect) -> Result<Call<'_>> {
+        let connection = Connection::Pooled(self.acquire(until).await?);
+        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+    }
+
     /// A pool keeps trying while a server is away, so its time-out has two meanings.
     fn no_connection(&self) -> Error {
         let (open, most) = (self.pool.size(), self.pool.options().get_max_connections());
@@ -204,9 +214,7 @@ impl Pooled {
 
 impl Connections for Pooled {
     async fn begin(&self, effect: Effect) -> Result<Call<'_>> {
-        let until = Instant::now() + self.deadline;
-        let connection = Connection::Pooled(self.acquire(until).await?);
-        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+        self.begin_until(Instant::now() + self.deadline, effect).await
     }
 
     fn meters(&self) -> &Meters {

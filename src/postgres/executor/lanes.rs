@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Operation;
+use super::aside::Aside;
 use super::queue::{Kept, Place, Queue};
 use super::queued::Waiting;
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ pub(super) struct Lanes(Arc<Inner>);
 struct Inner {
     reads: Arc<Queue>,
     writes: Arc<Queue>,
+    aside: Aside,
     deadline: Duration,
 }
 
@@ -62,7 +64,8 @@ impl Lanes {
             queue
         };
         let deadline = connector.deadline;
-        Self(Arc::new(Inner { reads: start(Effect::Read), writes: start(Effect::Write), deadline }))
+        let (reads, writes) = (start(Effect::Read), start(Effect::Write));
+        Self(Arc::new(Inner { reads, writes, aside: connector.aside.clone(), deadline }))
     }
 
     /// Runs an operation for one caller, in a batch of its own or with others.
@@ -98,10 +101,11 @@ impl Lanes {
         }
     }
 
-    /// Lets the lanes finish what waits, and end.
-    pub(super) fn close(&self) {
+    /// Lets the lanes finish what waits, and end. Returns when nothing waits for a lock any more.
+    pub(super) async fn close(&self) {
         self.0.reads.close();
         self.0.writes.close();
+        self.0.aside.finish(self.0.deadline).await;
     }
 }
 
@@ -124,6 +128,7 @@ pub(super) struct Connector {
     pub(super) options: PgConnectOptions,
     pub(super) deadline: Duration,
     pub(super) max_lifetime: Duration,
+    pub(super) aside: Aside,
 }
 
 impl Connector {
@@ -156,7 +161,7 @@ async fn run_lane(queue: Arc<Queue>, connector: Connector) {
         let connected = queue.connected();
         let mut until = Instant::now() + connector.max_lifetime;
         loop {
-            match run_batches(&queue, &mut connection, until).await {
+            match run_batches(&queue, &connector.aside, &mut connection, until).await {
                 Ended::Closed => return close(connection).await,
                 Ended::Broke => break,
                 Ended::Aged => match connector.connect(REPLACE.min(connector.deadline)).await {
@@ -183,7 +188,12 @@ async fn close(connection: PgConnection) {
 }
 
 /// Runs batch after batch, until the connection is so old.
-async fn run_batches(queue: &Queue, connection: &mut PgConnection, until: Instant) -> Ended {
+async fn run_batches(
+    queue: &Arc<Queue>,
+    aside: &Aside,
+    connection: &mut PgConnection,
+    until: Instant,
+) -> Ended {
     let mut used = Instant::now();
     let mut batches = meter::Batches::default();
     while used < until {
@@ -201,7 +211,9 @@ async fn run_batches(queue: &Queue, connection: &mut PgConnection, until: Instan
         let ran = batch.run(connection).await;
         drop(at_work);
         let is_broken = ran.is_broken;
-        batch.settle(ran);
+        for (ticket, until) in batch.settle(ran) {
+            aside.wait(queue, ticket, until);
+        }
         if is_broken {
             return Ended::Broke;
         }

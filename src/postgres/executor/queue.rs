@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::PgConnection;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::queued::{Queued, QueuedCall, Ran};
 use super::schedule::{Schedule, Stage, Ticket};
@@ -109,6 +110,7 @@ impl Queue {
                 message: "an earlier call for the same row was not finished before the deadline"
                     .into(),
             },
+            (Stage::Aside, _) => still_locked(),
             (_, Some(message)) => Error::Unavailable { message, source: None },
             (_, None) => {
                 Error::Overloaded { message: "no lane was free before the deadline".into() }
@@ -135,6 +137,22 @@ impl Queue {
             }
             // What was pushed meanwhile left a permit.
             self.work.notified().await;
+        }
+    }
+
+    /// Takes a call that waits beside the lanes, unless its caller gave up.
+    pub(super) fn take_aside(&self, ticket: Ticket) -> Option<Box<dyn QueuedCall>> {
+        self.change(false, |state| state.calls.take_aside(ticket))
+    }
+
+    /// Ends a call beside the lanes. If it was not sent, its caller is told why.
+    pub(super) fn end_aside(&self, ticket: Ticket, unsent: Error) {
+        let withdrawn = self.change(true, |state| {
+            state.calls.finish(ticket);
+            state.calls.withdraw(ticket)
+        });
+        if let Some((_, call)) = withdrawn {
+            call.refuse(unsent);
         }
     }
 
@@ -170,7 +188,15 @@ impl Queue {
     }
 }
 
-fn runtime_ended() -> Error {
+/// Nothing was changed while the call waited.
+pub(super) fn still_locked() -> Error {
+    Error::Unavailable {
+        message: "somebody held a lock on the row or the table until the deadline".into(),
+        source: None,
+    }
+}
+
+pub(super) fn runtime_ended() -> Error {
     Error::configuration(
         "the tokio runtime that the storage was made on has ended; make the storage on the runtime \
          that uses it",
@@ -252,19 +278,25 @@ impl<'a> Taken<'a> {
     /// Puts all of them back: nothing was sent.
     pub(super) fn put_back(mut self) {
         let back = std::mem::take(&mut self.calls);
-        self.settle(Ran { is_broken: true, back });
+        self.settle(Ran { is_broken: true, back, aside: Vec::new() });
     }
 
-    /// Puts back what was not done, and ends the rest.
-    pub(super) fn settle(mut self, ran: Ran) {
+    /// Puts back what was not done, and ends the rest, but for what has to wait aside: that is
+    /// returned with its deadline.
+    pub(super) fn settle(mut self, ran: Ran) -> Vec<(Ticket, Instant)> {
         let tickets = std::mem::take(&mut self.tickets);
+        let aside = ran.aside.iter().map(|(ticket, call)| (*ticket, call.until())).collect();
         // The lane that calls takes the next batch by itself, unless its connection broke.
         self.queue.change(ran.is_broken, |state| {
             for (ticket, call) in ran.back.into_iter().rev() {
                 state.calls.put_back(ticket, call);
             }
+            for (ticket, call) in ran.aside {
+                state.calls.set_aside(ticket, call);
+            }
             state.finish(&tickets);
         });
+        aside
     }
 }
 

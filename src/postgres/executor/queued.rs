@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::schedule::Ticket;
-use super::{Operation, no_outcome, refused_or, run_statement};
+use super::{Call, Operation, no_outcome, refused_or, run_statement};
 use crate::error::{Error, Result};
-use crate::postgres::error::{Effect, is_broken, may_run_alone};
+use crate::postgres::error::{Effect, is_broken, is_lock_timeout, may_run_alone};
 
 /// How often a read may run again.
 const RETRIES: u8 = 3;
@@ -26,6 +26,8 @@ pub(super) struct Ran {
     pub(super) is_broken: bool,
     /// Calls that go back to the head of their queue.
     pub(super) back: Vec<Queued>,
+    /// Calls that a lock held up. They leave the lanes, and wait for it by themselves.
+    pub(super) aside: Vec<Queued>,
 }
 
 /// A call of some operation.
@@ -42,6 +44,9 @@ pub(super) trait QueuedCall: Any + Send {
     /// Whether the caller still waits.
     fn is_wanted(&self) -> bool;
 
+    /// The call's deadline.
+    fn until(&self) -> Instant;
+
     /// Answers the caller without running anything.
     fn refuse(self: Box<Self>, error: Error);
 
@@ -52,6 +57,12 @@ pub(super) trait QueuedCall: Any + Send {
         rest: Vec<Queued>,
         connection: &'c mut PgConnection,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>>;
+
+    /// Runs it alone until its deadline, and answers the caller.
+    fn run_aside<'c>(
+        self: Box<Self>,
+        call: &'c mut Call<'_>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>>;
 }
 
 /// A call of the operation.
@@ -101,6 +112,10 @@ impl<O: Operation> QueuedCall for Waiting<O> {
         !self.caller.answer.is_closed()
     }
 
+    fn until(&self) -> Instant {
+        self.caller.until
+    }
+
     fn refuse(self: Box<Self>, error: Error) {
         self.caller.answer(Err(error));
     }
@@ -124,6 +139,17 @@ impl<O: Operation> QueuedCall for Waiting<O> {
         }
         Box::pin(batch.run(connection))
     }
+
+    fn run_aside<'c>(
+        self: Box<Self>,
+        call: &'c mut Call<'_>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>> {
+        Box::pin(async move {
+            let Self { operation, caller } = *self;
+            let outcome = call.run_aside(&operation, caller.until).await;
+            caller.answer(outcome);
+        })
+    }
 }
 
 /// Calls that share a statement.
@@ -143,6 +169,10 @@ impl<O: Operation> Batch<O> {
             .into_iter()
             .zip(self.callers)
             .map(|(operation, (ticket, caller))| (ticket, Waiting { operation, caller }))
+    }
+
+    fn into_queued(self) -> impl Iterator<Item = Queued> {
+        self.members().map(|(ticket, call)| (ticket, Box::new(call) as Box<dyn QueuedCall>))
     }
 
     async fn run(self, connection: &mut PgConnection) -> Ran {
@@ -169,10 +199,16 @@ impl<O: Operation> Batch<O> {
         if is_broken(&error) {
             return self.cut_off(&error);
         }
-        // One member's data must not harm its neighbours: the statement was undone as a whole, or
-        // only read, so each may run by itself.
-        if self.operations.len() > 1 && may_run_alone(&error, O::EFFECT) {
+        // One member's data, or a row that somebody holds, must not harm its neighbours: the
+        // statement was undone as a whole, or only read, so each may run by itself.
+        let is_locked = is_lock_timeout(&error);
+        if self.operations.len() > 1 && (is_locked || may_run_alone(&error, O::EFFECT)) {
             return self.run_one_by_one(connection).await;
+        }
+        if is_locked {
+            let mut ran = Ran::default();
+            ran.aside.extend(self.into_queued());
+            return ran;
         }
         for (operation, (_, caller)) in self.operations.iter().zip(self.callers) {
             caller.answer(Err(refused_or(operation, &error)));
@@ -196,17 +232,21 @@ impl<O: Operation> Batch<O> {
 
     async fn run_one_by_one(self, connection: &mut PgConnection) -> Ran {
         let mut ran = Ran::default();
+        let mut locked = 0;
         for (ticket, call) in self.members() {
-            if ran.is_broken {
-                // Nothing of it was sent: it waits for the next connection.
+            // After two in a row it is probably the table that is locked, and not a row.
+            if ran.is_broken || locked == 2 {
+                // Nothing of it was done: it waits for its next turn.
                 ran.back.push((ticket, Box::new(call)));
                 continue;
             }
             let mut alone = Self { operations: Vec::new(), callers: Vec::new() };
             alone.push(ticket, call);
             let one = Box::pin(alone.run(connection)).await;
+            locked = if one.aside.is_empty() { 0 } else { locked + 1 };
             ran.is_broken = one.is_broken;
             ran.back.extend(one.back);
+            ran.aside.extend(one.aside);
         }
         ran
     }
