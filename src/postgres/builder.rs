@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlSafeS
 use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
 use crate::postgres::error::connect_error;
-use crate::postgres::executor::Pooled;
+use crate::postgres::executor::{Pooled, server_limit};
 use crate::storage::{IdTokenStorage, UserStorage};
 
 /// Options of a [`PgStorage`].
@@ -188,7 +188,11 @@ impl PgStorageBuilder {
         // The statements of a lane are few and always the same: planned once, for any parameters.
         // But Citus finds the shard by the parameters, and refuses a plan for any.
         let plans = if on_shards { "auto" } else { "force_generic_plan" };
-        let options = options.options([("plan_cache_mode", plans), ("jit", "off")]);
+        let options = options.options([
+            ("plan_cache_mode", plans),
+            ("jit", "off"),
+            ("lock_timeout", LOCK_TIMEOUT),
+        ]);
         let connections =
             connections.with_lanes(options, self.lanes, self.queue, self.max_lifetime);
         Ok(self.on(connections))
@@ -203,8 +207,7 @@ impl PgStorageBuilder {
 
     /// In milliseconds: enough before the deadline for the answer to get here.
     fn statement_timeout(&self) -> String {
-        let millis = self.deadline.as_millis();
-        (millis - (millis / 10).clamp(0, 500)).max(1).to_string()
+        server_limit(self.deadline).as_millis().max(1).to_string()
     }
 
     fn on(self, connections: Pooled) -> PgStorage {
@@ -221,6 +224,9 @@ impl PgStorageBuilder {
         }
     }
 }
+
+/// How long a lane waits for a lock, in milliseconds. Whatever shares it with the call waits, too.
+const LOCK_TIMEOUT: &str = "50";
 
 /// How often two sessions are compared; each time costs two round trips.
 const ROUNDS: u8 = 8;

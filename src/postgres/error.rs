@@ -108,6 +108,11 @@ pub(super) fn is_cut_off(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("57014" | "55P03"))
 }
 
+/// Returns true if a lock was not released within `lock_timeout`.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
+}
+
 /// Whether the statement was done, but what it gave cannot be made a value of ours.
 pub(super) fn is_undecodable(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))

@@ -1,8 +1,11 @@
 //! Runs statements: on which connection, for how long, and what an error means.
 
+mod aside;
 mod away;
-mod job;
 mod lanes;
+mod queue;
+mod queued;
+mod schedule;
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +28,8 @@ use crate::postgres::error::{
     Effect, connect_error, is_broken, is_cut_off, is_undecodable, statement_error,
 };
 use crate::postgres::meter::Meters;
+use aside::Aside;
+pub(super) use aside::server_limit;
 use away::Away;
 use lanes::{Connector, Lanes};
 
@@ -47,7 +52,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
         batch: &[Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
 
-    /// What two members of one batch must not have in common: what they spend.
+    /// The row that this call spends or changes. Of calls with the same key, one runs at a time.
     fn key(&self) -> Option<u128> {
         None
     }
@@ -159,14 +164,15 @@ impl Pooled {
         queue: usize,
         max_lifetime: Duration,
     ) -> Self {
-        let connector = Connector { options, deadline: self.deadline, max_lifetime };
+        let (deadline, aside) = (self.deadline, Aside::new(self.clone()));
+        let connector = Connector { options, deadline, max_lifetime, aside };
         let lanes = Lanes::start(&connector, lanes, queue);
         Self { lanes: Some(lanes), ..self }
     }
 
     pub(super) async fn close(&self) {
         if let Some(lanes) = &self.lanes {
-            lanes.close();
+            lanes.close().await;
             self.pool.close().await;
         }
     }
@@ -188,6 +194,12 @@ impl Pooled {
         }
     }
 
+    /// Begins a call that was made before.
+    async fn begin_until(&self, until: Instant, effect: Effect) -> Result<Call<'_>> {
+        let connection = Connection::Pooled(self.acquire(until).await?);
+        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+    }
+
     /// A pool keeps trying while a server is away, so its time-out has two meanings.
     fn no_connection(&self) -> Error {
         let (open, most) = (self.pool.size(), self.pool.options().get_max_connections());
@@ -204,9 +216,7 @@ impl Pooled {
 
 impl Connections for Pooled {
     async fn begin(&self, effect: Effect) -> Result<Call<'_>> {
-        let until = Instant::now() + self.deadline;
-        let connection = Connection::Pooled(self.acquire(until).await?);
-        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+        self.begin_until(Instant::now() + self.deadline, effect).await
     }
 
     fn meters(&self) -> &Meters {

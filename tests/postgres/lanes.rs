@@ -1,5 +1,8 @@
 //! The executor's traps: what callers that share a statement must not do to each other.
 
+mod gate;
+mod life;
+
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
@@ -7,71 +10,11 @@ use oauth_storage::{
     GrantStorage as _, NewAuthorizationCode, NewToken, PgStorage, Problem, Redeem, Redeemed,
     Request, Secret, TokenRef, TokenStorage as _,
 };
-use sqlx::{Connection as _, PgConnection};
-use tokio::task::JoinHandle;
 
-use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
+use crate::support::{TestStorage, alice, scope, secret};
+use gate::{Gate, Held};
 
 const URI: &str = "https://client.example/cb";
-
-/// One lane for writes, and a statement that holds it until the lock is let go: whatever is called
-/// meanwhile waits, and goes as one batch.
-struct Held {
-    test: TestStorage,
-    client_id: String,
-    locker: PgConnection,
-    first: JoinHandle<()>,
-}
-
-impl Held {
-    async fn new(label: &str, queue: usize) -> Self {
-        let builder = PgStorage::builder().lanes(1).queue(queue);
-        let test = TestStorage::with(label, builder.deadline(Duration::from_secs(20))).await;
-        let (client_id, _) = test.client().await;
-        let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
-        sqlx::raw_sql("BEGIN; LOCK TABLE oauth_storage.token IN SHARE MODE")
-            .execute(&mut locker)
-            .await
-            .unwrap();
-        let (storage, id) = (test.storage.clone(), client_id.clone());
-        let first = tokio::spawn(async move {
-            let new = NewToken::new(&id, scope(), secret());
-            storage.create_token(&alice(), new).await.unwrap();
-        });
-        let held = Self { test, client_id, locker, first };
-        eventually("the lane waits for the lock", async || lanes_that_wait(&held.test).await == 1)
-            .await;
-        held
-    }
-
-    fn create(&self, access: &Secret) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
-        let (storage, id, access) =
-            (self.test.storage.clone(), self.client_id.clone(), access.clone());
-        tokio::spawn(async move {
-            let new = NewToken::new(&id, scope(), access).with_refresh_token(secret());
-            storage.create_token(&alice(), new).await
-        })
-    }
-
-    /// Lets what was called meanwhile into the queue, and then the lane go.
-    async fn release(self) -> (TestStorage, String) {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        self.locker.close().await.unwrap();
-        self.first.await.unwrap();
-        (self.test, self.client_id)
-    }
-}
-
-async fn lanes_that_wait(test: &TestStorage) -> i64 {
-    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
-    sqlx::query_scalar(
-        "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_neighbour_harms_nobody() {
@@ -131,12 +74,10 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
     .await;
 
     // One lookup holds the lane that reads, so the others of a kind share a statement.
-    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
-    let lock = "BEGIN; LOCK TABLE oauth_storage.client";
-    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let gate = Gate::at_lookups(&test, "client").await;
     let (storage, id) = (test.storage.clone(), owner.clone());
     let first = tokio::spawn(async move { storage.get_client(&alice(), &id, None).await });
-    eventually("the lane waits for the lock", async || lanes_that_wait(&test).await == 1).await;
+    gate.holds(1).await;
     let calls: Vec<_> = rows
         .into_iter()
         .map(|(client_id, token, code)| {
@@ -152,7 +93,7 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    locker.close().await.unwrap();
+    gate.open().await;
     first.await.unwrap().unwrap();
     for (n, call) in calls.into_iter().enumerate() {
         let (client, token, code) = call.await.unwrap();
@@ -166,6 +107,7 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
             }
         }
     }
+    gate.remove_from_lookups("client").await;
     // Beside the lanes, in the caller's task, it is an error as well.
     let endless = "UPDATE oauth_storage.client SET client_secret_expires_at = 'infinity'";
     test.sql(endless).await;
@@ -177,9 +119,7 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
 /// What a cluster relays of a unique violation has the same code, and names a shard's constraint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_internal_error_is_no_duplicate_and_runs_once() {
-    let mut held = Held::new("lanes_internal", 100).await;
-    sqlx::raw_sql(
-        r#"CREATE SEQUENCE runs;
+    let refuse = r#"CREATE SEQUENCE runs;
          CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              IF nextval('runs') > 1 THEN
                  RAISE EXCEPTION 'no such page in "token_pkey"' USING ERRCODE = 'XX000';
@@ -187,14 +127,9 @@ async fn an_internal_error_is_no_duplicate_and_runs_once() {
              RETURN NULL;
          END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON oauth_storage.token
-             FOR EACH STATEMENT EXECUTE FUNCTION refuse()"#,
-    )
-    .execute(&mut held.locker)
-    .await
-    .unwrap();
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse()"#;
+    let held = Held::with("lanes_internal", 100, refuse).await;
     let calls: Vec<_> = (0..5).map(|_| held.create(&secret())).collect();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    sqlx::raw_sql("COMMIT").execute(&mut held.locker).await.unwrap();
     let (test, client_id) = held.release().await;
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
@@ -263,7 +198,7 @@ async fn a_caller_that_goes_away_stops_nobody_and_stores_nothing() {
     let dropped = held.create(&gone);
     let kept = held.create(&here);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let Held { test, client_id, locker, first } = held;
+    let Held { test, client_id, gate, first } = held;
     // The one that holds the lane goes away, too: its statement runs on.
     for caller in [first.abort_handle(), dropped.abort_handle()] {
         caller.abort();
@@ -271,7 +206,7 @@ async fn a_caller_that_goes_away_stops_nobody_and_stores_nothing() {
     // Only then are they gone.
     assert!(first.await.unwrap_err().is_cancelled());
     assert!(dropped.await.unwrap_err().is_cancelled());
-    locker.close().await.unwrap();
+    gate.open().await;
     kept.await.unwrap().unwrap();
     let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&here)).await;
     assert!(found.unwrap().is_some());
@@ -318,9 +253,7 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(2));
     let test = TestStorage::with("lanes_late", builder).await;
     let (client_id, _) = test.client().await;
-    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
-    let lock = "BEGIN; LOCK TABLE oauth_storage.token IN SHARE MODE";
-    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let gate = Gate::at_inserts(&test, "token").await;
     let create = |access: &Secret| {
         let (storage, new) =
             (test.storage.clone(), NewToken::new(&client_id, scope(), access.clone()));
@@ -342,8 +275,8 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     let error = second.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. } | Error::OutcomeUnknown { .. }), "{error:?}");
     let third = third.await.unwrap();
-    eventually("the server gave them up", async || lanes_that_wait(&test).await == 0).await;
-    locker.close().await.unwrap();
+    gate.holds(0).await;
+    gate.open().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
         .fetch_one(test.storage.pool())
@@ -355,156 +288,4 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     if !matches!(third, Err(Error::OutcomeUnknown { .. })) {
         assert_eq!(found.is_some(), third.is_ok(), "{third:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lanes_that_die_are_replaced() {
-    let test = TestStorage::new("lanes_die").await;
-    let (client_id, _) = test.client().await;
-    let (storage, find) = (&test.storage, secret());
-    let kill = async || {
-        test.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
-        .await;
-    };
-    // A read is tried again by itself; a write on a lane that died in the quiet is noticed
-    // before it is sent.
-    for quiet in [Duration::ZERO, Duration::from_secs(3)] {
-        storage.create_token(&alice(), NewToken::new(&client_id, scope(), secret())).await.unwrap();
-        tokio::time::sleep(quiet).await;
-        kill().await;
-        let find = TokenRef::Access(&find);
-        storage.get_token(&alice(), &client_id, find).await.unwrap();
-        let new = || NewToken::new(&client_id, scope(), secret());
-        match storage.create_token(&alice(), new()).await {
-            Ok(_) => {}
-            Err(Error::OutcomeUnknown { .. }) if quiet.is_zero() => {
-                eventually("writes work again", async || {
-                    storage.create_token(&alice(), new()).await.is_ok()
-                })
-                .await;
-            }
-            Err(other) => panic!("after {quiet:?}: {other:?}"),
-        }
-    }
-}
-
-async fn sessions(test: &TestStorage) -> Vec<i32> {
-    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
-    let sessions = "SELECT pid FROM pg_stat_activity
-         WHERE datname = current_database() AND application_name = 'oauth-storage'";
-    sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
-}
-
-/// The server itself, by another of its databases.
-fn server(test: &TestStorage) -> String {
-    let mut url = url::Url::parse(test.database.url()).unwrap();
-    url.set_path("postgres");
-    url.into()
-}
-
-async fn allow_connections(test: &TestStorage, allow: bool) {
-    let name = test.database.name();
-    run_sql(&server(test), &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}")).await;
-}
-
-/// Each lane connects again in time, idle or at work, and no call fails.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_connection_outlives_its_lifetime() {
-    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
-    let builder = builder.deadline(Duration::from_mins(1));
-    let test = TestStorage::with("lanes_lifetime", builder).await;
-    let (client_id, _) = test.client().await;
-    let replaced = async || {
-        let mut before = Vec::new();
-        eventually("both lanes have a session", async || {
-            before = sessions(&test).await;
-            before.len() >= 2
-        })
-        .await;
-        eventually("others have taken their place", async || {
-            let now = sessions(&test).await;
-            now.len() >= 2 && !now.iter().any(|pid| before.contains(pid))
-        })
-        .await;
-    };
-    // Idle.
-    replaced().await;
-    // At work without a pause: more callers than a statement takes.
-    let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..600 {
-        let (storage, id) = (test.storage.clone(), client_id.clone());
-        callers.spawn(async move {
-            loop {
-                let new = NewToken::new(&id, scope(), secret());
-                storage.create_token(&alice(), new).await.unwrap();
-            }
-        });
-    }
-    replaced().await;
-    assert!(callers.try_join_next().is_none(), "a call failed");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
-    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
-    let test = TestStorage::with("lanes_old", builder).await;
-    let (client_id, _) = test.client().await;
-    allow_connections(&test, false).await;
-    let until = Instant::now() + Duration::from_secs(3);
-    while Instant::now() < until {
-        let access = secret();
-        let new = NewToken::new(&client_id, scope(), access.clone());
-        test.storage.create_token(&alice(), new).await.unwrap();
-        assert!(test.storage.introspect(&access).await.unwrap().is_some());
-    }
-    allow_connections(&test, true).await;
-}
-
-/// Even where the lane has no connection at that moment.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_when_the_storage_is_closed_is_still_done() {
-    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
-    let test = TestStorage::with("lanes_close", builder).await;
-    test.storage.introspect(&secret()).await.unwrap();
-    allow_connections(&test, false).await;
-    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ";
-    run_sql(&server(&test), &format!("{ended}'{}'", test.database.name())).await;
-    let storage = test.storage.clone();
-    let waits = tokio::spawn(async move { storage.introspect(&secret()).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    test.storage.close().await;
-    allow_connections(&test, true).await;
-    assert_eq!(waits.await.unwrap().unwrap(), None);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_callers_open_no_more_connections_and_close_ends_them() {
-    let test = TestStorage::new("lanes_storm").await;
-    let (client_id, _) = test.client().await;
-    let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..256 {
-        let (storage, id) = (test.storage.clone(), client_id.clone());
-        callers.spawn(async move {
-            let access = secret();
-            let new = NewToken::new(&id, scope(), access.clone());
-            storage.create_token(&alice(), new).await.unwrap();
-            assert!(storage.introspect(&access).await.unwrap().is_some());
-        });
-    }
-    callers.join_all().await;
-    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
-    let open = "SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    let opened: i64 = sqlx::query_scalar(open).fetch_one(&mut connection).await.unwrap();
-    assert!(opened <= 8, "{opened} connections: four lanes and the side pool");
-    test.storage.close().await;
-    eventually("every connection is closed", async || {
-        sqlx::query_scalar::<_, i64>(open).fetch_one(&mut connection).await.unwrap() == 0
-    })
-    .await;
-    let error = test.storage.introspect(&secret()).await.unwrap_err();
-    assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
 }

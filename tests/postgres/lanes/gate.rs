@@ -1,0 +1,145 @@
+//! Statements that take as long as a test wants, without a lock that another one would wait for.
+
+use std::time::Duration;
+
+use oauth_storage::{NewToken, PgStorage, Secret, TokenStorage as _};
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+
+use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
+
+/// Shut from the beginning. Whatever comes to it sleeps until it is opened.
+pub(super) struct Gate {
+    url: String,
+}
+
+impl Gate {
+    /// In front of every statement that inserts into the table.
+    pub(super) async fn at_inserts(test: &TestStorage, table: &str) -> Self {
+        let gate = Self::shut(test).await;
+        run_sql(
+            &gate.url,
+            &format!(
+                "CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     PERFORM pass_gate();
+                     RETURN NULL;
+                 END $$;
+                 CREATE TRIGGER gate BEFORE INSERT ON oauth_storage.{table}
+                     FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()"
+            ),
+        )
+        .await;
+        gate
+    }
+
+    /// In front of every statement that reads the table, a view in its place.
+    pub(super) async fn at_lookups(test: &TestStorage, table: &str) -> Self {
+        let gate = Self::shut(test).await;
+        run_sql(
+            &gate.url,
+            &format!(
+                "ALTER TABLE oauth_storage.{table} RENAME TO behind;
+                 CREATE VIEW oauth_storage.{table} AS
+                     SELECT * FROM oauth_storage.behind WHERE pass_gate()"
+            ),
+        )
+        .await;
+        gate
+    }
+
+    pub(super) async fn remove_from_lookups(&self, table: &str) {
+        run_sql(
+            &self.url,
+            &format!(
+                "DROP VIEW oauth_storage.{table};
+                 ALTER TABLE oauth_storage.behind RENAME TO {table}"
+            ),
+        )
+        .await;
+    }
+
+    async fn shut(test: &TestStorage) -> Self {
+        test.sql(
+            "CREATE TABLE gate (shut boolean);
+             INSERT INTO gate VALUES (true);
+             CREATE FUNCTION pass_gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                 WHILE (SELECT shut FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+                 RETURN true;
+             END $$",
+        )
+        .await;
+        Self { url: test.database.url().to_owned() }
+    }
+
+    pub(super) async fn open(&self) {
+        run_sql(&self.url, "UPDATE gate SET shut = false").await;
+    }
+
+    /// Waits until so many statements are held.
+    pub(super) async fn holds(&self, statements: i64) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        eventually("the gate holds them", async || {
+            let held: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'oauth-storage'
+                     AND state = 'active'",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            held == statements
+        })
+        .await;
+    }
+}
+
+/// One lane for writes, and a statement that holds it until the gate opens: whatever is called
+/// meanwhile waits, and goes as one batch.
+pub(super) struct Held {
+    pub(super) test: TestStorage,
+    pub(super) client_id: String,
+    pub(super) gate: Gate,
+    pub(super) first: JoinHandle<()>,
+}
+
+impl Held {
+    pub(super) async fn new(label: &str, queue: usize) -> Self {
+        Self::with(label, queue, "").await
+    }
+
+    /// On a database on which this was run.
+    pub(super) async fn with(label: &str, queue: usize, sql: &str) -> Self {
+        let builder = PgStorage::builder().lanes(1).queue(queue);
+        let test = TestStorage::with(label, builder.deadline(Duration::from_secs(20))).await;
+        test.sql(sql).await;
+        let (client_id, _) = test.client().await;
+        let gate = Gate::at_inserts(&test, "token").await;
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        let first = tokio::spawn(async move {
+            let new = NewToken::new(&id, scope(), secret());
+            storage.create_token(&alice(), new).await.unwrap();
+        });
+        gate.holds(1).await;
+        Self { test, client_id, gate, first }
+    }
+
+    pub(super) fn create(
+        &self,
+        access: &Secret,
+    ) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
+        let (storage, id, access) =
+            (self.test.storage.clone(), self.client_id.clone(), access.clone());
+        tokio::spawn(async move {
+            let new = NewToken::new(&id, scope(), access).with_refresh_token(secret());
+            storage.create_token(&alice(), new).await
+        })
+    }
+
+    /// Lets what was called meanwhile into the queue, and then the lane go.
+    pub(super) async fn release(self) -> (TestStorage, String) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.gate.open().await;
+        self.first.await.unwrap();
+        (self.test, self.client_id)
+    }
+}

@@ -1,0 +1,230 @@
+//! How lanes come by their connections, replace them, and end.
+
+use std::time::{Duration, Instant};
+
+use oauth_storage::{
+    Error, GrantStorage as _, NewToken, PgStorage, Secret, TokenRef, TokenStorage as _,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use super::gate::Gate;
+use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_that_die_are_replaced() {
+    let test = TestStorage::new("lanes_die").await;
+    let (client_id, _) = test.client().await;
+    let (storage, find) = (&test.storage, secret());
+    let kill = async || {
+        test.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    };
+    // A read is tried again by itself; a write on a lane that died in the quiet is noticed
+    // before it is sent.
+    for quiet in [Duration::ZERO, Duration::from_secs(3)] {
+        storage.create_token(&alice(), NewToken::new(&client_id, scope(), secret())).await.unwrap();
+        tokio::time::sleep(quiet).await;
+        kill().await;
+        let find = TokenRef::Access(&find);
+        storage.get_token(&alice(), &client_id, find).await.unwrap();
+        let new = || NewToken::new(&client_id, scope(), secret());
+        match storage.create_token(&alice(), new()).await {
+            Ok(_) => {}
+            Err(Error::OutcomeUnknown { .. }) if quiet.is_zero() => {
+                eventually("writes work again", async || {
+                    storage.create_token(&alice(), new()).await.is_ok()
+                })
+                .await;
+            }
+            Err(other) => panic!("after {quiet:?}: {other:?}"),
+        }
+    }
+}
+
+async fn sessions(test: &TestStorage) -> Vec<i32> {
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    let sessions = "SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'oauth-storage'";
+    sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
+}
+
+/// The server itself, by another of its databases.
+fn server(test: &TestStorage) -> String {
+    let mut url = url::Url::parse(test.database.url()).unwrap();
+    url.set_path("postgres");
+    url.into()
+}
+
+async fn allow_connections(test: &TestStorage, allow: bool) {
+    let name = test.database.name();
+    run_sql(&server(test), &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}")).await;
+}
+
+/// Each lane connects again in time, idle or at work, and no call fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_connection_outlives_its_lifetime() {
+    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
+    let builder = builder.deadline(Duration::from_mins(1));
+    let test = TestStorage::with("lanes_lifetime", builder).await;
+    let (client_id, _) = test.client().await;
+    let replaced = async || {
+        let mut before = Vec::new();
+        eventually("both lanes have a session", async || {
+            before = sessions(&test).await;
+            before.len() >= 2
+        })
+        .await;
+        eventually("others have taken their place", async || {
+            let now = sessions(&test).await;
+            now.len() >= 2 && !now.iter().any(|pid| before.contains(pid))
+        })
+        .await;
+    };
+    // Idle.
+    replaced().await;
+    // At work without a pause: more callers than a statement takes.
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..600 {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        callers.spawn(async move {
+            loop {
+                let new = NewToken::new(&id, scope(), secret());
+                storage.create_token(&alice(), new).await.unwrap();
+            }
+        });
+    }
+    replaced().await;
+    assert!(callers.try_join_next().is_none(), "a call failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
+    let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
+    let test = TestStorage::with("lanes_old", builder).await;
+    let (client_id, _) = test.client().await;
+    allow_connections(&test, false).await;
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        let access = secret();
+        let new = NewToken::new(&client_id, scope(), access.clone());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        assert!(test.storage.introspect(&access).await.unwrap().is_some());
+    }
+    allow_connections(&test, true).await;
+}
+
+/// Even where the lane has no connection at that moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_when_the_storage_is_closed_is_still_done() {
+    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
+    let test = TestStorage::with("lanes_close", builder).await;
+    test.storage.introspect(&secret()).await.unwrap();
+    allow_connections(&test, false).await;
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ";
+    run_sql(&server(&test), &format!("{ended}'{}'", test.database.name())).await;
+    let storage = test.storage.clone();
+    let waits = tokio::spawn(async move { storage.introspect(&secret()).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    test.storage.close().await;
+    allow_connections(&test, true).await;
+    assert_eq!(waits.await.unwrap().unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_open_no_more_connections_and_close_ends_them() {
+    let test = TestStorage::new("lanes_storm").await;
+    let (client_id, _) = test.client().await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let (storage, id) = (test.storage.clone(), client_id.clone());
+        callers.spawn(async move {
+            let access = secret();
+            let new = NewToken::new(&id, scope(), access.clone());
+            storage.create_token(&alice(), new).await.unwrap();
+            assert!(storage.introspect(&access).await.unwrap().is_some());
+        });
+    }
+    callers.join_all().await;
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    let open = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let opened: i64 = sqlx::query_scalar(open).fetch_one(&mut connection).await.unwrap();
+    assert!(opened <= 8, "{opened} connections: four lanes and the side pool");
+    test.storage.close().await;
+    eventually("every connection is closed", async || {
+        sqlx::query_scalar::<_, i64>(open).fetch_one(&mut connection).await.unwrap() == 0
+    })
+    .await;
+    let error = test.storage.introspect(&secret()).await.unwrap_err();
+    assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+}
+
+/// The lane finds its connection gone before it sends anything, and puts the call back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_put_back_and_not_sent_changed_nothing() {
+    let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(3));
+    let test = TestStorage::with("lanes_put_back", builder).await;
+    let (client_id, _) = test.client().await;
+    let create = async |access: &Secret| {
+        let new = NewToken::new(&client_id, scope(), access.clone());
+        test.storage.create_token(&alice(), new).await
+    };
+    create(&secret()).await.unwrap();
+    allow_connections(&test, false).await;
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ";
+    run_sql(&server(&test), &format!("{ended}'{}'", test.database.name())).await;
+    // So long that the lane does not trust its connection.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let access = secret();
+    let error = create(&access).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    allow_connections(&test, true).await;
+    eventually("writes work again", async || create(&secret()).await.is_ok()).await;
+    assert_eq!(test.storage.introspect(&access).await.unwrap(), None);
+}
+
+/// Made on a runtime that is gone, with calls that wait at that moment and one that comes after.
+#[test]
+fn a_storage_whose_runtime_has_ended_says_so_at_once() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let test = first.block_on(async {
+        let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
+        let test = TestStorage::with("lanes_runtime", builder).await;
+        let (client_id, _) = test.client().await;
+        let stored = secret();
+        let new = NewToken::new(client_id, scope(), stored.clone());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        (test, stored)
+    });
+    let (test, stored) = test;
+    let gate = first.block_on(Gate::at_lookups(&test, "token"));
+    let call = || {
+        let (storage, stored) = (test.storage.clone(), stored.clone());
+        second.spawn(async move { storage.introspect(&stored).await })
+    };
+    let sent = call();
+    second.block_on(gate.holds(1));
+    let waits: Vec<_> = (0..3).map(|_| call()).collect();
+    second.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
+    let started = Instant::now();
+    drop(first);
+    second.block_on(async {
+        let error = sent.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        for waits in waits {
+            let error = waits.await.unwrap().unwrap_err();
+            assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+        }
+        let error = test.storage.introspect(&secret()).await.unwrap_err();
+        assert!(error.to_string().contains("runtime"), "{error}");
+        assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        gate.open().await;
+        drop(gate);
+    });
+    drop(test);
+}
