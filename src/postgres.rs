@@ -167,7 +167,7 @@ impl<C: Connections> IdTokenStorage for PgStorage<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{NewToken, Redeem, Rotate, Scope, TokenRef};
+    use crate::model::{CodeRedemption, NewToken, Scope, TokenPair, TokenRef, TokenRotation};
     use crate::request::Request;
     use crate::secret::Secret;
     use crate::storage::{ClientStorage as _, GrantStorage as _, TokenStorage as _};
@@ -180,9 +180,9 @@ mod tests {
         let storage = PgStorage::builder().pool(pool);
         let (request, secret) = (Request::default(), Secret::new("secret"));
         let token = TokenRef::Any(&secret);
-        let new = NewToken::new("client", Scope::default(), secret.clone());
-        let redeem = Redeem::new("client", "https://a.example", secret.clone(), secret.clone());
-        let rotate = Rotate::new("client", secret.clone(), secret.clone(), secret.clone());
+        let new = NewToken::new("client", Scope::default(), TokenPair::generate().unwrap());
+        let redeem = CodeRedemption::new("client", "https://a.example", secret.clone());
+        let rotate = TokenRotation::new("client", secret.clone());
         for (what, size) in [
             ("introspect", size_of_val(&*storage.introspect(&secret))),
             ("get_token", size_of_val(&*storage.get_token(&request, "client", token))),

@@ -288,7 +288,7 @@ pub(crate) fn check_batch(limit: usize) -> Result<i64> {
 mod tests {
     use super::*;
     use crate::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Scope};
-    use crate::{TokenStorage, User};
+    use crate::{TokenPair, TokenStorage, User};
 
     #[tokio::test]
     async fn all_grants_are_those_of_every_page() {
