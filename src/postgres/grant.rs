@@ -64,13 +64,45 @@ impl SpentRow {
 }
 
 impl<C: Connections> PgStorage<C> {
+    /// Not an `async fn`: its future would keep the redemption, and be too large (see the test in
+    /// `postgres.rs`).
+    fn redeem(
+        &self,
+        request: &Request,
+        redemption: CodeRedemption,
+    ) -> impl Future<Output = Result<RedemptionOutcome>> + Send {
+        let call = observe!(self, redeem_authorization_code on authorization_code,
+            client_id = redemption.client_id);
+        let exchange = redemption.tokens_to_issue(request).map(|tokens| {
+            let spend = RedeemCode::new(request, &redemption, &tokens)?;
+            Some(Box::pin(async move {
+                let row = self.spend(spend, &tokens).await?;
+                Ok((row, tokens, redemption.client_id))
+            }))
+        });
+        call.run(async move {
+            let Some(exchange) = exchange? else { return Ok(RedemptionOutcome::Invalid) };
+            let (row, tokens, client_id) = exchange.await?;
+            Ok(match row {
+                None => RedemptionOutcome::Invalid,
+                Some(SpentRow { replayed: true, grant_id, .. }) => {
+                    RedemptionOutcome::Replayed { grant_id }
+                }
+                Some(row) => {
+                    let token = row.into_token(client_id, &tokens.access_token.digest())?;
+                    RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
+                }
+            })
+        })
+    }
+
     /// Runs an exchange, and says which of the new tokens is refused.
     async fn spend<O: Operation>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
         match self.connections.run(spend).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {
                 let refresh = tokens.refresh_token.as_ref().map(Secret::digest);
-                Err(self.which_is_duplicate(error, refresh).await)
+                Err(Box::pin(self.which_is_duplicate(error, refresh)).await)
             }
         }
     }
@@ -83,26 +115,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         request: &Request,
         redemption: CodeRedemption,
     ) -> Result<RedemptionOutcome> {
-        let client_id = redemption.client_id.clone();
-        let call = observe!(self, redeem_authorization_code on authorization_code,
-            client_id = client_id);
-        call.run(async {
-            let tokens = redemption.tokens_to_issue(request)?;
-            let Some(spend) = RedeemCode::new(request, &redemption, &tokens) else {
-                return Ok(RedemptionOutcome::Invalid);
-            };
-            Ok(match self.spend(spend, &tokens).await? {
-                None => RedemptionOutcome::Invalid,
-                Some(SpentRow { replayed: true, grant_id, .. }) => {
-                    RedemptionOutcome::Replayed { grant_id }
-                }
-                Some(row) => {
-                    let token = row.into_token(client_id, &tokens.access_token.digest())?;
-                    RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
-                }
-            })
-        })
-        .await
+        self.redeem(request, redemption).await
     }
 
     async fn rotate_refresh_token(

@@ -52,7 +52,8 @@ impl<C: Connections> PgStorage<C> {
             };
             match created {
                 Ok(token) => Ok(token),
-                Err(error) => Err(self.which_is_duplicate(error, refresh).await),
+                // Rare, so it is boxed: the future stays small.
+                Err(error) => Err(Box::pin(self.which_is_duplicate(error, refresh)).await),
             }
         })
     }
@@ -288,7 +289,7 @@ impl<C: Connections> PgStorage<C> {
         let is_duplicate =
             matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate });
         let (true, Some(refresh)) = (is_duplicate, refresh) else { return error };
-        match Box::pin(self.token_exists(refresh)).await {
+        match self.token_exists(refresh).await {
             Ok(true) => Error::invalid("refresh_token", Problem::Duplicate),
             // In a transaction that failed with the statement, or it was purged meanwhile.
             Ok(false) | Err(_) => error,
