@@ -96,6 +96,43 @@ impl<C: Connections> PgStorage<C> {
         })
     }
 
+    /// Not an `async fn`, as [`redeem`](Self::redeem).
+    fn rotate(
+        &self,
+        request: &Request,
+        rotation: TokenRotation,
+    ) -> impl Future<Output = Result<RotationOutcome>> + Send {
+        let call = observe!(self, rotate_refresh_token on token, client_id = rotation.client_id);
+        let exchange = rotation.tokens_to_issue(request).map(|tokens| {
+            let spend = RotateToken::new(request, &rotation, &tokens)?;
+            Some(Box::pin(async move {
+                let spend = match rotation.scope {
+                    None => spend,
+                    Some(_) => spend.wider(self.asks_for_more(&rotation).await?),
+                };
+                let row = self.spend(spend, &tokens).await?;
+                Ok((row, tokens, rotation.client_id))
+            }))
+        });
+        call.run(async move {
+            let Some(exchange) = exchange? else { return Ok(RotationOutcome::Invalid) };
+            let (row, tokens, client_id) = exchange.await?;
+            Ok(match row {
+                None => RotationOutcome::Invalid,
+                Some(SpentRow { replayed: true, grant_id, .. }) => {
+                    RotationOutcome::Reused { grant_id }
+                }
+                Some(SpentRow { wider: true, .. }) => {
+                    return Err(Error::invalid("scope", Problem::NotAllowed));
+                }
+                Some(row) => {
+                    let token = row.into_token(client_id, &tokens.access_token.digest())?;
+                    RotationOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
+                }
+            })
+        })
+    }
+
     /// Runs an exchange, and says which of the new tokens is refused.
     async fn spend<O: Operation>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
         match self.connections.run(spend).await {
@@ -123,33 +160,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
         request: &Request,
         rotation: TokenRotation,
     ) -> Result<RotationOutcome> {
-        observe!(self, rotate_refresh_token on token, client_id = rotation.client_id)
-            .run(async {
-                let tokens = rotation.tokens_to_issue(request)?;
-                let Some(spend) = RotateToken::new(request, &rotation, &tokens) else {
-                    return Ok(RotationOutcome::Invalid);
-                };
-                let spend = match rotation.scope {
-                    None => spend,
-                    // Rare, so it is boxed: the future stays small.
-                    Some(_) => spend.wider(Box::pin(self.asks_for_more(&rotation)).await?),
-                };
-                Ok(match self.spend(spend, &tokens).await? {
-                    None => RotationOutcome::Invalid,
-                    Some(SpentRow { replayed: true, grant_id, .. }) => {
-                        RotationOutcome::Reused { grant_id }
-                    }
-                    Some(SpentRow { wider: true, .. }) => {
-                        return Err(Error::invalid("scope", Problem::NotAllowed));
-                    }
-                    Some(row) => {
-                        let digest = tokens.access_token.digest();
-                        let token = row.into_token(rotation.client_id, &digest)?;
-                        RotationOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
-                    }
-                })
-            })
-            .await
+        self.rotate(request, rotation).await
     }
 
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>> {
