@@ -172,14 +172,23 @@ impl Database {
         .await
     }
 
-    /// The number of sessions of the storage that wait for a lock.
-    pub(crate) async fn waiting_for_a_lock(&mut self) -> Result<u64> {
-        self.number(
+    /// The time of the server.
+    pub(crate) async fn now(&mut self) -> Result<String> {
+        let sql = "SELECT clock_timestamp()::text";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?)
+    }
+
+    /// The number of sessions of the storage that began a statement since then.
+    pub(crate) async fn sessions_used_since(&mut self, time: &str) -> Result<u64> {
+        let used: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'oauth-storage'
-                 AND wait_event_type = 'Lock'",
+                 AND query_start > $1::text::timestamptz",
         )
-        .await
+        .bind(time)
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(u64::try_from(used)?)
     }
 
     /// Terminates at most so many sessions of the storage, and returns how many.
