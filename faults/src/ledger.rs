@@ -93,7 +93,7 @@ impl History {
         }
     }
 
-    /// Whether the grant is stored: the greatest outcome of all calls that stored a credential of it.
+    /// The state of the stored grant: the greatest outcome of all calls that stored a credential of it.
     pub(crate) fn stored(&self) -> Outcome {
         let code = self.code.as_ref().map(|code| code.created);
         let pairs = self.pairs.iter().map(|pair| pair.issued);

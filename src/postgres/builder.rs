@@ -225,7 +225,7 @@ impl PgStorageBuilder {
     }
 }
 
-/// How long a lane waits for a lock, in milliseconds. Whatever shares it with the call waits, too.
+/// The time a lane waits for a lock, in milliseconds. Calls that share its statement wait as long.
 const LOCK_TIMEOUT: &str = "50";
 
 /// How often two sessions are compared; each time costs two round trips.

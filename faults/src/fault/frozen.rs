@@ -7,7 +7,7 @@ use crate::report::Row;
 use crate::scene::{CALLERS, DEADLINE, Scene, shared};
 use crate::{Result, processes};
 
-/// How long after its deadline a call may fail, on a busy machine.
+/// The time after its deadline in which a call may fail, on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {

@@ -94,8 +94,8 @@ impl Call<'_> {
     }
 }
 
-/// How long the server may work on a statement whose caller waits so long: a little less, so that
-/// the answer arrives in time.
+/// The time limit of the server for a statement whose caller waits so long: a little less, so that the
+/// answer arrives in time.
 pub(in crate::postgres) fn server_limit(patience: Duration) -> Duration {
     patience - (patience / 10).min(Duration::from_millis(500))
 }
