@@ -20,7 +20,15 @@ async fn the_schema_holds_what_the_design_says() {
     );
     assert_eq!(
         tables.await,
-        ["_sqlx_migrations", "authorization_code", "client", "token", "user_account"]
+        [
+            "_sqlx_migrations",
+            "authorization_code",
+            "authorization_grant",
+            "client",
+            "client_lock",
+            "token",
+            "user_account"
+        ]
     );
 
     let uncommented = rows(
@@ -34,9 +42,7 @@ async fn the_schema_holds_what_the_design_says() {
     );
     assert_eq!(uncommented.await, [""; 0], "every table and column has a comment");
 
-    // No foreign keys: a key-share lock on the client's row per token would queue every issue
-    // behind it, and a token distributed by digest could not point at anything. What they would
-    // hold is held by the statements (DESIGN.md, "Why is there no foreign key?").
+    // DESIGN.md, "Why is there no foreign key?".
     let foreign_keys = rows(
         &test,
         "SELECT conname::text FROM pg_constraint
@@ -53,21 +59,19 @@ async fn the_schema_holds_what_the_design_says() {
     assert_eq!(
         indexes.await,
         [
-            "authorization_code_client_id btree (client_id)",
             "authorization_code_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
-            "authorization_code_grant_id btree (grant_id)",
             "UNIQUE authorization_code_pkey btree (digest)",
-            "authorization_code_subject btree (hashtext(subject)) \
+            "authorization_grant_client_id btree (hashtextextended(client_id, (0)::bigint), \
+             ((uuid_hash(grant_id) & 4095)))",
+            "UNIQUE authorization_grant_pkey btree (grant_id)",
+            "authorization_grant_subject btree (hashtextextended(subject, (0)::bigint), grant_id) \
              WHERE (subject IS NOT NULL)",
+            "UNIQUE client_lock_pkey btree (client_id)",
             "UNIQUE client_pkey btree (client_id)",
-            "token_client_id btree (client_id)",
             "token_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
-            "token_grant_id btree (grant_id) WITH (fillfactor='95')",
             "UNIQUE token_pkey btree (digest)",
-            "token_subject btree (hashtext(subject)) \
-             WHERE (subject IS NOT NULL)",
             "UNIQUE user_account_pkey btree (username)",
             "UNIQUE user_account_subject_key btree (subject)",
         ]
@@ -78,11 +82,13 @@ async fn the_schema_holds_what_the_design_says() {
         &test,
         "SELECT relname || ' ' || array_to_string(reloptions, ' ') FROM pg_class
          WHERE oid IN ('oauth_storage.token'::regclass,
+                       'oauth_storage.authorization_grant'::regclass,
                        'oauth_storage.authorization_code'::regclass) ORDER BY 1",
     );
     let hot = hot.await;
     assert!(hot[0].starts_with("authorization_code fillfactor=80 autovacuum"), "{hot:?}");
-    assert!(hot[1].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
+    assert!(hot[1].starts_with("authorization_grant fillfactor=90 autovacuum"), "{hot:?}");
+    assert!(hot[2].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
 }
 
 /// Plaintext cannot be stored by mistake, whatever the code does.
@@ -95,12 +101,14 @@ async fn constraints_refuse_plaintext() {
         "INSERT INTO oauth_storage.client (client_id, client_secret_hash, token_endpoint_auth_method,
              redirect_uris, grant_types, response_types, scope, details)
          VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
-        "INSERT INTO oauth_storage.client (client_id, previous_client_secret_hash,
-             token_endpoint_auth_method, redirect_uris, grant_types, response_types, scope, details)
-         VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
-        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-             client_id, scope)
-         VALUES (now(), now(), gen_random_uuid(), 'a', 'a-token', 'c', '')",
+        "INSERT INTO oauth_storage.client (client_id, previous_client_secret_hashes,
+             previous_client_secrets_expire_at, token_endpoint_auth_method, redirect_uris,
+             grant_types, response_types, scope, details)
+         VALUES ('a', '{plaintext}', '{now}', 'none', '{}', '{}', '{}', '', '{}')",
+        "INSERT INTO oauth_storage.client (client_id, previous_client_secret_hashes,
+             previous_client_secrets_expire_at, token_endpoint_auth_method, redirect_uris,
+             grant_types, response_types, scope, details)
+         VALUES ('a', '{sha256:00,plaintext}', '{now,now}', 'none', '{}', '{}', '{}', '', '{}')",
     ] {
         let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
         let error = sqlx::query(sql).execute(&mut connection).await.unwrap_err();

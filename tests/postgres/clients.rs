@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    NewAuthorizationCode, NewClient, NewToken, PgStorage, RotateClientSecret, Secret, TokenRef,
-    TokenStorage as _,
+    GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage, RotateClientSecret,
+    Secret, TokenPair, TokenRef, TokenStorage as _,
 };
 use sqlx::PgPool;
 
-use crate::support::{TestStorage, alice, scope, secret};
+use crate::support::{TestStorage, access_token, alice, pair, scope, secret};
 
 /// An application that has a pool needs no second one, and keeps what it does on it.
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn deleting_a_client_deletes_what_was_issued_to_it() {
     let (client_id, _) = test.client().await;
     let (other_id, _) = test.client().await;
     for client_id in [&client_id, &other_id] {
-        let new = NewToken::new(client_id, scope(), secret()).with_refresh_token(secret());
+        let new = NewToken::new(client_id, scope(), pair());
         test.storage.create_token(&alice(), new).await.unwrap();
         let uri = "https://client.example/cb";
         let new = NewAuthorizationCode::new(client_id, scope(), uri, secret());
@@ -37,14 +37,14 @@ async fn deleting_a_client_deletes_what_was_issued_to_it() {
     }
     assert!(test.storage.delete_client(&client_id).await.unwrap());
     assert!(!test.storage.delete_client(&client_id).await.unwrap());
-    let left: (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM oauth_storage.token),
-                (SELECT count(*) FROM oauth_storage.authorization_code)",
+    let left: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT client_id, count(*) FROM oauth_storage.authorization_grant GROUP BY client_id
+         UNION ALL SELECT client_id, -1 FROM oauth_storage.client_lock",
     )
-    .fetch_one(test.storage.pool())
+    .fetch_all(test.storage.pool())
     .await
     .unwrap();
-    assert_eq!(left, (2, 1), "those of the other client");
+    assert_eq!(left, [(other_id.clone(), 2), (other_id, -1)], "those of the other client");
 }
 
 /// Nothing is issued to a client that is gone, however close the race.
@@ -57,7 +57,7 @@ async fn a_deleted_client_leaves_no_token_behind() {
         for _ in 0..6 {
             let (storage, client_id) = (test.storage.clone(), client_id.clone());
             issuers.spawn(async move {
-                let new = || NewToken::new(&client_id, scope(), secret());
+                let new = || NewToken::new(&client_id, scope(), access_token());
                 // Until the client is gone.
                 while storage.create_token(&alice(), new()).await.is_ok() {}
             });
@@ -66,12 +66,11 @@ async fn a_deleted_client_leaves_no_token_behind() {
         test.storage.delete_client(&client_id).await.unwrap();
         issuers.join_all().await;
         let left: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token WHERE client_id = $1")
-                .bind(&client_id)
+            sqlx::query_scalar("SELECT count(*) FROM oauth_storage.authorization_grant")
                 .fetch_one(test.storage.pool())
                 .await
                 .unwrap();
-        assert_eq!(left, 0, "tokens of a client that is gone");
+        assert_eq!(left, 0, "grants of a client that is gone");
     }
 }
 
@@ -94,7 +93,7 @@ async fn secrets_end_by_the_servers_clock() {
     assert!(works(&client_id, &first).await && works(&client_id, &second).await);
     // The overlap does not outlast the secret's own end.
     let ends: bool = sqlx::query_scalar(
-        "SELECT previous_client_secret_expires_at < now() + interval '61 minutes'
+        "SELECT previous_client_secrets_expire_at[1] < now() + interval '61 minutes'
          FROM oauth_storage.client",
     )
     .fetch_one(test.storage.pool())
@@ -103,7 +102,7 @@ async fn secrets_end_by_the_servers_clock() {
     assert!(ends);
     test.sql(
         "UPDATE oauth_storage.client
-         SET previous_client_secret_expires_at = now() - interval '1 second'",
+         SET previous_client_secrets_expire_at = ARRAY[now() - interval '1 second']",
     )
     .await;
     assert!(!works(&client_id, &first).await && works(&client_id, &second).await);
@@ -111,24 +110,25 @@ async fn secrets_end_by_the_servers_clock() {
     assert!(!works(&client_id, &second).await);
 }
 
-/// The statement of `revoke_token` meets a grant that grows under it, and leaves none of it alive.
+/// Eight calls name tokens of one grant at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn revocation_of_a_refresh_token_takes_the_whole_grant() {
     let test = TestStorage::new("clients_revoke").await;
     let (client_id, _) = test.client().await;
-    let refresh = secret();
-    let first = NewToken::new(&client_id, scope(), secret()).with_refresh_token(refresh.clone());
-    let grant_id = first.grant_id;
-    test.storage.create_token(&alice(), first).await.unwrap();
+    let first = pair();
+    let new = NewToken::new(&client_id, scope(), first.clone());
+    let grant_id = test.storage.create_token(&alice(), new).await.unwrap().grant_id;
+    let mut tokens = vec![first];
     for _ in 0..20 {
-        let mut more = NewToken::new(&client_id, scope(), secret()).with_refresh_token(secret());
-        more.grant_id = grant_id;
-        test.storage.create_token(&alice(), more).await.unwrap();
+        let more = TokenPair::generate_for(grant_id).unwrap();
+        let new = NewToken::new(&client_id, scope(), more.clone()).with_grant_id(grant_id);
+        test.storage.create_token(&alice(), new).await.unwrap();
+        tokens.push(more);
     }
     let mut revokers = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (storage, client_id, refresh) =
-            (test.storage.clone(), client_id.clone(), refresh.clone());
+    for pair in &tokens[..8] {
+        let (storage, client_id) = (test.storage.clone(), client_id.clone());
+        let refresh = pair.refresh_token.clone().unwrap();
         revokers.spawn(async move {
             let token = TokenRef::Refresh(&refresh);
             storage.revoke_token(&alice(), &client_id, token).await
@@ -137,10 +137,9 @@ async fn revocation_of_a_refresh_token_takes_the_whole_grant() {
     while let Some(revoked) = revokers.join_next().await {
         revoked.unwrap().unwrap();
     }
-    let live: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token WHERE NOT revoked")
-            .fetch_one(test.storage.pool())
-            .await
-            .unwrap();
-    assert_eq!(live, 0);
+    for pair in &tokens {
+        for token in [&pair.access_token, pair.refresh_token.as_ref().unwrap()] {
+            assert_eq!(test.storage.introspect(token).await.unwrap(), None);
+        }
+    }
 }

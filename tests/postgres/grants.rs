@@ -8,44 +8,62 @@ use std::time::Duration;
 
 use chrono::SubsecRound as _;
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientRegistry as _, CodeChallenge, Error, GrantContext,
-    GrantStorage, NewAuthorizationCode, NewToken, Problem, Redeem, Redeemed, Request, Rotate,
-    Rotated, Secret, Settings, Token, TokenRef, TokenState, TokenStorage as _, User,
+    AuthorizationCodeStorage as _, ClientRegistry as _, CodeChallenge, CodeRedemption, Error,
+    GrantContext, GrantStorage, IssuedTokens, NewAuthorizationCode, NewToken, Problem,
+    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRef,
+    TokenRotation, TokenState, TokenStorage as _, User, list_all_grants,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{TestStorage, alice, scope, secret};
+use crate::support::{TestStorage, alice, digest, scope, secret};
 
 const URI: &str = "https://client.example/cb";
 
 /// A code with PKCE, and what redeems it.
-async fn code(test: &TestStorage, client_id: &str, request: &Request) -> Redeem {
-    let (code, verifier) = (secret(), secret());
+async fn code(test: &TestStorage, client_id: &str, request: &Request) -> CodeRedemption {
+    let (code, verifier) = (Secret::generate().unwrap(), secret());
     let new = NewAuthorizationCode {
         code_challenge: Some(CodeChallenge::s256(&verifier)),
         ..NewAuthorizationCode::new(client_id, scope(), URI, code.clone())
     };
     test.storage.create_authorization_code(request, new).await.unwrap();
-    Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(secret()),
-        ..Redeem::new(client_id, URI, code, secret())
-    }
+    CodeRedemption::new(client_id, URI, code).with_code_verifier(verifier).with_refresh_token(true)
 }
 
-async fn issue(storage: &impl GrantStorage, redeem: &Redeem) -> Token {
-    match storage.redeem_authorization_code(&Request::default(), redeem.clone()).await.unwrap() {
-        Redeemed::Issued(token) => *token,
+async fn redeem(storage: &impl GrantStorage, redemption: &CodeRedemption) -> RedemptionOutcome {
+    let request = Request::default();
+    storage.redeem_authorization_code(&request, redemption.clone()).await.unwrap()
+}
+
+async fn issue(storage: &impl GrantStorage, redemption: &CodeRedemption) -> IssuedTokens {
+    match redeem(storage, redemption).await {
+        RedemptionOutcome::Issued(issued) => *issued,
         other => panic!("{other:?}"),
     }
 }
 
-fn rotation(client_id: &str, refresh_token: &Secret) -> Rotate {
-    Rotate::new(client_id, refresh_token.clone(), secret(), secret())
+fn refresh_of(issued: &IssuedTokens) -> &Secret {
+    issued.tokens.refresh_token.as_ref().unwrap()
 }
 
-async fn rotate(storage: &impl GrantStorage, request: &Request, rotate: &Rotate) -> Rotated {
-    storage.rotate_refresh_token(request, rotate.clone()).await.unwrap()
+async fn rotate(
+    storage: &impl GrantStorage,
+    request: &Request,
+    rotation: &TokenRotation,
+) -> RotationOutcome {
+    storage.rotate_refresh_token(request, rotation.clone()).await.unwrap()
+}
+
+async fn next(
+    storage: &impl GrantStorage,
+    request: &Request,
+    client_id: &str,
+    refresh: &Secret,
+) -> IssuedTokens {
+    match rotate(storage, request, &TokenRotation::new(client_id, refresh.clone())).await {
+        RotationOutcome::Issued(issued) => *issued,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn grace(grace: Duration) -> Request {
@@ -53,11 +71,12 @@ fn grace(grace: Duration) -> Request {
     Request::default().with_settings(settings)
 }
 
-/// Refresh rows, those of them that were rotated, and rows that are not revoked.
+/// Refresh tokens, those of them that were rotated, and tokens whose grant is not revoked.
 async fn rows(test: &TestStorage) -> (i64, i64, i64) {
     sqlx::query_as(
         "SELECT count(*) FILTER (WHERE kind = 'r'), count(rotated_at),
-                count(*) FILTER (WHERE NOT revoked) FROM oauth_storage.token",
+                count(*) FILTER (WHERE revoked_at IS NULL)
+         FROM oauth_storage.token JOIN oauth_storage.authorization_grant USING (grant_id)",
     )
     .fetch_one(test.storage.pool())
     .await
@@ -69,34 +88,27 @@ async fn s2_a_second_valid_redemption_revokes_the_grant_and_that_survives() {
     let test = TestStorage::new("s2").await;
     let (client_id, _) = test.client().await;
     let first = code(&test, &client_id, &alice()).await;
-    let token = issue(&test.storage, &first).await;
+    let issued = issue(&test.storage, &first).await;
     let other = issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
 
     // The refresh token moved on in between.
-    let moved = rotation(&client_id, first.refresh_token.as_ref().unwrap());
-    let moved_token = rotate(&test.storage, &grace(Duration::ZERO), &moved).await;
-    assert!(matches!(moved_token, Rotated::Issued(_)));
+    let strict = grace(Duration::ZERO);
+    let moved = next(&test.storage, &strict, &client_id, refresh_of(&issued)).await;
 
-    let replay = Redeem { access_token: secret(), refresh_token: Some(secret()), ..first.clone() };
-    for _ in 0..2 {
-        let redeemed =
-            test.storage.redeem_authorization_code(&Request::default(), replay.clone()).await;
-        assert_eq!(redeemed.unwrap(), Redeemed::Replayed { grant_id: token.grant_id });
+    let grant_id = issued.token.grant_id;
+    assert_eq!(redeem(&test.storage, &first).await, RedemptionOutcome::Replayed { grant_id });
+    // The grant is revoked, so there is nothing left that the code could prove.
+    assert_eq!(redeem(&test.storage, &first).await, RedemptionOutcome::Invalid);
+    for pair in [&issued.tokens, &moved.tokens] {
+        for dead in [&pair.access_token, pair.refresh_token.as_ref().unwrap()] {
+            assert_eq!(test.storage.introspect(dead).await.unwrap(), None);
+        }
     }
-    for dead in [
-        &first.access_token,
-        first.refresh_token.as_ref().unwrap(),
-        &moved.new_access_token,
-        &moved.new_refresh_token,
-        &replay.access_token,
-    ] {
-        assert_eq!(test.storage.introspect(dead).await.unwrap(), None);
-    }
-    let token_ref = TokenRef::Any(&first.access_token);
+    let token_ref = TokenRef::Any(&issued.tokens.access_token);
     let found = test.storage.get_token(&alice(), &client_id, token_ref).await.unwrap();
     assert_eq!(found.unwrap().state, TokenState::Revoked);
-    let live = test.storage.list_grants("alice", None, 10).await.unwrap();
-    assert_eq!(live.iter().map(|grant| grant.grant_id).collect::<Vec<_>>(), [other.grant_id]);
+    let live = list_all_grants(&test.storage, "alice").await.unwrap();
+    assert_eq!(live.iter().map(|grant| grant.grant_id).collect::<Vec<_>>(), [other.token.grant_id]);
 }
 
 #[tokio::test]
@@ -105,70 +117,76 @@ async fn s3_s4_what_does_not_fit_spends_nothing_and_revokes_nothing() {
     let (client_id, _) = test.client().await;
     let (other_id, _) = test.client().await;
     let good = code(&test, &client_id, &alice()).await;
-    let wrong = || {
-        let good = good.clone();
-        [
-            ("code", Redeem { code: secret(), ..good.clone() }),
-            ("no code", Redeem { code: Secret::new(""), ..good.clone() }),
-            ("client", Redeem { client_id: other_id.clone(), ..good.clone() }),
-            ("no client", Redeem { client_id: "a\0b".into(), ..good.clone() }),
-            ("redirect URI", Redeem { redirect_uri: format!("{URI}/"), ..good.clone() }),
-            ("verifier", Redeem { code_verifier: Some(secret()), ..good.clone() }),
-            ("short verifier", Redeem { code_verifier: Some("x".into()), ..good.clone() }),
-            ("no verifier", Redeem { code_verifier: None, ..good }),
-        ]
+    let wrong = |what: &str| {
+        let mut wrong = good.clone().with_refresh_token(false);
+        match what {
+            "code" => wrong.code = Secret::generate().unwrap(),
+            "no code" => wrong.code = Secret::new(""),
+            "client" => wrong.client_id = other_id.clone(),
+            "no client" => wrong.client_id = "a\0b".into(),
+            "redirect URI" => wrong.redirect_uri = format!("{URI}/"),
+            "verifier" => wrong.code_verifier = Some(secret()),
+            "short verifier" => wrong.code_verifier = Some("x".into()),
+            "no verifier" => wrong.code_verifier = None,
+            _ => unreachable!(),
+        }
+        wrong
     };
     let try_all = async || {
-        for (what, redeem) in wrong() {
-            let redeem = Redeem { access_token: secret(), refresh_token: None, ..redeem };
-            let request = Request::default();
-            let redeemed = test.storage.redeem_authorization_code(&request, redeem).await;
-            assert_eq!(redeemed.unwrap(), Redeemed::Invalid, "wrong {what}");
+        for what in [
+            "code",
+            "no code",
+            "client",
+            "no client",
+            "redirect URI",
+            "verifier",
+            "short verifier",
+            "no verifier",
+        ] {
+            let outcome = redeem(&test.storage, &wrong(what)).await;
+            assert_eq!(outcome, RedemptionOutcome::Invalid, "wrong {what}");
         }
     };
     try_all().await;
-    let token = issue(&test.storage, &good).await;
-    assert_eq!(token.subject.as_deref(), Some("alice"));
+    let issued = issue(&test.storage, &good).await;
+    assert_eq!(issued.token.subject.as_deref(), Some("alice"));
     // Nor afterwards: a replay that does not fit is no proof that the code leaked.
     try_all().await;
-    assert!(test.storage.introspect(&good.access_token).await.unwrap().is_some());
+    assert!(test.storage.introspect(&issued.tokens.access_token).await.unwrap().is_some());
 
     // A verifier for a code without a challenge does not fit either (RFC 9700 4.8.2).
-    let plain = secret();
+    let plain = Secret::generate().unwrap();
     let new = NewAuthorizationCode::new(&client_id, scope(), URI, plain.clone());
     test.storage.create_authorization_code(&alice(), new).await.unwrap();
-    let redeem = Redeem::new(&client_id, URI, plain, secret());
-    let with = Redeem { code_verifier: Some(secret()), ..redeem.clone() };
-    let redeemed = test.storage.redeem_authorization_code(&Request::default(), with).await.unwrap();
-    assert_eq!(redeemed, Redeemed::Invalid);
-    issue(&test.storage, &redeem).await;
+    let plain = CodeRedemption::new(&client_id, URI, plain);
+    let with = plain.clone().with_code_verifier(secret());
+    assert_eq!(redeem(&test.storage, &with).await, RedemptionOutcome::Invalid);
+    issue(&test.storage, &plain).await;
 }
 
 #[tokio::test]
 async fn s4_expiry_and_the_client_are_checked_by_the_act_itself() {
     let test = TestStorage::new("s4").await;
     let (client_id, _) = test.client().await;
-    let redeemed = async |redeem: &Redeem| {
-        test.storage.redeem_authorization_code(&Request::default(), redeem.clone()).await.unwrap()
-    };
+    let is_live = async |token: &Secret| test.storage.introspect(token).await.unwrap().is_some();
     let expired = code(&test, &client_id, &alice()).await;
     let spent = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &spent).await;
+    let issued = issue(&test.storage, &spent).await;
     test.sql("UPDATE oauth_storage.authorization_code SET expires_at = now()").await;
-    assert_eq!(redeemed(&expired).await, Redeemed::Invalid);
-    assert_eq!(redeemed(&spent).await, Redeemed::Invalid, "no replay after the end");
-    assert!(test.storage.introspect(&spent.access_token).await.unwrap().is_some());
+    assert_eq!(redeem(&test.storage, &expired).await, RedemptionOutcome::Invalid);
+    let late = redeem(&test.storage, &spent).await;
+    assert_eq!(late, RedemptionOutcome::Invalid, "no replay after the end");
+    assert!(is_live(&issued.tokens.access_token).await);
 
     // An expired refresh token is invalid, used before or not.
     let strict = grace(Duration::ZERO);
-    let first = rotation(&client_id, spent.refresh_token.as_ref().unwrap());
-    assert!(matches!(rotate(&test.storage, &strict, &first).await, Rotated::Issued(_)));
+    let second = next(&test.storage, &strict, &client_id, refresh_of(&issued)).await;
     test.sql("UPDATE oauth_storage.token SET expires_at = now() WHERE kind = 'r'").await;
-    for refresh in [spent.refresh_token.as_ref().unwrap(), &first.new_refresh_token] {
-        let late = rotation(&client_id, refresh);
-        assert_eq!(rotate(&test.storage, &strict, &late).await, Rotated::Invalid);
+    for refresh in [refresh_of(&issued), refresh_of(&second)] {
+        let late = TokenRotation::new(&client_id, refresh.clone());
+        assert_eq!(rotate(&test.storage, &strict, &late).await, RotationOutcome::Invalid);
     }
-    assert!(test.storage.introspect(&spent.access_token).await.unwrap().is_some());
+    assert!(is_live(&issued.tokens.access_token).await);
     test.sql(
         "UPDATE oauth_storage.token SET expires_at = now() + interval '1 hour', rotated_at = NULL",
     )
@@ -176,32 +194,36 @@ async fn s4_expiry_and_the_client_are_checked_by_the_act_itself() {
 
     let disabled = code(&test, &client_id, &alice()).await;
     test.storage.set_client_disabled(&client_id, true).await.unwrap();
-    assert_eq!(redeemed(&disabled).await, Redeemed::Invalid);
-    let rotation = rotation(&client_id, spent.refresh_token.as_ref().unwrap());
-    assert_eq!(rotate(&test.storage, &Request::default(), &rotation).await, Rotated::Invalid);
+    assert_eq!(redeem(&test.storage, &disabled).await, RedemptionOutcome::Invalid);
+    let rotation = TokenRotation::new(&client_id, refresh_of(&issued).clone());
+    let rotated = rotate(&test.storage, &Request::default(), &rotation).await;
+    assert_eq!(rotated, RotationOutcome::Invalid);
     test.storage.set_client_disabled(&client_id, false).await.unwrap();
-    assert!(matches!(redeemed(&disabled).await, Redeemed::Issued(_)));
+    issue(&test.storage, &disabled).await;
 }
 
 #[tokio::test]
 async fn a_duplicate_among_the_new_tokens_spends_nothing() {
     let test = TestStorage::new("redeem_duplicate").await;
     let (client_id, _) = test.client().await;
-    let taken = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &taken).await;
+    // Tokens that were made elsewhere: generated ones name their grant and never collide.
+    let taken = TokenPair::new(secret()).with_refresh_token(secret());
+    let new = NewToken::new(&client_id, scope(), taken.clone());
+    test.storage.create_token(&alice(), new).await.unwrap();
+    let refresh = taken.refresh_token.clone().unwrap();
     let fresh = code(&test, &client_id, &alice()).await;
-    for (field, redeem) in [
-        ("access_token", Redeem { access_token: taken.access_token.clone(), ..fresh.clone() }),
-        ("refresh_token", Redeem { refresh_token: taken.refresh_token.clone(), ..fresh.clone() }),
+    for (field, tokens) in [
+        ("access_token", TokenPair::new(taken.access_token).with_refresh_token(secret())),
+        ("refresh_token", TokenPair::new(secret()).with_refresh_token(refresh.clone())),
     ] {
-        let redeem = Redeem { code: fresh.code.clone(), ..redeem };
-        match test.storage.redeem_authorization_code(&Request::default(), redeem).await {
+        let redemption = fresh.clone().with_tokens(tokens);
+        match test.storage.redeem_authorization_code(&Request::default(), redemption).await {
             Err(Error::Invalid { field: f, problem: Problem::Duplicate }) => assert_eq!(f, field),
             other => panic!("{other:?}"),
         }
     }
-    let refresh = taken.refresh_token.clone().unwrap();
-    let rotation = Rotate::new(&client_id, refresh.clone(), secret(), refresh);
+    let tokens = TokenPair::new(secret()).with_refresh_token(refresh.clone());
+    let rotation = TokenRotation::new(&client_id, refresh).with_tokens(tokens);
     let error = test.storage.rotate_refresh_token(&Request::default(), rotation).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Invalid { field: "refresh_token", .. }), "{error}");
@@ -213,26 +235,26 @@ async fn a_duplicate_among_the_new_tokens_spends_nothing() {
 async fn s6_reuse_of_a_rotated_refresh_token_revokes_the_grant() {
     let test = TestStorage::new("s6").await;
     let (client_id, _) = test.client().await;
-    let first = code(&test, &client_id, &alice()).await;
-    let token = issue(&test.storage, &first).await;
+    let issued = issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
     let strict = grace(Duration::ZERO);
-    let refresh = first.refresh_token.clone().unwrap();
-    let once = rotation(&client_id, &refresh);
-    assert!(matches!(rotate(&test.storage, &strict, &once).await, Rotated::Issued(_)));
+    let refresh = refresh_of(&issued);
+    let moved = next(&test.storage, &strict, &client_id, refresh).await;
     // Of another client, or as an access token, it proves nothing.
     let (other_id, _) = test.client().await;
-    let foreign = rotation(&other_id, &refresh);
-    assert_eq!(rotate(&test.storage, &strict, &foreign).await, Rotated::Invalid);
-    let access = rotation(&client_id, &first.access_token);
-    assert_eq!(rotate(&test.storage, &strict, &access).await, Rotated::Invalid);
-    assert!(test.storage.introspect(&once.new_access_token).await.unwrap().is_some());
+    for (client_id, token) in [(&other_id, refresh), (&client_id, &issued.tokens.access_token)] {
+        let foreign = TokenRotation::new(client_id, token.clone());
+        assert_eq!(rotate(&test.storage, &strict, &foreign).await, RotationOutcome::Invalid);
+    }
+    assert!(test.storage.introspect(&moved.tokens.access_token).await.unwrap().is_some());
 
-    let again = rotation(&client_id, &refresh);
-    let reused = Rotated::Reused { grant_id: token.grant_id };
+    let again = TokenRotation::new(&client_id, refresh.clone());
+    let reused = RotationOutcome::Reused { grant_id: issued.token.grant_id };
     assert_eq!(rotate(&test.storage, &strict, &again).await, reused);
-    assert_eq!(test.storage.introspect(&once.new_access_token).await.unwrap(), None);
-    let next = rotation(&client_id, &once.new_refresh_token);
-    assert_eq!(rotate(&test.storage, &strict, &next).await, Rotated::Invalid);
+    assert_eq!(test.storage.introspect(&moved.tokens.access_token).await.unwrap(), None);
+    for refresh in [refresh_of(&moved), refresh] {
+        let after = TokenRotation::new(&client_id, refresh.clone());
+        assert_eq!(rotate(&test.storage, &strict, &after).await, RotationOutcome::Invalid);
+    }
     assert_eq!(rows(&test).await.2, 0);
 }
 
@@ -240,16 +262,12 @@ async fn s6_reuse_of_a_rotated_refresh_token_revokes_the_grant() {
 async fn s7_a_retry_inside_the_grace_period_succeeds_and_after_it_does_not() {
     let test = TestStorage::new("s7").await;
     let (client_id, _) = test.client().await;
-    let first = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &first).await;
+    let issued = issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
     let request = grace(Duration::from_secs(10));
-    let refresh = first.refresh_token.clone().unwrap();
-    let (lost, retry) = (rotation(&client_id, &refresh), rotation(&client_id, &refresh));
-    for rotation in [&lost, &retry] {
-        assert!(matches!(rotate(&test.storage, &request, rotation).await, Rotated::Issued(_)));
-    }
-    let next = rotation(&client_id, &retry.new_refresh_token);
-    assert!(matches!(rotate(&test.storage, &request, &next).await, Rotated::Issued(_)));
+    let refresh = refresh_of(&issued);
+    let _lost = next(&test.storage, &request, &client_id, refresh).await;
+    let retried = next(&test.storage, &request, &client_id, refresh).await;
+    next(&test.storage, &request, &client_id, refresh_of(&retried)).await;
 
     // A retry does not prolong the period: it counts from the first exchange.
     test.sql(
@@ -258,8 +276,9 @@ async fn s7_a_retry_inside_the_grace_period_succeeds_and_after_it_does_not() {
     )
     .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let late = rotation(&client_id, &refresh);
-    assert!(matches!(rotate(&test.storage, &request, &late).await, Rotated::Reused { .. }));
+    let late = TokenRotation::new(&client_id, refresh.clone());
+    let outcome = rotate(&test.storage, &request, &late).await;
+    assert!(matches!(outcome, RotationOutcome::Reused { .. }), "{outcome:?}");
     assert_eq!(rows(&test).await.2, 0, "every branch is dead");
 }
 
@@ -267,19 +286,18 @@ async fn s7_a_retry_inside_the_grace_period_succeeds_and_after_it_does_not() {
 async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
     let test = TestStorage::new("s8").await;
     let (client_id, _) = test.client().await;
-    let first = code(&test, &client_id, &alice()).await;
-    issue(&test.storage, &first).await;
-    let mut refresh = first.refresh_token.clone().unwrap();
+    let issued = issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
+    let mut refresh = refresh_of(&issued).clone();
     let record = async |refresh: &Secret| {
         let token = TokenRef::Refresh(refresh);
         test.storage.get_token(&alice(), &client_id, token).await.unwrap().unwrap()
     };
     let before = record(&refresh).await;
-
-    let wider = Rotate {
-        scope: Some("openid profile admin".parse().unwrap()),
-        ..rotation(&client_id, &refresh)
+    let of_scope = |refresh: &Secret, scope: &str| {
+        TokenRotation::new(&client_id, refresh.clone()).with_scope(scope.parse().unwrap())
     };
+
+    let wider = of_scope(&refresh, "openid profile admin");
     let error = test.storage.rotate_refresh_token(&Request::default(), wider).await.unwrap_err();
     assert!(
         matches!(error, Error::Invalid { field: "scope", problem: Problem::NotAllowed }),
@@ -288,13 +306,14 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
     assert_eq!(record(&refresh).await.state, TokenState::Active, "not spent");
 
     for _ in 0..5 {
-        let narrower =
-            Rotate { scope: Some("openid".parse().unwrap()), ..rotation(&client_id, &refresh) };
-        match rotate(&test.storage, &grace(Duration::ZERO), &narrower).await {
-            Rotated::Issued(token) => assert_eq!(token.scope.as_str(), "openid"),
+        let narrower = of_scope(&refresh, "openid");
+        refresh = match rotate(&test.storage, &grace(Duration::ZERO), &narrower).await {
+            RotationOutcome::Issued(issued) => {
+                assert_eq!(issued.token.scope.as_str(), "openid");
+                refresh_of(&issued).clone()
+            }
             other => panic!("{other:?}"),
-        }
-        refresh = narrower.new_refresh_token;
+        };
         let after = record(&refresh).await;
         assert_eq!(after.expires_at, before.expires_at);
         // RFC 6749 6: the refresh token's scope stays what it was.
@@ -304,40 +323,34 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
 
     // No access token outlives the grant.
     test.sql("UPDATE oauth_storage.token SET expires_at = now() + interval '1 minute'").await;
-    match rotate(&test.storage, &Request::default(), &rotation(&client_id, &refresh)).await {
-        Rotated::Issued(token) => assert!(token.expires_in() <= 60),
-        other => panic!("{other:?}"),
-    }
+    let last = next(&test.storage, &Request::default(), &client_id, &refresh).await;
+    assert!(last.token.expires_in() <= 60);
 }
 
 #[tokio::test]
 async fn s11_introspection_answers_alike_whatever_is_wrong() {
     let test = TestStorage::new("s11").await;
     let (client_id, _) = test.client().await;
-    let tokens = async || {
-        let redeem = code(&test, &client_id, &alice()).await;
-        issue(&test.storage, &redeem).await;
-        redeem
-    };
+    let tokens = async || issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
     let live = tokens().await;
-    for token in [&live.access_token, live.refresh_token.as_ref().unwrap()] {
+    for token in [&live.tokens.access_token, refresh_of(&live)] {
         let found = test.storage.introspect(token).await.unwrap().unwrap();
         assert_eq!((found.client_id, found.scope), (client_id.clone(), scope()));
     }
     let (revoked, expired, rotated) = (tokens().await, tokens().await, tokens().await);
-    let token = TokenRef::Any(&revoked.access_token);
+    let token = TokenRef::Any(&revoked.tokens.access_token);
     test.storage.revoke_token(&alice(), &client_id, token).await.unwrap();
-    let rotated = rotated.refresh_token.unwrap();
-    rotate(&test.storage, &Request::default(), &rotation(&client_id, &rotated)).await;
+    next(&test.storage, &Request::default(), &client_id, refresh_of(&rotated)).await;
     let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
     sqlx::query("UPDATE oauth_storage.token SET expires_at = now() WHERE digest = $1")
-        .bind(&expired.access_token.digest().as_bytes()[..])
+        .bind(digest(&expired.tokens.access_token).0)
         .execute(&mut connection)
         .await
         .unwrap();
     let odd = [Secret::new(""), Secret::new("a\0b"), Secret::new("x".repeat(100_000)), secret()];
-    for token in
-        [&revoked.access_token, &expired.access_token, &rotated].into_iter().chain(odd.iter())
+    for token in [&revoked.tokens.access_token, &expired.tokens.access_token, refresh_of(&rotated)]
+        .into_iter()
+        .chain(odd.iter())
     {
         assert_eq!(test.storage.introspect(token).await.unwrap(), None);
     }
@@ -359,82 +372,57 @@ async fn s16_what_was_settled_at_the_authorization_stays_the_same() {
         x5t_s256: Some("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2".into()),
         extension: object(serde_json::json!({ "tenant": 7 })),
     };
-    let (secret_code, verifier) = (secret(), secret());
+    let code = Secret::generate().unwrap();
     let new = NewAuthorizationCode {
-        code_challenge: Some(CodeChallenge::s256(&verifier)),
         context: context.clone(),
-        ..NewAuthorizationCode::new(&client_id, scope(), URI, secret_code.clone())
+        ..NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
     };
-    test.storage.create_authorization_code(&alice(), new).await.unwrap();
-    let redeem = Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(secret()),
-        ..Redeem::new(&client_id, URI, secret_code, secret())
-    };
-    let token = issue(&test.storage, &redeem).await;
-    assert_eq!((&token.context, token.subject.as_deref()), (&context, Some("alice")));
-    let mut refresh = redeem.refresh_token.unwrap();
+    let grant_id = test.storage.create_authorization_code(&alice(), new).await.unwrap().grant_id;
+    let redemption = CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
+    let mut issued = issue(&test.storage, &redemption).await;
+    assert_eq!((&issued.token.context, issued.token.subject.as_deref()), (&context, Some("alice")));
     for _ in 0..3 {
-        let rotation = rotation(&client_id, &refresh);
         // Another user at the refresh changes nothing.
         let mallory = Request::for_user(User::new("mallory"));
-        match rotate(&test.storage, &mallory, &rotation).await {
-            Rotated::Issued(token) => {
-                assert_eq!((&token.context, token.subject.as_deref()), (&context, Some("alice")));
-            }
-            other => panic!("{other:?}"),
-        }
-        for token in [&rotation.new_access_token, &rotation.new_refresh_token] {
+        issued = next(&test.storage, &mallory, &client_id, refresh_of(&issued)).await;
+        let token = &issued.token;
+        assert_eq!((&token.context, token.subject.as_deref()), (&context, Some("alice")));
+        for token in [&issued.tokens.access_token, refresh_of(&issued)] {
             let found = test.storage.introspect(token).await.unwrap().unwrap();
-            assert_eq!(found.context, context);
-            assert_eq!(found.grant_id, token_grant(&test).await);
+            assert_eq!((found.context, found.grant_id), (context.clone(), grant_id));
         }
-        refresh = rotation.new_refresh_token;
     }
-}
-
-/// The one grant of the database.
-async fn token_grant(test: &TestStorage) -> uuid::Uuid {
-    let grants: Vec<uuid::Uuid> =
-        sqlx::query_scalar("SELECT DISTINCT grant_id FROM oauth_storage.token")
-            .fetch_all(test.storage.pool())
-            .await
-            .unwrap();
-    assert_eq!(grants.len(), 1);
-    grants[0]
 }
 
 #[tokio::test]
 async fn in_the_applications_transaction_everything_is_undone_with_it() {
     let test = TestStorage::new("transaction").await;
     let (client_id, _) = test.client().await;
-    let redeem = code(&test, &client_id, &alice()).await;
+    let redemption = code(&test, &client_id, &alice()).await;
     let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
 
     let mut transaction = connection.begin().await.unwrap();
-    {
+    let access_token = {
         let inside = test.storage.on(&mut transaction);
-        issue(&inside, &redeem).await;
-        assert!(inside.introspect(&redeem.access_token).await.unwrap().is_some());
+        let access_token = issue(&inside, &redemption).await.tokens.access_token;
+        assert!(inside.introspect(&access_token).await.unwrap().is_some());
         // Nobody else sees it yet.
-        assert_eq!(test.storage.introspect(&redeem.access_token).await.unwrap(), None);
-    }
+        assert_eq!(test.storage.introspect(&access_token).await.unwrap(), None);
+        access_token
+    };
     transaction.rollback().await.unwrap();
-    assert_eq!(test.storage.introspect(&redeem.access_token).await.unwrap(), None);
+    assert_eq!(test.storage.introspect(&access_token).await.unwrap(), None);
 
     let mut transaction = connection.begin().await.unwrap();
     {
         let inside = test.storage.on(&mut transaction);
-        let token = issue(&inside, &redeem).await;
-        let refresh = redeem.refresh_token.as_ref().unwrap();
-        let rotation = rotation(&client_id, refresh);
-        let rotated = rotate(&inside, &Request::default(), &rotation).await;
-        assert!(matches!(rotated, Rotated::Issued(_)));
-        assert_eq!(inside.list_grants("alice", None, 10).await.unwrap().len(), 1);
-        assert_eq!(inside.revoke_grant(token.grant_id).await.unwrap(), 4);
+        let issued = issue(&inside, &redemption).await;
+        next(&inside, &Request::default(), &client_id, refresh_of(&issued)).await;
+        assert_eq!(inside.list_grants("alice", None, 10).await.unwrap().grants.len(), 1);
+        assert!(inside.revoke_grant(issued.token.grant_id).await.unwrap());
         assert_eq!(inside.revoke_subject("alice").await.unwrap(), 0);
         assert_eq!(inside.revoke_client(&client_id).await.unwrap(), 0);
-        let new = NewToken::new(&client_id, scope(), secret());
+        let new = NewToken::new(&client_id, scope(), crate::support::access_token());
         inside.create_token(&alice(), new).await.unwrap();
         assert_eq!(inside.purge_expired(10).await.unwrap().tokens, 0);
         let client = inside.read_client(&client_id).await.unwrap();
@@ -449,9 +437,9 @@ async fn in_the_applications_transaction_everything_is_undone_with_it() {
 async fn timestamps_come_from_the_server() {
     let test = TestStorage::new("clock").await;
     let (client_id, _) = test.client().await;
-    let redeem = code(&test, &client_id, &alice()).await;
-    let token = issue(&test.storage, &redeem).await;
-    let found = test.storage.introspect(&redeem.access_token).await.unwrap().unwrap();
+    let IssuedTokens { token, tokens, .. } =
+        issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
+    let found = test.storage.introspect(&tokens.access_token).await.unwrap().unwrap();
     assert_eq!(found, token, "what was given is what is stored");
     assert_eq!(token.issued_at, token.issued_at.trunc_subsecs(6));
     assert_eq!(token.expires_in(), 3600);

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, FormParameters, GrantStorage as _, NewAuthorizationCode,
-    NewClient, NewToken, NewUser, PgStorage, Redeem, Request, Rotate, RotateClientSecret, Secret,
-    Settings, TokenRef, TokenStorage as _, User, UserStorage as _,
+    ClientStorage as _, CodeChallenge, CodeRedemption, FormParameters, GrantStorage as _,
+    NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage, RedemptionOutcome, Request,
+    RotateClientSecret, RotationOutcome, Secret, Settings, TokenPair, TokenRef, TokenRotation,
+    TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use sqlx::{Connection as _, PgConnection};
@@ -76,7 +77,8 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
         .unwrap()
         .unwrap();
     see(&rotated);
-    let generated = vec![registered.client_secret.unwrap(), rotated.client_secret.clone().unwrap()];
+    let mut generated =
+        vec![registered.client_secret.unwrap(), rotated.client_secret.clone().unwrap()];
     let chosen = NewClient {
         client_secret: ClientSecret::Chosen(needle("chosen-client-secret")),
         ..NewClient::new(metadata()).with_client_id("chosen")
@@ -111,11 +113,13 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     see(&found);
 
     let (access, refresh) = (needle("access"), needle("refresh"));
-    let new = NewToken::for_code(&found, access.clone()).with_refresh_token(refresh.clone());
+    let tokens = TokenPair::new(access.clone()).with_refresh_token(refresh.clone());
+    let new = NewToken::for_code(&found, tokens);
     see(&new);
     see(&storage.create_token(&request, new.clone()).await.unwrap());
     see(&storage.create_token(&request, new).await.unwrap_err());
-    let again = NewToken::for_code(&found, needle("other")).with_refresh_token(refresh.clone());
+    let again = TokenPair::new(needle("other")).with_refresh_token(refresh.clone());
+    let again = NewToken::for_code(&found, again);
     see(&storage.create_token(&request, again).await.unwrap_err());
     for token in [TokenRef::Access(&access), TokenRef::Refresh(&refresh)] {
         see(&token);
@@ -129,25 +133,41 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
         ..NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
     };
     storage.create_authorization_code(&request, new).await.unwrap();
-    let redeem = Redeem {
-        code_verifier: Some(verifier),
-        refresh_token: Some(needle("redeemed-refresh")),
-        ..Redeem::new(&client_id, "https://client.example/cb", code, needle("redeemed-access"))
-    };
-    see(&redeem);
-    see(&storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap());
-    let rotate = Rotate::new(
-        &client_id,
-        needle("redeemed-refresh"),
-        needle("rotated-access"),
-        needle("rotated-refresh"),
-    );
-    see(&rotate);
-    see(&storage.rotate_refresh_token(&request, rotate.clone()).await.unwrap());
-    see(&storage.rotate_refresh_token(&request, rotate).await.unwrap_err());
+    let tokens = TokenPair::new(needle("redeemed-access"));
+    let redemption = CodeRedemption::new(&client_id, "https://client.example/cb", code.clone())
+        .with_code_verifier(verifier)
+        .with_tokens(tokens.with_refresh_token(needle("redeemed-refresh")));
+    see(&redemption);
+    let outcome = storage.redeem_authorization_code(&request, redemption.clone()).await.unwrap();
+    see(&outcome);
+    let tokens = TokenPair::new(needle("rotated-access"));
+    let rotation = TokenRotation::new(&client_id, needle("redeemed-refresh"))
+        .with_tokens(tokens.with_refresh_token(needle("rotated-refresh")));
+    see(&rotation);
+    see(&storage.rotate_refresh_token(&request, rotation.clone()).await.unwrap());
+    see(&storage.rotate_refresh_token(&request, rotation).await.unwrap_err());
     see(&storage.introspect(&needle("rotated-access")).await.unwrap().unwrap());
     see(&storage.list_grants("alice", None, 10).await.unwrap());
-    see(&storage.redeem_authorization_code(&request, redeem).await);
+
+    // Those that are generated here.
+    let rotation = TokenRotation::new(&client_id, needle("rotated-refresh"));
+    match storage.rotate_refresh_token(&request, rotation).await.unwrap() {
+        RotationOutcome::Issued(issued) => {
+            see(&issued);
+            generated.push(issued.tokens.access_token.clone());
+            generated.extend(issued.tokens.refresh_token.clone());
+        }
+        other => panic!("{other:?}"),
+    }
+    let outcome = storage.redeem_authorization_code(&request, redemption).await.unwrap();
+    assert!(matches!(outcome, RedemptionOutcome::Replayed { .. }), "{outcome:?}");
+    let tokens = TokenPair::generate().unwrap();
+    let new = NewToken::new(&client_id, scope(), tokens.clone());
+    see(&storage.create_token(&request, new.clone()).await.unwrap());
+    see(&storage.create_token(&request, new).await.unwrap_err());
+    generated.push(tokens.access_token);
+    generated.extend(tokens.refresh_token);
+
     storage.revoke_token(&request, &client_id, TokenRef::Any(&refresh)).await.unwrap();
     storage.revoke_token(&request, &client_id, TokenRef::Any(&needle("unknown"))).await.unwrap();
     see(&storage);

@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
 mod catalog;
-mod citus;
 mod clients;
 mod errors;
 mod grants;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, TokenRef, TokenStorage as _, metrics,
+    Error, GrantStorage as _, NewToken, PgStorage, TokenPair, TokenRef, TokenStorage as _, metrics,
 };
 use sqlx::{Connection as _, PgConnection};
 use tracing::field::{Field, Visit};
@@ -15,7 +15,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
-use crate::support::{TestStorage, alice, eventually, scope, secret};
+use crate::support::{TestStorage, alice, eventually, pair, scope, secret};
 
 /// What was counted, by name and labels.
 struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
@@ -98,7 +98,7 @@ async fn calls_errors_and_latency_are_counted_by_operation() {
     let test = TestStorage::new("metrics_calls").await;
     let (client_id, _) = test.client().await;
     let (token, storage) = (secret(), &test.storage);
-    let new = NewToken::new(&client_id, scope(), token.clone());
+    let new = NewToken::new(&client_id, scope(), TokenPair::new(token.clone()));
     storage.create_token(&alice(), new.clone()).await.unwrap();
     storage.create_token(&alice(), new).await.unwrap_err();
     for _ in 0..3 {
@@ -184,7 +184,7 @@ async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         callers.spawn(async move {
             let token = secret();
-            let new = NewToken::new(&id, scope(), token.clone());
+            let new = NewToken::new(&id, scope(), TokenPair::new(token.clone()));
             storage.create_token(&alice(), new).await.unwrap();
             assert!(storage.introspect(&token).await.unwrap().is_some());
         });
@@ -291,7 +291,7 @@ async fn spans_keep_to_the_conventions_of_opentelemetry() {
     let _local = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
     let test = TestStorage::new("spans").await;
     let (client_id, _) = test.client().await;
-    let new = NewToken::new(&client_id, scope(), secret()).with_refresh_token(secret());
+    let new = NewToken::new(&client_id, scope(), pair());
     test.storage.create_token(&alice(), new.clone()).await.unwrap();
     test.storage.create_token(&alice(), new.clone()).await.unwrap_err();
 
@@ -312,7 +312,7 @@ async fn spans_keep_to_the_conventions_of_opentelemetry() {
             ("db.operation.name", "create_token"),
             ("db.collection.name", "oauth_storage.token"),
             ("client_id", &client_id),
-            ("grant_id", &new.grant_id.to_string()),
+            ("grant_id", &new.new_grant_id().to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );

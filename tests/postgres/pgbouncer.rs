@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use oauth_storage::conformance::Conformance;
 use oauth_storage::{
-    Advice, AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, Error,
-    GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage, Redeem,
-    Redeemed, Request, Rotate, Rotated, Secret, Settings, TokenStorage as _,
+    Advice, AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption,
+    Error, GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage,
+    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRotation,
+    TokenStorage as _,
 };
 use oauth_storage_testbed::{Cluster, Database};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::support::{alice, eventually, run_sql, scope, secret, url_as};
+use crate::support::{alice, eventually, pair, run_sql, scope, secret, url_as};
 
 const README: &str = include_str!("../../README.md");
 const URI: &str = "https://client.example/cb";
@@ -191,23 +192,24 @@ async fn nothing_is_spent_twice_behind_pgbouncer() {
     let strict = Request::default().with_settings(strict);
 
     for _ in 0..20 {
-        let (code, refresh) = (secret(), secret());
+        let (code, tokens) = (Secret::generate().unwrap(), pair());
+        let refresh = tokens.refresh_token.clone().unwrap();
         let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
         nodes[0].create_authorization_code(&alice(), new).await.unwrap();
-        let new = NewToken::new(&client_id, scope(), secret()).with_refresh_token(refresh.clone());
+        let new = NewToken::new(&client_id, scope(), tokens);
         nodes[0].create_token(&alice(), new).await.unwrap();
         let mut racers = JoinSet::new();
         for racer in 0..16 {
-            let redeem = Redeem::new(&client_id, URI, code.clone(), secret());
-            let rotate = Rotate::new(&client_id, refresh.clone(), secret(), secret());
+            let redeem = CodeRedemption::new(&client_id, URI, code.clone());
+            let rotate = TokenRotation::new(&client_id, refresh.clone());
             let (node, strict) = (nodes[racer % 2].clone(), strict.clone());
             racers.spawn(async move {
                 let redeemed = node.redeem_authorization_code(&strict, redeem).await.unwrap();
                 let rotated = node.rotate_refresh_token(&strict, rotate).await.unwrap();
                 let issued = |yes| u32::from(yes);
                 (
-                    issued(matches!(redeemed, Redeemed::Issued(_))),
-                    issued(matches!(rotated, Rotated::Issued(_))),
+                    issued(matches!(redeemed, RedemptionOutcome::Issued(_))),
+                    issued(matches!(rotated, RotationOutcome::Issued(_))),
                 )
             });
         }
@@ -228,7 +230,7 @@ async fn the_server_gives_up_before_the_deadline_behind_pgbouncer() {
     let mut locker = PgConnection::connect(bouncer.database.url()).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE oauth_storage.token").execute(&mut locker).await.unwrap();
     let access = secret();
-    let new = NewToken::new(&client_id, "".parse().unwrap(), access.clone());
+    let new = NewToken::new(&client_id, "".parse().unwrap(), TokenPair::new(access.clone()));
     let error = storage.create_token(&alice(), new).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     locker.close().await.unwrap();

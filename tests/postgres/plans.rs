@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage, Redeem, Redeemed,
-    Request, Rotate, Rotated, TokenRef, TokenStorage as _, User,
+    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage,
+    RedemptionOutcome, Request, RotationOutcome, Secret, TokenPair, TokenRef, TokenRotation,
+    TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 
-use crate::support::{run_sql, scope, secret};
+use crate::support::{pair, run_sql, scope, store_grants};
 
 const URI: &str = "https://client.example/cb";
 
@@ -50,7 +51,11 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     let registered = storage.register_client(NewClient::new(metadata)).await.unwrap();
     let (client_id, client_secret) =
         (registered.client.client_id, registered.client_secret.unwrap());
-    // One in a hundred clients and subjects has many rows, as in life.
+    // Most clients and subjects have a few grants, and one of each has a fifth of them, as in life.
+    let owner = |name: &str, of: usize| {
+        format!("'{name}-' || CASE WHEN n % 5 = 0 THEN 0 ELSE n % {of} END")
+    };
+    let grants = store_grants(rows / 2, &owner("client", 20_000), &owner("user", 10_000));
     run_sql(
         database.url(),
         &format!(
@@ -58,18 +63,15 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
              INSERT INTO oauth_storage.client (client_id, token_endpoint_auth_method, redirect_uris,
                  grant_types, response_types, scope, details)
              SELECT 'client-' || n, 'none', '{{}}', '{{}}', '{{}}', '', '{{}}'
-             FROM generate_series(1, 20000) n;
-             INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-                 client_id, subject, scope)
-             SELECT now(), now() + n * interval '1 second',
-                 md5((n / 2)::text)::uuid, CASE WHEN n % 2 = 0 THEN 'a' ELSE 'r' END::\"char\",
-                 sha256(n::text::bytea), 'client-' || n % 20000, 'user-' || n % 10000, 'openid'
-             FROM generate_series(1, {rows}) n;
+             FROM generate_series(0, 20000) n;
+             INSERT INTO oauth_storage.client_lock (client_id)
+             SELECT client_id FROM oauth_storage.client ON CONFLICT DO NOTHING;
+             {grants};
              INSERT INTO oauth_storage.authorization_code (issued_at, expires_at, grant_id, digest,
-                 client_id, subject, scope, response_type, redirect_uri)
-             SELECT now(), now() + interval '10 minutes', gen_random_uuid(), sha256(n::text::bytea),
-                 'client-' || n % 20000, 'user-' || n % 10000, 'openid', 'code', '{URI}'
-             FROM generate_series(1, {rows} / 10) n"
+                 digest_tail, response_type, redirect_uri)
+             SELECT now(), now() + interval '10 minutes', grant_id, md5('code' || grant_id)::uuid,
+                 md5(grant_id || 'code')::uuid, 'code', '{URI}'
+             FROM oauth_storage.authorization_grant LIMIT {rows} / 10"
         ),
     )
     .await;
@@ -84,29 +86,32 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         }
         for plan in plans {
             println!("{what}: {plan}\n");
-            if plan.contains("Seq Scan on token")
-                || plan.contains("Seq Scan on authorization_code")
-                || plan.contains("Seq Scan on client")
-            {
+            let tables = ["token", "authorization_code", "authorization_grant", "client"];
+            if tables.iter().any(|table| plan.contains(&format!("Seq Scan on {table}"))) {
                 failures.push(format!("{what} has a sequential scan:\n{plan}"));
             }
         }
     };
 
     // Six times: a statement that was prepared gets a plan for any parameters at the sixth.
-    let mut refresh_tokens = Vec::new();
     for _ in 0..6 {
         let (found, logged) =
             plans(&cluster, storage.get_client(&request, &client_id, Some(&client_secret))).await;
         assert!(found.unwrap().is_some());
         check("get_client", logged, 1);
 
-        let (access, refresh) = (secret(), secret());
-        let new =
-            NewToken::new(&client_id, scope(), access.clone()).with_refresh_token(refresh.clone());
+        let tokens = pair();
+        let access = tokens.access_token.clone();
+        let refresh = tokens.refresh_token.clone().unwrap();
+        let new = NewToken::new(&client_id, scope(), tokens);
         let (token, logged) = plans(&cluster, storage.create_token(&alice, new)).await;
         let grant_id = token.unwrap().grant_id;
         check("create_token", logged, 1);
+        let joined = TokenPair::generate_for(grant_id).unwrap();
+        let new = NewToken::new(&client_id, scope(), joined).with_grant_id(grant_id);
+        let (token, logged) = plans(&cluster, storage.create_token(&alice, new)).await;
+        token.unwrap();
+        check("create_token in a grant", logged, 1);
         let find = TokenRef::Access(&access);
         let (found, logged) = plans(&cluster, storage.get_token(&alice, &client_id, find)).await;
         assert!(found.unwrap().is_some());
@@ -115,7 +120,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         assert!(found.unwrap().is_some());
         check("introspect", logged, 1);
         let (listed, logged) = plans(&cluster, storage.list_grants("user-77", None, 10)).await;
-        assert!(!listed.unwrap().is_empty());
+        assert!(!listed.unwrap().grants.is_empty());
         check("list_grants", logged, 1);
         let find = TokenRef::Refresh(&refresh);
         let (_, logged) = plans(&cluster, storage.revoke_token(&alice, &client_id, find)).await;
@@ -123,7 +128,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         let (_, logged) = plans(&cluster, storage.revoke_grant(grant_id)).await;
         check("revoke_grant", logged, 1);
 
-        let code = secret();
+        let code = Secret::generate().unwrap();
         let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
         let (made, logged) = plans(&cluster, storage.create_authorization_code(&alice, new)).await;
         made.unwrap();
@@ -132,31 +137,31 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
             plans(&cluster, storage.get_authorization_code(&alice, &client_id, &code)).await;
         assert!(found.unwrap().is_some());
         check("get_authorization_code", logged, 1);
-        let redeem = Redeem {
-            refresh_token: Some(secret()),
-            ..Redeem::new(&client_id, URI, code.clone(), secret())
-        };
-        refresh_tokens.push(redeem.refresh_token.clone().unwrap());
-        let (redeemed, logged) =
-            plans(&cluster, storage.redeem_authorization_code(&request, redeem)).await;
-        assert!(matches!(redeemed.unwrap(), Redeemed::Issued(_)));
+        let redemption =
+            CodeRedemption::new(&client_id, URI, code.clone()).with_refresh_token(true);
+        let (outcome, logged) =
+            plans(&cluster, storage.redeem_authorization_code(&request, redemption)).await;
+        let RedemptionOutcome::Issued(issued) = outcome.unwrap() else { panic!("not issued") };
         check("redeem_authorization_code", logged, 1);
         let (_, logged) =
             plans(&cluster, storage.delete_authorization_code(&alice, &client_id, &code)).await;
         check("delete_authorization_code", logged, 1);
-        let rotate = Rotate::new(&client_id, refresh_tokens.pop().unwrap(), secret(), secret());
-        let (rotated, logged) =
-            plans(&cluster, storage.rotate_refresh_token(&request, rotate)).await;
-        assert!(matches!(rotated.unwrap(), Rotated::Issued(_)));
+        let rotation = TokenRotation::new(&client_id, issued.tokens.refresh_token.unwrap());
+        let (outcome, logged) =
+            plans(&cluster, storage.rotate_refresh_token(&request, rotation)).await;
+        assert!(matches!(outcome.unwrap(), RotationOutcome::Issued(_)));
         check("rotate_refresh_token", logged, 1);
+        let (found, logged) = plans(&cluster, storage.get_grant(grant_id)).await;
+        assert!(found.unwrap().is_some());
+        check("get_grant", logged, 1);
 
-        // A look and a change; a look that finds nothing more.
+        // A scan and a change.
         let (revoked, logged) = plans(&cluster, storage.revoke_subject("user-78")).await;
         revoked.unwrap();
-        check("revoke_subject", logged, 3);
+        check("revoke_subject", logged, 2);
         let (revoked, logged) = plans(&cluster, storage.revoke_client("client-79")).await;
         revoked.unwrap();
-        check("revoke_client", logged, 3);
+        check("revoke_client", logged, 2);
         let (purged, logged) = plans(&cluster, storage.purge_expired(1000)).await;
         purged.unwrap();
         check("purge_expired", logged, 1);
@@ -166,10 +171,11 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("list_clients", logged, 1);
     }
     // What is loaded at once leaves no page full, so each of these finds room.
-    for n in 0..200 {
-        let grant = format!("SELECT md5('{}')::uuid", n * 37);
-        let grant_id: uuid::Uuid =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(grant)).fetch_one(storage.pool()).await.unwrap();
+    let stored =
+        "SELECT grant_id FROM oauth_storage.authorization_grant ORDER BY random() LIMIT 500";
+    let stored: Vec<uuid::Uuid> =
+        sqlx::query_scalar(stored).fetch_all(storage.pool()).await.unwrap();
+    for grant_id in stored {
         storage.revoke_grant(grant_id).await.unwrap();
     }
     storage.close().await;
@@ -177,7 +183,8 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
     let (updated, hot): (i64, i64) = sqlx::query_as(
         "SELECT sum(n_tup_upd)::bigint, sum(n_tup_hot_upd)::bigint FROM pg_stat_user_tables
-         WHERE schemaname = 'oauth_storage' AND relname IN ('token', 'authorization_code')",
+         WHERE schemaname = 'oauth_storage' AND relname IN ('token', 'authorization_code',
+             'authorization_grant')",
     )
     .fetch_one(&mut connection)
     .await

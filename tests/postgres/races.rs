@@ -11,18 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oauth_storage::{
-    AuthorizationCodeStorage as _, CodeChallenge, GrantStorage as _, NewAuthorizationCode,
-    NewToken, PgStorage, Redeem, Redeemed, Request, Rotate, Rotated, Secret, Settings,
-    TokenStorage as _, purge,
+    AuthorizationCodeStorage as _, CodeChallenge, CodeRedemption, GrantStorage as _,
+    NewAuthorizationCode, NewToken, PgStorage, RedemptionOutcome, Request, RotationOutcome, Secret,
+    Settings, TokenPair, TokenRotation, TokenStorage as _, purge,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::support::{TestStorage, alice, scope, secret};
+use crate::support::{TestStorage, alice, scope, secret, store_expired_tokens};
 use other_process::{OtherProcess, child_input, child_step};
 
 const URI: &str = "https://client.example/cb";
 const TASKS: usize = 64;
+
+const LIVE_GRANTS: &str =
+    "SELECT count(*) FROM oauth_storage.authorization_grant WHERE revoked_at IS NULL";
 
 /// The whole count, or the part of it that fits an everyday run.
 fn count(full: usize, part: usize) -> usize {
@@ -59,7 +62,7 @@ async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
     let (client_id, _) = test.client().await;
     let mut codes = Vec::new();
     for _ in 0..count {
-        let code = secret();
+        let code = Secret::generate().unwrap();
         let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
         let settings = Settings {
             authorization_code_expires_in: Duration::from_mins(10),
@@ -72,8 +75,8 @@ async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
     (client_id, codes)
 }
 
-/// Redeems each code in each of many tasks, all at once; how often each code was issued, and
-/// what else came back.
+/// Redeems each code in each of many tasks, all at once; how often each code was issued, and how many
+/// requests were told of a replay.
 async fn redeem_all(
     storage: &PgStorage,
     client_id: &str,
@@ -87,21 +90,20 @@ async fn redeem_all(
         let (storage, client_id, codes) = (storage.clone(), client_id.to_owned(), codes.to_vec());
         let barrier = barrier.clone();
         racers.spawn(async move {
-            let mut won = Vec::new();
+            let (mut won, mut replays) = (Vec::new(), 0);
             for (index, code) in codes.into_iter().enumerate() {
-                let redeem = Redeem {
-                    refresh_token: Some(secret()),
-                    ..Redeem::new(&client_id, URI, code, secret())
-                };
+                let redemption =
+                    CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
                 barrier.wait().await;
                 let request = Request::default();
-                match storage.redeem_authorization_code(&request, redeem).await.unwrap() {
-                    Redeemed::Issued(_) => won.push(index),
-                    Redeemed::Replayed { .. } => {}
-                    Redeemed::Invalid => panic!("a valid request was invalid"),
+                match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
+                    RedemptionOutcome::Issued(_) => won.push(index),
+                    RedemptionOutcome::Replayed { .. } => replays += 1,
+                    // The replay revoked the grant.
+                    RedemptionOutcome::Invalid => {}
                 }
             }
-            won
+            (won, replays)
         });
     }
     for _ in codes {
@@ -109,12 +111,12 @@ async fn redeem_all(
         barrier.wait().await;
     }
     let mut issued = vec![0; codes.len()];
-    let mut lost = tasks * codes.len();
-    for won in racers.join_all().await {
-        lost -= won.len();
+    let mut replays = 0;
+    for (won, replayed) in racers.join_all().await {
+        replays += replayed;
         won.into_iter().for_each(|index| issued[index] += 1);
     }
-    (issued, lost)
+    (issued, replays)
 }
 
 /// By how much one process begins before the other: more than a statement takes on a busy machine,
@@ -144,16 +146,16 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
             tokio::time::sleep(head_start(steps, codes.len())).await;
         }
     };
-    let (mut issued, lost) = redeem_all(&storage, &client_id, &codes, TASKS / 2, step).await;
+    let (mut issued, replays) = redeem_all(&storage, &client_id, &codes, TASKS / 2, step).await;
     let theirs = other.answer().await;
-    let (theirs, their_lost) = theirs.split_once(' ').unwrap();
+    let (theirs, their_replays) = theirs.split_once(' ').unwrap();
     for (ours, theirs) in issued.iter_mut().zip(theirs.bytes()) {
         *ours += usize::from(theirs - b'0');
     }
-    let lost = lost + their_lost.parse::<usize>().unwrap();
+    let replays = replays + their_replays.parse::<usize>().unwrap();
 
     assert_eq!(issued, vec![1; codes.len()], "each code is issued once");
-    assert_eq!(lost, (TASKS - 1) * codes.len());
+    assert_eq!(replays, codes.len(), "the first replay of each code revokes its grant");
     let both = theirs.contains('0') && theirs.contains('1');
     assert!(both, "each process won some: the race was one");
     // The winner's pair, and nothing else; revoked, for the losers had a valid request.
@@ -161,10 +163,7 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
         number(&test, "SELECT count(*) FROM oauth_storage.token").await,
         2 * i64::try_from(codes.len()).unwrap()
     );
-    assert_eq!(
-        number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await,
-        0
-    );
+    assert_eq!(number(&test, LIVE_GRANTS).await, 0);
     storage.close().await;
     assert_no_deadlock(&test).await;
 }
@@ -185,9 +184,9 @@ async fn child_redeems() {
             tokio::time::sleep(head_start(steps, codes.len())).await;
         }
     };
-    let (issued, lost) = redeem_all(&storage, client_id, &codes, TASKS / 2, step).await;
+    let (issued, replays) = redeem_all(&storage, client_id, &codes, TASKS / 2, step).await;
     let issued: String = issued.iter().map(ToString::to_string).collect();
-    println!("answer: {issued} {lost}");
+    println!("answer: {issued} {replays}");
 }
 
 /// Rotates one token in each of many tasks, all at once.
@@ -202,13 +201,13 @@ async fn rotate_all(
     let mut racers = JoinSet::new();
     for _ in 0..tasks {
         let (storage, request, barrier) = (storage.clone(), request.clone(), barrier.clone());
-        let rotate = Rotate::new(client_id, refresh.clone(), secret(), secret());
+        let rotation = TokenRotation::new(client_id, refresh.clone());
         racers.spawn(async move {
             barrier.wait().await;
-            match storage.rotate_refresh_token(&request, rotate).await.unwrap() {
-                Rotated::Issued(_) => "issued",
-                Rotated::Reused { .. } => "reused",
-                Rotated::Invalid => "invalid",
+            match storage.rotate_refresh_token(&request, rotation).await.unwrap() {
+                RotationOutcome::Issued(_) => "issued",
+                RotationOutcome::Reused { .. } => "reused",
+                RotationOutcome::Invalid => "invalid",
             }
         });
     }
@@ -218,8 +217,9 @@ async fn rotate_all(
 }
 
 async fn pair(test: &TestStorage, client_id: &str) -> (uuid::Uuid, Secret) {
-    let refresh = secret();
-    let new = NewToken::new(client_id, scope(), secret()).with_refresh_token(refresh.clone());
+    let tokens = TokenPair::generate().unwrap();
+    let refresh = tokens.refresh_token.clone().unwrap();
+    let new = NewToken::new(client_id, scope(), tokens);
     let token = test.storage.create_token(&alice(), new).await.unwrap();
     (token.grant_id, refresh)
 }
@@ -235,15 +235,12 @@ async fn s6_a_refresh_token_is_issued_once_of_a_hundred_at_grace_zero() {
         let strict = grace(Duration::ZERO);
         let outcomes = rotate_all(&storage, &client_id, &refresh, &strict, 100).await;
         assert_eq!(outcomes.get("issued"), Some(&1), "{outcomes:?}");
-        // After the first reuse was told, the token is revoked, hence invalid.
-        assert!(outcomes.contains_key("reused"), "{outcomes:?}");
+        // After the first reuse was told, the grant is revoked, so the token is invalid.
+        assert_eq!(outcomes.get("reused"), Some(&1), "{outcomes:?}");
     }
     let tokens = i64::try_from(tokens).unwrap();
     assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token").await, 4 * tokens);
-    assert_eq!(
-        number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await,
-        0
-    );
+    assert_eq!(number(&test, LIVE_GRANTS).await, 0);
     storage.close().await;
     assert_no_deadlock(&test).await;
 }
@@ -263,12 +260,14 @@ async fn s6_the_chain_of_a_session_has_neither_gap_nor_fork() {
         clients.spawn(async move {
             for _ in 0..rounds / 100 {
                 let mut newest = newest.lock().await;
-                let rotate = Rotate::new(&client_id, newest.clone(), secret(), secret());
-                let next = rotate.new_refresh_token.clone();
+                let rotation = TokenRotation::new(&client_id, newest.clone());
                 let request = grace(Duration::ZERO);
-                let rotated = storage.rotate_refresh_token(&request, rotate).await.unwrap();
-                assert!(matches!(rotated, Rotated::Issued(_)), "{rotated:?}");
-                *newest = next;
+                match storage.rotate_refresh_token(&request, rotation).await.unwrap() {
+                    RotationOutcome::Issued(issued) => {
+                        *newest = issued.tokens.refresh_token.unwrap();
+                    }
+                    other => panic!("{other:?}"),
+                }
             }
         });
     }
@@ -276,9 +275,8 @@ async fn s6_the_chain_of_a_session_has_neither_gap_nor_fork() {
     // Each token but the newest was rotated, once: as many tokens as rotations, and one.
     let chain = "SELECT count(*) FILTER (WHERE kind = 'r') FROM oauth_storage.token";
     assert_eq!(number(&test, chain).await, i64::try_from(rounds).unwrap() + 1);
-    let ends = "SELECT count(*) FROM oauth_storage.token
-                WHERE kind = 'r' AND rotated_at IS NULL AND NOT revoked";
-    assert_eq!(number(&test, ends).await, 1);
+    let ends = "SELECT count(*) FROM oauth_storage.token WHERE kind = 'r' AND rotated_at IS NULL";
+    assert_eq!((number(&test, ends).await, number(&test, LIVE_GRANTS).await), (1, 1));
     let lives = "SELECT count(DISTINCT expires_at) FROM oauth_storage.token WHERE kind = 'r'";
     assert_eq!(number(&test, lives).await, 1, "S8: one absolute end");
 }
@@ -292,7 +290,8 @@ async fn s7_callers_at_the_same_time_inside_the_grace_period_each_get_a_pair() {
     let lenient = grace(Duration::from_mins(1));
     let outcomes = rotate_all(&storage, &client_id, &refresh, &lenient, 100).await;
     assert_eq!(outcomes, HashMap::from([("issued", 100)]));
-    assert_eq!(test.storage.revoke_grant(grant_id).await.unwrap(), 202);
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token").await, 202);
+    assert!(test.storage.revoke_grant(grant_id).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,31 +303,32 @@ async fn s3_ten_thousand_hostile_replays_burn_no_code_and_revoke_no_grant() {
     let verifier = secret();
     let mut good = Vec::new();
     for _ in 0..TASKS {
-        let code = secret();
+        let code = Secret::generate().unwrap();
         let new = NewAuthorizationCode {
             code_challenge: Some(CodeChallenge::s256(&verifier)),
             ..NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
         };
         storage.create_authorization_code(&alice(), new).await.unwrap();
-        good.push(Redeem {
-            code_verifier: Some(verifier.clone()),
-            ..Redeem::new(&client_id, URI, code, secret())
-        });
+        let redemption = CodeRedemption::new(&client_id, URI, code);
+        good.push(redemption.with_code_verifier(verifier.clone()));
     }
-    let expired = secret();
+    let expired = Secret::generate().unwrap();
     let settings =
         Settings { authorization_code_expires_in: Duration::from_micros(1), ..Settings::default() };
     let new = NewAuthorizationCode::new(&client_id, scope(), URI, expired.clone());
     storage.create_authorization_code(&alice().with_settings(settings), new).await.unwrap();
     // One half was redeemed before, the other is redeemed afterwards.
     let (before, after) = good.split_at(TASKS / 2);
-    let redeem_good = async |redeem: &Redeem| {
-        let request = Request::default();
-        let redeemed = storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap();
-        assert!(matches!(redeemed, Redeemed::Issued(_)), "{redeemed:?}");
+    let redeem_good = async |redemption: &CodeRedemption| {
+        let (request, redemption) = (Request::default(), redemption.clone());
+        match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
+            RedemptionOutcome::Issued(issued) => issued.tokens.access_token,
+            other => panic!("{other:?}"),
+        }
     };
-    for redeem in before {
-        redeem_good(redeem).await;
+    let mut issued = Vec::new();
+    for redemption in before {
+        issued.push(redeem_good(redemption).await);
     }
 
     let hostile = count(10_000, 1000);
@@ -337,26 +337,26 @@ async fn s3_ten_thousand_hostile_replays_burn_no_code_and_revoke_no_grant() {
         let (storage, other_id, expired) = (storage.clone(), other_id.clone(), expired.clone());
         attackers.spawn(async move {
             for n in 0..hostile.div_ceil(TASKS) {
-                let good = Redeem { access_token: secret(), ..good.clone() };
-                let wrong = match n % 5 {
-                    0 => Redeem { code_verifier: Some(secret()), ..good },
-                    1 => Redeem { client_id: other_id.clone(), ..good },
-                    2 => Redeem { redirect_uri: format!("{URI}/{n}"), ..good },
-                    3 => Redeem { code: expired.clone(), code_verifier: None, ..good },
-                    _ => Redeem { code: secret(), ..good },
-                };
+                let mut wrong = good.clone();
+                match n % 5 {
+                    0 => wrong.code_verifier = Some(secret()),
+                    1 => wrong.client_id = other_id.clone(),
+                    2 => wrong.redirect_uri = format!("{URI}/{n}"),
+                    3 => (wrong.code, wrong.code_verifier) = (expired.clone(), None),
+                    _ => wrong.code = Secret::generate().unwrap(),
+                }
                 let request = Request::default();
                 let redeemed = storage.redeem_authorization_code(&request, wrong).await.unwrap();
-                assert_eq!(redeemed, Redeemed::Invalid);
+                assert_eq!(redeemed, RedemptionOutcome::Invalid);
             }
         });
     }
     attackers.join_all().await;
-    for redeem in after {
-        redeem_good(redeem).await;
+    for redemption in after {
+        issued.push(redeem_good(redemption).await);
     }
-    for redeem in &good {
-        assert!(storage.introspect(&redeem.access_token).await.unwrap().is_some());
+    for access_token in &issued {
+        assert!(storage.introspect(access_token).await.unwrap().is_some());
     }
 }
 
@@ -365,13 +365,7 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
     let test = TestStorage::new("purge_race").await;
     let (client_id, _) = test.client().await;
     let rows = count(1_000_000, 40_000);
-    test.sql(&format!(
-        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-             client_id, subject, scope)
-         SELECT now(), now() - interval '1 hour', gen_random_uuid(), 'a',
-             sha256(n::text::bytea), '{client_id}', 'robot', '' FROM generate_series(1, {rows}) n"
-    ))
-    .await;
+    test.sql(&store_expired_tokens(rows, &client_id)).await;
     let mut purgers = JoinSet::new();
     let connected = Arc::new(Barrier::new(4));
     for _ in 0..4 {
@@ -384,14 +378,16 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
     }
     let (_, mut refresh) = pair(&test, &client_id).await;
     for _ in 0..50 {
-        let rotate = Rotate::new(&client_id, refresh, secret(), secret());
-        refresh = rotate.new_refresh_token.clone();
-        let rotated = test.storage.rotate_refresh_token(&Request::default(), rotate).await;
-        assert!(matches!(rotated.unwrap(), Rotated::Issued(_)));
+        let rotation = TokenRotation::new(&client_id, refresh);
+        match test.storage.rotate_refresh_token(&Request::default(), rotation).await.unwrap() {
+            RotationOutcome::Issued(issued) => refresh = issued.tokens.refresh_token.unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
     let purged = purgers.join_all().await;
     assert_eq!(purged.iter().sum::<u64>(), u64::try_from(rows).unwrap(), "each row once");
     assert!(purged.iter().filter(|&&rows| rows > 0).count() > 1, "shared work: {purged:?}");
     assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.token").await, 102);
+    assert_eq!(number(&test, "SELECT count(*) FROM oauth_storage.authorization_grant").await, 1);
     assert_no_deadlock(&test).await;
 }

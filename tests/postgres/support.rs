@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, NewClient, PgStorage, PgStorageBuilder, Request, Scope,
-    Secret, User,
+    Secret, TokenPair, User,
 };
 use oauth_storage_testbed::Database;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
 
 /// A storage on a database of its own, which goes when this does.
 pub(crate) struct TestStorage {
@@ -63,9 +64,7 @@ pub(crate) fn url_as(url: &str, user: &str, password: &str) -> String {
 
 /// A role name that no other run on the same server has.
 pub(crate) fn unique(name: &str) -> String {
-    let random = Secret::generate().unwrap();
-    let letters = random.expose().bytes().filter(u8::is_ascii_lowercase);
-    format!("oauth_storage_test_{name}_{}", letters.map(char::from).collect::<String>())
+    format!("oauth_storage_test_{name}_{}", Uuid::new_v4().simple())
 }
 
 pub(crate) fn scope() -> Scope {
@@ -76,8 +75,70 @@ pub(crate) fn alice() -> Request {
     Request::for_user(User::new("alice"))
 }
 
+/// A secret that was made elsewhere, such as a JWT: it names no grant.
 pub(crate) fn secret() -> Secret {
-    Secret::generate().unwrap()
+    Secret::new(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+}
+
+pub(crate) fn pair() -> TokenPair {
+    TokenPair::generate().unwrap()
+}
+
+pub(crate) fn access_token() -> TokenPair {
+    pair().without_refresh_token()
+}
+
+/// The digest as SQL has it: the values of the columns `digest` and `digest_tail`.
+pub(crate) fn digest(secret: &Secret) -> (Uuid, Uuid) {
+    let digest = secret.digest();
+    let (head, tail) = digest.as_bytes().split_at(16);
+    (Uuid::from_slice(head).unwrap(), Uuid::from_slice(tail).unwrap())
+}
+
+/// SQL that stores grants with an active pair each, as `create_token` leaves them, and analyzes the
+/// tables. Client and subject are expressions over `n`, which counts from 1.
+pub(crate) fn store_grants(count: usize, client_id: &str, subject: &str) -> String {
+    format!(
+        "WITH made AS (
+             INSERT INTO oauth_storage.authorization_grant
+                 (granted_at, expires_at, grant_id, client_id, subject, scope)
+             SELECT now(), now() + interval '90 days',
+                 (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint + n), 12, '0') || '7'
+                     || substr(md5(random()::text), 1, 3) || '8'
+                     || substr(md5(random()::text), 1, 15))::uuid,
+                 {client_id}, {subject}, 'openid profile'
+             FROM generate_series(1, {count}) n
+             RETURNING grant_id
+         )
+         INSERT INTO oauth_storage.token
+             (issued_at, expires_at, grant_id, digest, digest_tail, kind)
+         SELECT now(), now() + CASE kind WHEN 'a' THEN interval '1 hour' ELSE '90 days' END,
+             grant_id, md5(kind || grant_id::text)::uuid, md5(grant_id::text || kind)::uuid,
+             kind::\"char\"
+         FROM made, unnest(ARRAY['a', 'r']) kind;
+         ANALYZE oauth_storage.authorization_grant, oauth_storage.token"
+    )
+}
+
+/// SQL that stores access tokens of grants of their own, all of them expired: one every ten
+/// seconds, the newest a moment ago.
+pub(crate) fn store_expired_tokens(count: usize, client_id: &str) -> String {
+    format!(
+        "WITH made AS (
+             INSERT INTO oauth_storage.authorization_grant
+                 (granted_at, expires_at, grant_id, client_id, subject, scope)
+             SELECT now() - interval '1 day', now() - n * interval '10 s', gen_random_uuid(),
+                 '{client_id}', 'robot', 'openid profile'
+             FROM generate_series(1, {count}) n
+             RETURNING grant_id, expires_at
+         )
+         INSERT INTO oauth_storage.token
+             (issued_at, expires_at, grant_id, digest, digest_tail, kind)
+         SELECT now() - interval '1 day', expires_at, grant_id, md5(grant_id::text)::uuid,
+             md5('tail' || grant_id::text)::uuid, 'a'
+         FROM made;
+         ANALYZE oauth_storage.authorization_grant, oauth_storage.token"
+    )
 }
 
 /// Polls until it holds, or fails after ten seconds.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use oauth_storage::{
     Advice, ClientMetadata, ClientRegistry as _, Error, GrantStorage as _, NewClient, NewToken,
-    PgStorage, TokenStorage as _,
+    PgStorage, TokenPair, TokenStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -91,7 +91,7 @@ async fn verify_full_encrypts_every_connection() {
     let metadata = ClientMetadata::client_credentials();
     let client = storage.register_client(NewClient::new(metadata)).await.unwrap().client;
     let access = secret();
-    let new = NewToken::new(&client.client_id, "".parse().unwrap(), access.clone());
+    let new = NewToken::new(&client.client_id, "".parse().unwrap(), TokenPair::new(access.clone()));
     storage.create_token(&alice(), new).await.unwrap();
     assert!(storage.introspect(&access).await.unwrap().is_some());
 

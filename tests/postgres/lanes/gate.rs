@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use oauth_storage::{NewToken, PgStorage, Secret, TokenStorage as _};
+use oauth_storage::{NewToken, PgStorage, Secret, TokenPair, TokenStorage as _};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
-use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
+use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
 /// Shut from the beginning. Whatever comes to it sleeps until it is opened.
 pub(super) struct Gate {
@@ -116,7 +116,7 @@ impl Held {
         let gate = Gate::at_inserts(&test, "token").await;
         let (storage, id) = (test.storage.clone(), client_id.clone());
         let first = tokio::spawn(async move {
-            let new = NewToken::new(&id, scope(), secret());
+            let new = NewToken::new(&id, scope(), access_token());
             storage.create_token(&alice(), new).await.unwrap();
         });
         gate.holds(1).await;
@@ -130,7 +130,8 @@ impl Held {
         let (storage, id, access) =
             (self.test.storage.clone(), self.client_id.clone(), access.clone());
         tokio::spawn(async move {
-            let new = NewToken::new(&id, scope(), access).with_refresh_token(secret());
+            let tokens = TokenPair::new(access).with_refresh_token(secret());
+            let new = NewToken::new(&id, scope(), tokens);
             storage.create_token(&alice(), new).await
         })
     }

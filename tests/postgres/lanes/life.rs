@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, Secret, TokenRef, TokenStorage as _,
+    Error, GrantStorage as _, NewToken, PgStorage, Secret, TokenPair, TokenRef, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
 use super::gate::Gate;
-use crate::support::{TestStorage, alice, eventually, run_sql, scope, secret};
+use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_that_die_are_replaced() {
@@ -25,12 +25,15 @@ async fn lanes_that_die_are_replaced() {
     // A read is tried again by itself; a write on a lane that died in the quiet is noticed
     // before it is sent.
     for quiet in [Duration::ZERO, Duration::from_secs(3)] {
-        storage.create_token(&alice(), NewToken::new(&client_id, scope(), secret())).await.unwrap();
+        storage
+            .create_token(&alice(), NewToken::new(&client_id, scope(), access_token()))
+            .await
+            .unwrap();
         tokio::time::sleep(quiet).await;
         kill().await;
         let find = TokenRef::Access(&find);
         storage.get_token(&alice(), &client_id, find).await.unwrap();
-        let new = || NewToken::new(&client_id, scope(), secret());
+        let new = || NewToken::new(&client_id, scope(), access_token());
         match storage.create_token(&alice(), new()).await {
             Ok(_) => {}
             Err(Error::OutcomeUnknown { .. }) if quiet.is_zero() => {
@@ -91,7 +94,7 @@ async fn no_connection_outlives_its_lifetime() {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         callers.spawn(async move {
             loop {
-                let new = NewToken::new(&id, scope(), secret());
+                let new = NewToken::new(&id, scope(), access_token());
                 storage.create_token(&alice(), new).await.unwrap();
             }
         });
@@ -109,7 +112,7 @@ async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
     let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
         let access = secret();
-        let new = NewToken::new(&client_id, scope(), access.clone());
+        let new = NewToken::new(&client_id, scope(), TokenPair::new(access.clone()));
         test.storage.create_token(&alice(), new).await.unwrap();
         assert!(test.storage.introspect(&access).await.unwrap().is_some());
     }
@@ -142,7 +145,7 @@ async fn many_callers_open_no_more_connections_and_close_ends_them() {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         callers.spawn(async move {
             let access = secret();
-            let new = NewToken::new(&id, scope(), access.clone());
+            let new = NewToken::new(&id, scope(), TokenPair::new(access.clone()));
             storage.create_token(&alice(), new).await.unwrap();
             assert!(storage.introspect(&access).await.unwrap().is_some());
         });
@@ -169,7 +172,7 @@ async fn a_call_that_was_put_back_and_not_sent_changed_nothing() {
     let test = TestStorage::with("lanes_put_back", builder).await;
     let (client_id, _) = test.client().await;
     let create = async |access: &Secret| {
-        let new = NewToken::new(&client_id, scope(), access.clone());
+        let new = NewToken::new(&client_id, scope(), TokenPair::new(access.clone()));
         test.storage.create_token(&alice(), new).await
     };
     create(&secret()).await.unwrap();
@@ -196,7 +199,7 @@ fn a_storage_whose_runtime_has_ended_says_so_at_once() {
         let test = TestStorage::with("lanes_runtime", builder).await;
         let (client_id, _) = test.client().await;
         let stored = secret();
-        let new = NewToken::new(client_id, scope(), stored.clone());
+        let new = NewToken::new(client_id, scope(), TokenPair::new(stored.clone()));
         test.storage.create_token(&alice(), new).await.unwrap();
         (test, stored)
     });

@@ -1,15 +1,16 @@
 use std::time::Duration;
 
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientRegistry as _, GrantStorage as _, NewAuthorizationCode,
-    NewToken, PgStorage, Redeem, Redeemed, Request, Rotate, Rotated, TokenRef, TokenStorage as _,
+    AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption, GrantStorage as _,
+    NewAuthorizationCode, NewToken, PgStorage, RedemptionOutcome, Request, RotationOutcome, Secret,
+    TokenPair, TokenRef, TokenRotation, TokenStorage as _,
 };
 use tokio::task::JoinSet;
 
-use super::{URI, assert_no_deadlock, codes, count, grace, number, storage};
-use crate::support::{TestStorage, alice, scope, secret};
+use super::{LIVE_GRANTS, URI, assert_no_deadlock, codes, count, grace, number, storage};
+use crate::support::{TestStorage, alice, scope};
 
-/// How a grant dies in the races below.
+/// How a grant ends in the races below.
 #[derive(Clone, Copy, Debug)]
 enum Kill {
     Token,
@@ -39,64 +40,75 @@ async fn s9_nothing_is_live_when_revocation_has_returned() {
     }
     let rotations: usize = lanes_running.join_all().await.into_iter().sum();
     assert!(rotations > rounds / 4, "{rotations} rotations in {rounds} rounds: a race");
-    assert_eq!(
-        number(&test, "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked").await,
-        0
-    );
+    assert_eq!(number(&test, LIVE_GRANTS).await, 0);
     storage.close().await;
     assert_no_deadlock(&test).await;
 }
 
-/// Who rotates all the time is not ahead of every look, even where a look takes longer than a
-/// rotation.
+/// Rotates until the grant ends; how often, and the last pair.
+async fn rotate_on(
+    storage: &PgStorage,
+    request: &Request,
+    client_id: &str,
+    first: Secret,
+    retry: bool,
+) -> (usize, Option<TokenPair>) {
+    let (mut old, mut refresh, mut last) = (first.clone(), first, None);
+    let mut rotations = 0;
+    loop {
+        // Within the grace period each response is lost once.
+        let present = if retry && rotations % 2 == 1 { old } else { refresh.clone() };
+        let rotation = TokenRotation::new(client_id, present.clone());
+        match storage.rotate_refresh_token(request, rotation).await.unwrap() {
+            RotationOutcome::Issued(issued) => {
+                old = present;
+                refresh = issued.tokens.refresh_token.clone().unwrap();
+                last = Some(issued.tokens);
+                rotations += 1;
+            }
+            RotationOutcome::Reused { .. } | RotationOutcome::Invalid => return (rotations, last),
+        }
+    }
+}
+
+/// Who rotates all the time does not stay ahead of a revocation, whatever its grant has behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
     let test = TestStorage::new("s9_overtakes").await;
-    if test.database.is_on_cluster() {
-        println!(
-            "NOT RUN: races::revoke::s9_a_revocation_overtakes…: no lock there, see docs/citus.md"
-        );
-        return;
-    }
     let storage = &test.storage;
     for kill in [Kill::Subject, Kill::Client, Kill::Grant, Kill::Token] {
         let (client_id, _) = test.client().await;
         let subject = format!("{kill:?}");
         let user = Request::for_user(oauth_storage::User::new(&subject));
-        let mut refresh = secret();
-        let new = NewToken::new(&client_id, scope(), secret()).with_refresh_token(refresh.clone());
+        let tokens = TokenPair::generate().unwrap();
+        let refresh = tokens.refresh_token.clone().unwrap();
+        let new = NewToken::new(&client_id, scope(), tokens);
         let grant_id = storage.create_token(&user, new).await.unwrap().grant_id;
         // What was rotated before, in months.
         test.sql(&format!(
-            "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest,
-                 client_id, subject, scope, revoked)
-             SELECT now(), now() + interval '1 hour', '{grant_id}', 'r',
-                 sha256(('{subject}' || n)::bytea), '{client_id}', '{subject}', '', true
-             FROM generate_series(1, 60000) n"
+            "INSERT INTO oauth_storage.token
+                 (issued_at, expires_at, rotated_at, grant_id, digest, digest_tail, kind)
+             SELECT now(), now() + interval '90 days', now(), '{grant_id}',
+                 md5('{subject}' || n)::uuid, md5(n || '{subject}')::uuid, 'r'
+             FROM generate_series(1, 60000) n;
+             ANALYZE oauth_storage.token, oauth_storage.authorization_grant"
         ))
         .await;
-        let (stays, first) = (secret(), refresh.clone());
-        let mut new = NewToken::new(&client_id, scope(), secret());
-        new.grant_id = grant_id;
-        storage.create_token(&user, new.with_refresh_token(stays.clone())).await.unwrap();
+        let stays = TokenPair::generate_for(grant_id).unwrap();
+        let new = NewToken::new(&client_id, scope(), stays.clone()).with_grant_id(grant_id);
+        storage.create_token(&user, new).await.unwrap();
         let rotating = {
-            let (storage, client_id) = (storage.clone(), client_id.clone());
-            tokio::spawn(async move {
-                loop {
-                    let rotate = Rotate::new(&client_id, refresh, secret(), secret());
-                    refresh = rotate.new_refresh_token.clone();
-                    match storage.rotate_refresh_token(&Request::default(), rotate).await.unwrap() {
-                        Rotated::Issued(_) => {}
-                        Rotated::Reused { .. } | Rotated::Invalid => return,
-                    }
-                }
-            })
+            let (storage, client_id, first) = (storage.clone(), client_id.clone(), refresh.clone());
+            let request = Request::default();
+            tokio::spawn(
+                async move { rotate_on(&storage, &request, &client_id, first, false).await },
+            )
         };
-        while storage.introspect(&first).await.unwrap().is_some() {}
+        while storage.introspect(&refresh).await.unwrap().is_some() {}
         let revoke = async {
             match kill {
                 Kill::Token => {
-                    let token = TokenRef::Refresh(&stays);
+                    let token = TokenRef::Refresh(stays.refresh_token.as_ref().unwrap());
                     storage.revoke_token(&user, &client_id, token).await.unwrap();
                 }
                 Kill::Grant => drop(storage.revoke_grant(grant_id).await.unwrap()),
@@ -104,11 +116,13 @@ async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
                 Kill::Client => drop(storage.revoke_client(&client_id).await.unwrap()),
             }
         };
-        let revoked = tokio::time::timeout(Duration::from_secs(15), revoke).await;
+        let revoked = tokio::time::timeout(Duration::from_secs(5), revoke).await;
         assert!(revoked.is_ok(), "{kill:?}: it runs after them");
-        let live = "SELECT count(*) FROM oauth_storage.token WHERE NOT revoked";
-        assert_eq!(number(&test, live).await, 0, "{kill:?}");
-        rotating.await.unwrap();
+        assert_eq!(number(&test, LIVE_GRANTS).await, 0, "{kill:?}");
+        let (rotations, last) = rotating.await.unwrap();
+        assert!(rotations > 0);
+        let last = storage.introspect(&last.unwrap().access_token).await.unwrap();
+        assert_eq!(last, None, "{kill:?}");
     }
     assert_no_deadlock(&test).await;
 }
@@ -123,94 +137,77 @@ async fn refresh_against(
 ) -> usize {
     let subject = format!("user-{lane}");
     let user = Request::for_user(oauth_storage::User::new(&subject));
-    let (code, first) = (secret(), secret());
+    let code = Secret::generate().unwrap();
     let new = NewAuthorizationCode::new(client_id, scope(), URI, code.clone());
     let grant_id = storage.create_authorization_code(&user, new).await.unwrap().grant_id;
-    let redeem = Redeem {
-        refresh_token: Some(first.clone()),
-        ..Redeem::new(client_id, URI, code, secret())
+    let redemption = CodeRedemption::new(client_id, URI, code).with_refresh_token(true);
+    let redeem = async |storage: &PgStorage, redemption| {
+        let request = Request::default();
+        match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
+            RedemptionOutcome::Issued(issued) => Some(issued.tokens),
+            _ => None,
+        }
     };
-    let request = Request::default();
     // In every second round the redemption is part of the race.
     let race_redeem = round % 8 < 4 && !matches!(kill, Kill::Token);
-    if !race_redeem {
-        let redeemed = storage.redeem_authorization_code(&request, redeem.clone()).await.unwrap();
-        assert!(matches!(redeemed, Redeemed::Issued(_)));
-    }
+    let first = if race_redeem { None } else { redeem(storage, redemption.clone()).await };
+    let named = first.clone();
     let rotating = {
-        let (storage, client_id, first) = (storage.clone(), client_id.to_owned(), first.clone());
+        let (storage, client_id) = (storage.clone(), client_id.to_owned());
         tokio::spawn(async move {
             let lenient = round % 2 == 1;
             let request = grace(Duration::from_secs(if lenient { 10 } else { 0 }));
-            if race_redeem {
-                storage.redeem_authorization_code(&request, redeem).await.unwrap();
-            }
-            let (mut old, mut refresh) = (first.clone(), first);
-            let mut rotations = 0;
-            loop {
-                // Within the grace period each response is lost once.
-                let retry = lenient && rotations % 2 == 1;
-                let present = if retry { old.clone() } else { refresh.clone() };
-                let rotate = Rotate::new(&client_id, present, secret(), secret());
-                (old, refresh) = (rotate.refresh_token.clone(), rotate.new_refresh_token.clone());
-                match storage.rotate_refresh_token(&request, rotate).await.unwrap() {
-                    Rotated::Issued(_) => rotations += 1,
-                    Rotated::Reused { .. } | Rotated::Invalid => return rotations,
-                }
-            }
+            let first = if race_redeem { redeem(&storage, redemption).await } else { first };
+            let Some(first) = first else { return (0, None) };
+            let refresh = first.refresh_token.clone().unwrap();
+            let (rotations, last) =
+                rotate_on(&storage, &request, &client_id, refresh, lenient).await;
+            (rotations, last.or(Some(first)))
         })
     };
     tokio::time::sleep(Duration::from_micros((round as u64 * 131) % 4000)).await;
     match kill {
         Kill::Token => {
-            let token = TokenRef::Refresh(&first);
+            let refresh = named.unwrap().refresh_token.unwrap();
+            let token = TokenRef::Refresh(&refresh);
             storage.revoke_token(&user, client_id, token).await.unwrap();
         }
         Kill::Grant => drop(storage.revoke_grant(grant_id).await.unwrap()),
         Kill::Subject => drop(storage.revoke_subject(&subject).await.unwrap()),
         Kill::Client => drop(storage.revoke_client(client_id).await.unwrap()),
     }
-    let live: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM oauth_storage.token WHERE grant_id = $1 AND NOT revoked)
-              + (SELECT count(*) FROM oauth_storage.authorization_code
-                 WHERE grant_id = $1 AND NOT revoked AND consumed_at IS NULL)",
-    )
-    .bind(grant_id)
-    .fetch_one(storage.pool())
-    .await
-    .unwrap();
-    assert_eq!(live, 0, "{kill:?}, round {round}");
-    rotating.await.unwrap()
+    let grant = storage.get_grant(grant_id).await.unwrap().unwrap();
+    assert_eq!(grant.state, oauth_storage::GrantState::Revoked, "{kill:?}, round {round}");
+    let (rotations, last) = rotating.await.unwrap();
+    if let Some(last) = last {
+        let found = storage.introspect(&last.access_token).await.unwrap();
+        assert_eq!(found, None, "{kill:?}, round {round}");
+    }
+    rotations
 }
 
-/// A row that another statement deletes while a revocation waits for it hides what was made of it
-/// no more than one that changed.
+/// A revocation that waits for the redemption of a code ends what the redemption stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s9_a_row_that_goes_away_hides_no_successor() {
+async fn s9_a_revocation_behind_a_transaction_ends_what_it_stored() {
     let test = TestStorage::new("s9_gone").await;
-    let (client_id, codes) = codes(&test, 3).await;
-    for (kill, code) in [Kill::Grant, Kill::Token, Kill::Client].into_iter().zip(&codes) {
+    let (client_id, codes) = codes(&test, 4).await;
+    let kills = [Kill::Grant, Kill::Token, Kill::Subject, Kill::Client];
+    for (kill, code) in kills.into_iter().zip(&codes) {
         let found = test.storage.get_authorization_code(&alice(), &client_id, code).await.unwrap();
         let grant_id = found.unwrap().grant_id;
-        // A holds the code's row: it redeems, and has not committed.
         let mut connection =
             <sqlx::PgConnection as sqlx::Connection>::connect(test.database.url()).await.unwrap();
         let mut a = sqlx::Connection::begin(&mut connection).await.unwrap();
-        let plain = secret();
-        if matches!(kill, Kill::Token) {
-            // A refresh token of the same grant, which is what gets revoked.
-            let mut new = NewToken::new(&client_id, scope(), secret());
-            new.grant_id = grant_id;
-            let new = new.with_refresh_token(plain.clone());
-            test.storage.create_token(&alice(), new).await.unwrap();
-        }
-        let redeem = Redeem {
-            refresh_token: Some(secret()),
-            ..Redeem::new(&client_id, URI, code.clone(), secret())
-        };
+        // Another token of the grant, which is what gets revoked.
+        let plain = TokenPair::generate_for(grant_id).unwrap();
+        let new = NewToken::new(&client_id, scope(), plain.clone()).with_grant_id(grant_id);
+        test.storage.create_token(&alice(), new).await.unwrap();
+        // A redeems, and has not committed.
+        let redemption = CodeRedemption::new(&client_id, URI, code.clone());
         let inside = test.storage.on(&mut a);
-        let redeemed = inside.redeem_authorization_code(&Request::default(), redeem).await;
-        assert!(matches!(redeemed.unwrap(), Redeemed::Issued(_)));
+        let outcome =
+            inside.redeem_authorization_code(&Request::default(), redemption).await.unwrap();
+        let RedemptionOutcome::Issued(issued) = outcome else { panic!("{outcome:?}") };
         drop(inside);
         // B deletes the code, behind A; C revokes, behind B.
         let (storage, id, code) = (test.storage.clone(), client_id.clone(), code.clone());
@@ -221,11 +218,12 @@ async fn s9_a_row_that_goes_away_hides_no_successor() {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         let c = tokio::spawn(async move {
             match kill {
-                Kill::Grant | Kill::Subject => drop(storage.revoke_grant(grant_id).await.unwrap()),
+                Kill::Grant => drop(storage.revoke_grant(grant_id).await.unwrap()),
                 Kill::Token => {
-                    let token = TokenRef::Refresh(&plain);
+                    let token = TokenRef::Refresh(plain.refresh_token.as_ref().unwrap());
                     storage.revoke_token(&alice(), &id, token).await.unwrap();
                 }
+                Kill::Subject => drop(storage.revoke_subject("alice").await.unwrap()),
                 Kill::Client => drop(storage.delete_client(&id).await.unwrap()),
             }
         });
@@ -233,13 +231,7 @@ async fn s9_a_row_that_goes_away_hides_no_successor() {
         a.commit().await.unwrap();
         b.await.unwrap();
         c.await.unwrap();
-        let live: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM oauth_storage.token WHERE grant_id = $1 AND NOT revoked",
-        )
-        .bind(grant_id)
-        .fetch_one(test.storage.pool())
-        .await
-        .unwrap();
-        assert_eq!(live, 0, "{kill:?}");
+        let found = test.storage.introspect(&issued.tokens.access_token).await.unwrap();
+        assert_eq!(found, None, "{kill:?}");
     }
 }
