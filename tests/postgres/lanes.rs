@@ -1,6 +1,5 @@
 //! The executor's traps: what callers that share a statement must not do to each other.
 
-mod gate;
 mod life;
 
 use std::time::{Duration, Instant};
@@ -11,8 +10,8 @@ use oauth_storage::{
     RedemptionOutcome, Request, Secret, TokenPair, TokenRef, TokenStorage as _,
 };
 
+use crate::gate::{Gate, Held};
 use crate::support::{TestStorage, access_token, alice, digest, scope, secret};
-use gate::{Gate, Held};
 
 const URI: &str = "https://client.example/cb";
 

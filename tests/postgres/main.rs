@@ -5,6 +5,7 @@
 mod catalog;
 mod clients;
 mod errors;
+mod gate;
 mod grants;
 mod hygiene;
 mod lanes;

@@ -19,7 +19,7 @@ async fn migrate_runs_twice_and_pending_tells_what_is_left() {
     let storage = connect(database.url()).await;
     let pending = storage.pending_migrations().await.unwrap();
     assert_eq!(pending[0].description, "create client");
-    assert_eq!(pending.len(), 4);
+    assert_eq!(pending.len(), 6);
     storage.migrate().await.unwrap();
     assert_eq!(storage.pending_migrations().await.unwrap(), []);
     storage.migrate().await.unwrap();
@@ -91,13 +91,13 @@ async fn a_newer_schema_and_a_damaged_one_say_so() {
         database.url(),
         "DELETE FROM oauth_storage._sqlx_migrations WHERE version = 99990101000000;
          UPDATE oauth_storage._sqlx_migrations SET checksum = 'changed'
-         WHERE version = 20261124090200",
+         WHERE version = 20261125090200",
     )
     .await;
     for error in
         [storage.migrate().await.unwrap_err(), storage.pending_migrations().await.unwrap_err()]
     {
-        let damaged = SchemaProblem::Damaged { version: 20_261_124_090_200 };
+        let damaged = SchemaProblem::Damaged { version: 20_261_125_090_200 };
         assert!(matches!(&error, Error::Schema(problem) if *problem == damaged), "{error}");
     }
 }

@@ -15,6 +15,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
+use crate::gate::Gate;
 use crate::support::{TestStorage, alice, eventually, pair, scope, secret};
 
 /// What was counted, by name and labels.
@@ -137,9 +138,7 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     let meters = Meters::install();
     let test = TestStorage::with("metrics_errors", PgStorage::builder().lanes(1).queue(1)).await;
     let (client_id, _) = test.client().await;
-    let mut locker = PgConnection::connect(test.database.url()).await.unwrap();
-    let lock = "BEGIN; LOCK TABLE oauth_storage.token";
-    sqlx::raw_sql(lock).execute(&mut locker).await.unwrap();
+    let gate = Gate::at_lookups(&test, "token").await;
     let find = || {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         tokio::spawn(async move {
@@ -160,7 +159,7 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     assert!(matches!(refused, Error::Overloaded { .. }), "{refused:?}");
     at_work.abort();
     assert!(at_work.await.unwrap_err().is_cancelled());
-    locker.close().await.unwrap();
+    gate.open().await;
     queued.await.unwrap().unwrap();
 
     let error = |kind| {

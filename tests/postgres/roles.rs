@@ -115,7 +115,6 @@ async fn the_rights_of_the_readme_are_not_more() {
         "DROP INDEX oauth_storage.token_expires_at",
         "DROP SCHEMA oauth_storage CASCADE",
         "TRUNCATE oauth_storage.token",
-        "DELETE FROM oauth_storage.user_account",
         "DELETE FROM oauth_storage._sqlx_migrations",
         "UPDATE oauth_storage._sqlx_migrations SET checksum = ''",
         "INSERT INTO oauth_storage._sqlx_migrations VALUES (1, '', now(), true, '', 0)",

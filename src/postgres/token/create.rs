@@ -28,10 +28,12 @@ impl<C: Connections> PgStorage<C> {
         request: &Request,
         token: NewToken,
     ) -> impl Future<Output = Result<Token>> + Send {
-        let call = observe!(self, create_token on token, client_id = token.client_id);
         let joins = token.grant_id.is_some();
+        let grant_id = token.grant_id.unwrap_or_else(|| token.new_grant_id());
+        let call =
+            observe!(self, create_token on token, client_id = token.client_id, grant_id = grant_id);
         let refresh = token.tokens.refresh_token.as_ref().map(Secret::digest);
-        let new = CreateToken::new(request, token).map(|(create, token)| {
+        let new = CreateToken::new(request, token, grant_id).map(|(create, token)| {
             let created = match joins {
                 false => Ok(Box::pin(self.connections.run(create))),
                 true => Err(Box::pin(self.connections.run(CreateTokenInGrant(create)))),
@@ -113,11 +115,10 @@ impl Unissued {
 }
 
 impl CreateToken {
-    fn new(request: &Request, new: NewToken) -> Result<(Self, Unissued)> {
+    fn new(request: &Request, new: NewToken, grant_id: Uuid) -> Result<(Self, Unissued)> {
         new.check(request)?;
         let context = new.full_context(request);
         let subject = new.full_subject(request).map(str::to_owned);
-        let grant_id = new.grant_id.unwrap_or_else(|| new.new_grant_id());
         let lifetimes = Lifetimes::new(&request.settings, new.tokens.refresh_token.is_some());
         let create = Self {
             tokens: PairDigests::new(&new.tokens),

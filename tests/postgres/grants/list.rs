@@ -83,10 +83,10 @@ async fn s18_the_first_page_is_quick_whatever_is_dead() {
     test.sql(&store_grants(60_000, &format!("'{client_id}'"), "'user-' || n % 2")).await;
     test.sql(
         "UPDATE oauth_storage.authorization_grant SET revoked_at = now()
-             WHERE subject = 'user-1' OR subject = 'oldest';
-         VACUUM ANALYZE oauth_storage.authorization_grant",
+         WHERE subject = 'user-1' OR subject = 'oldest'",
     )
     .await;
+    test.sql("VACUUM ANALYZE oauth_storage.authorization_grant").await;
     for (subject, found) in [("user-0", 20), ("user-1", 0), ("oldest", 0)] {
         let mut took = Vec::new();
         for _ in 0..9 {

@@ -7,7 +7,7 @@ use oauth_storage::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::gate::Gate;
+use crate::gate::Gate;
 use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

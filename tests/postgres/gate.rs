@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
 /// Shut from the beginning. Whatever comes to it sleeps until it is opened.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     url: String,
 }
 
 impl Gate {
     /// In front of every statement that inserts into the table.
-    pub(super) async fn at_inserts(test: &TestStorage, table: &str) -> Self {
+    pub(crate) async fn at_inserts(test: &TestStorage, table: &str) -> Self {
         let gate = Self::shut(test).await;
         run_sql(
             &gate.url,
@@ -33,7 +33,7 @@ impl Gate {
     }
 
     /// In front of every statement that reads the table, a view in its place.
-    pub(super) async fn at_lookups(test: &TestStorage, table: &str) -> Self {
+    pub(crate) async fn at_lookups(test: &TestStorage, table: &str) -> Self {
         let gate = Self::shut(test).await;
         run_sql(
             &gate.url,
@@ -47,7 +47,7 @@ impl Gate {
         gate
     }
 
-    pub(super) async fn remove_from_lookups(&self, table: &str) {
+    pub(crate) async fn remove_from_lookups(&self, table: &str) {
         run_sql(
             &self.url,
             &format!(
@@ -71,12 +71,12 @@ impl Gate {
         Self { url: test.database.url().to_owned() }
     }
 
-    pub(super) async fn open(&self) {
+    pub(crate) async fn open(&self) {
         run_sql(&self.url, "UPDATE gate SET shut = false").await;
     }
 
     /// Waits until so many statements are held.
-    pub(super) async fn holds(&self, statements: i64) {
+    pub(crate) async fn holds(&self, statements: i64) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         eventually("the gate holds them", async || {
             let held: i64 = sqlx::query_scalar(
@@ -95,20 +95,20 @@ impl Gate {
 
 /// One lane for writes, and a statement that holds it until the gate opens: whatever is called
 /// meanwhile waits, and goes as one batch.
-pub(super) struct Held {
-    pub(super) test: TestStorage,
-    pub(super) client_id: String,
-    pub(super) gate: Gate,
-    pub(super) first: JoinHandle<()>,
+pub(crate) struct Held {
+    pub(crate) test: TestStorage,
+    pub(crate) client_id: String,
+    pub(crate) gate: Gate,
+    pub(crate) first: JoinHandle<()>,
 }
 
 impl Held {
-    pub(super) async fn new(label: &str, queue: usize) -> Self {
+    pub(crate) async fn new(label: &str, queue: usize) -> Self {
         Self::with(label, queue, "").await
     }
 
     /// On a database on which this was run.
-    pub(super) async fn with(label: &str, queue: usize, sql: &str) -> Self {
+    pub(crate) async fn with(label: &str, queue: usize, sql: &str) -> Self {
         let builder = PgStorage::builder().lanes(1).queue(queue);
         let test = TestStorage::with(label, builder.deadline(Duration::from_secs(20))).await;
         test.sql(sql).await;
@@ -123,7 +123,7 @@ impl Held {
         Self { test, client_id, gate, first }
     }
 
-    pub(super) fn create(
+    pub(crate) fn create(
         &self,
         access: &Secret,
     ) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
@@ -137,7 +137,7 @@ impl Held {
     }
 
     /// Lets what was called meanwhile into the queue, and then the lane go.
-    pub(super) async fn release(self) -> (TestStorage, String) {
+    pub(crate) async fn release(self) -> (TestStorage, String) {
         tokio::time::sleep(Duration::from_millis(200)).await;
         self.gate.open().await;
         self.first.await.unwrap();
