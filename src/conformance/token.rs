@@ -237,7 +237,7 @@ async fn tokens_made_elsewhere_are_stored(cx: Context) {
 
 async fn new_grant_is_the_named_one(cx: Context) {
     let client = cx.client().await;
-    for grant_id in [Uuid::now_v7(), Uuid::from_u128(u128::MAX / 3 ^ Uuid::now_v7().as_u128())] {
+    for grant_id in [Uuid::now_v7(), Uuid::from_u128((u128::MAX / 3) ^ Uuid::now_v7().as_u128())] {
         let new = NewToken::new(&client, scope(), tokens_for(grant_id));
         let pair = cx.pair_of(&request(), new).await;
         assert_eq!(pair.grant_id(), grant_id, "the grant that both tokens name");

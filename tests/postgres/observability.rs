@@ -138,11 +138,15 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     let meters = Meters::install();
     let test = TestStorage::with("metrics_errors", PgStorage::builder().lanes(1).queue(1)).await;
     let (client_id, _) = test.client().await;
+    let tokens = pair();
+    let new = NewToken::new(&client_id, scope(), tokens.clone());
+    test.storage.create_token(&alice(), new).await.unwrap();
     let gate = Gate::at_lookups(&test, "token").await;
     let find = || {
         let (storage, id) = (test.storage.clone(), client_id.clone());
+        let token = tokens.access_token.clone();
         tokio::spawn(async move {
-            storage.get_token(&alice(), &id, TokenRef::Any(&secret())).await.map(drop)
+            storage.get_token(&alice(), &id, TokenRef::Any(&token)).await.map(drop)
         })
     };
     let read = [(metrics::LANES, "read")];
