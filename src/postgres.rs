@@ -11,6 +11,7 @@ mod meter;
 pub mod metrics;
 mod migrate;
 mod observe;
+mod session;
 mod token;
 #[cfg(feature = "password")]
 mod user;
@@ -64,8 +65,8 @@ impl PgStorage {
     /// Connects with the default options.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for a malformed URL, a wrong password or a database that does not
-    /// exist; [`Error::Unavailable`] for a server that does not answer.
+    /// [`Error::Configuration`] for a malformed URL, a wrong password, a database that does not exist,
+    /// or a setting of the session that would change decisions; [`Error::Unavailable`] for a server that does not answer.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::builder().connect(url).await
     }

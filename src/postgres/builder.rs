@@ -3,13 +3,14 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlSafeStr as _};
 
 use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
 use crate::postgres::error::connect_error;
 use crate::postgres::executor::{Pooled, server_limit};
+use crate::postgres::session::{self, Session};
 use crate::storage::{IdTokenStorage, UserStorage};
 
 /// Options of a [`PgStorage`].
@@ -152,6 +153,10 @@ impl PgStorageBuilder {
 
     /// Connects with options of the driver: certificates, sockets, an application name.
     ///
+    /// Every connection gets the settings that decisions rely on, whatever the database or the role
+    /// has: isolation level, search path, row-level security, string syntax. Where a pooler drops
+    /// them, and what the role has would change a decision, connecting fails.
+    ///
     /// # Errors
     /// As [`PgStorage::connect`].
     pub async fn connect_with(self, options: PgConnectOptions) -> Result<PgStorage> {
@@ -161,22 +166,13 @@ impl PgStorageBuilder {
             options.application_name("oauth-storage")
         };
         let options = options.options([("statement_timeout", self.statement_timeout())]);
-        // A pool would try again until its own time-out, and then only say that it timed out.
-        let probe = tokio::time::timeout(self.deadline, probe(&options)).await;
-        let probe = probe.map_err(|_| Error::Unavailable {
-            message: format!("the server did not answer within {:?}", self.deadline),
-            source: None,
-        })?;
-        let on_shards = probe.map_err(|error| match error {
-            // Over TCP only a file can be missing.
-            sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(&options) => {
-                Error::Configuration {
-                    message: "a certificate or key that the options name is not there".into(),
-                    source: Some(Box::new(error)),
-                }
-            }
-            error => connect_error(error),
-        })?;
+        let mut options = session::pin(options);
+        let mut session = self.probe(&options).await?;
+        if session.loses_commits() {
+            options = options.options([("synchronous_commit", "on")]);
+            session = self.probe(&options).await?;
+        }
+        session.check()?;
 
         let pool = PgPoolOptions::new()
             .max_connections(self.max_connections)
@@ -187,7 +183,7 @@ impl PgStorageBuilder {
         let connections = Pooled::new(pool, self.deadline);
         // The statements of a lane are few and always the same: planned once, for any parameters.
         // But Citus finds the shard by the parameters, and refuses a plan for any.
-        let plans = if on_shards { "auto" } else { "force_generic_plan" };
+        let plans = if session.is_cluster { "auto" } else { "force_generic_plan" };
         let options = options.options([
             ("plan_cache_mode", plans),
             ("jit", "off"),
@@ -198,11 +194,32 @@ impl PgStorageBuilder {
         Ok(self.on(connections))
     }
 
-    /// Runs on a pool that the application already has.
+    /// Runs on a pool that the application already has. Its sessions must have the isolation level
+    /// READ COMMITTED and `synchronous_commit` on, PostgreSQL's defaults, and a `search_path` that
+    /// does not put another schema before `pg_catalog`.
     #[must_use]
     pub fn pool(self, pool: PgPool) -> PgStorage {
         let connections = Pooled::new(pool, self.deadline);
         self.on(connections)
+    }
+
+    async fn probe(&self, options: &PgConnectOptions) -> Result<Session> {
+        // A pool would try again until its own time-out, and then only say that it timed out.
+        let probe = tokio::time::timeout(self.deadline, Session::probe(options)).await;
+        let probe = probe.map_err(|_| Error::Unavailable {
+            message: format!("the server did not answer within {:?}", self.deadline),
+            source: None,
+        })?;
+        probe.map_err(|error| match error {
+            // Over TCP only a file can be missing.
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(options) => {
+                Error::Configuration {
+                    message: "a certificate or key that the options name is not there".into(),
+                    source: Some(Box::new(error)),
+                }
+            }
+            error => connect_error(error),
+        })
     }
 
     /// In milliseconds: enough before the deadline for the answer to get here.
@@ -227,34 +244,6 @@ impl PgStorageBuilder {
 
 /// The time a lane waits for a lock, in milliseconds. Calls that share its statement wait as long.
 const LOCK_TIMEOUT: &str = "50";
-
-/// How often two sessions are compared; each time costs two round trips.
-const ROUNDS: u8 = 8;
-
-/// Connects, and finds a pooler out that mixes up the statements of its clients. sqlx numbers them,
-/// so two sessions use the same names; where one finds a name taken that it has not used yet, it
-/// would sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
-/// so long; then a later statement tells.) Whether the database has Citus is asked here, too.
-async fn probe(options: &PgConnectOptions) -> sqlx::Result<bool> {
-    // Each time another name, not what was prepared before.
-    let options = options.clone().statement_cache_capacity(0);
-    let mut sessions = [options.connect().await?, options.connect().await?];
-    for _ in 0..ROUNDS {
-        for session in &mut sessions {
-            session.prepare("SELECT 1".into_sql_str()).await?;
-        }
-    }
-    // Of the database, not of the server: its library may be loaded for another one.
-    let citus = sqlx::query_scalar!(
-        r#"SELECT to_regproc('pg_catalog.run_command_on_all_nodes') IS NOT NULL AS "on_shards!""#
-    );
-    let on_shards = citus.fetch_one(&mut sessions[0]).await?;
-    for session in sessions {
-        // Not worth failing over: the session did its job.
-        let _ = session.close().await;
-    }
-    Ok(on_shards)
-}
 
 fn uses_tcp(options: &PgConnectOptions) -> bool {
     options.get_socket().is_none() && !options.get_host().starts_with('/')

@@ -13,6 +13,7 @@ mod migrations;
 mod observability;
 #[cfg(unix)]
 mod pgbouncer;
+mod pinned;
 mod plans;
 mod races;
 mod roles;

@@ -1,0 +1,144 @@
+//! The settings of a session that decisions rely on: set for every connection, and checked once.
+//!
+//! A pooler such as PgBouncer drops what a client sets at its start, so what would change a decision
+//! is looked at as well.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _};
+
+use crate::error::{Error, Result};
+
+/// Set for every connection, whatever the database or the role says. Not among them is
+/// `default_transaction_read_only`: whoever sets it means it, and a write then fails as on a standby.
+const PINNED: [(&str, &str); 5] = [
+    // A statement that waited for a row must look at the row as it is then.
+    ("default_transaction_isolation", "read committed"),
+    // The names of tables are qualified; those of operators are not.
+    ("search_path", "pg_catalog"),
+    // A row that a policy hides is an error, not a row that is not there.
+    ("row_security", "off"),
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+];
+
+/// How often two sessions are compared; each time costs two round trips.
+const ROUNDS: u8 = 8;
+
+pub(super) fn pin(options: PgConnectOptions) -> PgConnectOptions {
+    options.options(PINNED)
+}
+
+/// What a session has of the settings that decisions rely on.
+pub(super) struct Session {
+    isolation: String,
+    synchronous_commit: String,
+    encoding: String,
+    catalog_first: bool,
+    hidden_in: Option<String>,
+    /// True if the database is the coordinator of a Citus cluster.
+    pub(super) is_cluster: bool,
+}
+
+impl Session {
+    /// Connects, and reads the settings.
+    ///
+    /// Two sessions find a pooler that mixes up the statements of its clients. sqlx numbers them, so
+    /// both use the same names; where one finds a name taken that it has not used yet, it would
+    /// sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
+    /// so long; then a later statement tells.)
+    pub(super) async fn probe(options: &PgConnectOptions) -> sqlx::Result<Self> {
+        // Each time another name, not what was prepared before.
+        let options = options.clone().statement_cache_capacity(0);
+        let mut sessions = [options.connect().await?, options.connect().await?];
+        for _ in 0..ROUNDS {
+            for session in &mut sessions {
+                session.prepare("SELECT 1".into_sql_str()).await?;
+            }
+        }
+        let found = sqlx::query_file_as!(Self, "src/postgres/sql/check_session.sql")
+            .fetch_one(&mut sessions[0])
+            .await?;
+        for session in sessions {
+            // Not worth failing over: the session did its job.
+            let _ = session.close().await;
+        }
+        Ok(found)
+    }
+
+    /// True if a commit is answered before it is durable.
+    pub(super) fn loses_commits(&self) -> bool {
+        self.synchronous_commit == "off"
+    }
+
+    /// Returns [`Error::Configuration`] for the first setting that would change a decision.
+    pub(super) fn check(&self) -> Result<()> {
+        let refused = |message: String| Err(Error::configuration(message));
+        if self.isolation != "read committed" {
+            return refused(format!(
+                "the isolation level is {}; set it for the role, because the pooler drops what the \
+                 storage asks for: ALTER ROLE … SET default_transaction_isolation = 'read committed'",
+                self.isolation
+            ));
+        }
+        if self.loses_commits() {
+            return refused(
+                "synchronous_commit is off, so a code that was redeemed could be redeemed again after \
+                 a crash; set it for the role: ALTER ROLE … SET synchronous_commit = on"
+                    .into(),
+            );
+        }
+        if !self.catalog_first {
+            return refused(
+                "the search path has another schema before pg_catalog, which can shadow its operators; \
+                 set it for the role: ALTER ROLE … SET search_path = pg_catalog"
+                    .into(),
+            );
+        }
+        if let Some(table) = &self.hidden_in {
+            return refused(format!(
+                "row-level security hides rows of oauth_storage.{table} from this role; disable it, or \
+                 give the role BYPASSRLS"
+            ));
+        }
+        if self.encoding != "UTF8" {
+            return refused(format!(
+                "the encoding of the database is {}; it has to be UTF8",
+                self.encoding
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            isolation: "read committed".into(),
+            synchronous_commit: "remote_apply".into(),
+            encoding: "UTF8".into(),
+            catalog_first: true,
+            hidden_in: None,
+            is_cluster: false,
+        }
+    }
+
+    /// As behind a pooler that drops what was pinned.
+    #[test]
+    fn s24_a_setting_that_would_change_a_decision_is_refused() {
+        session().check().unwrap();
+        for (refused, says) in [
+            (Session { isolation: "repeatable read".into(), ..session() }, "isolation"),
+            (Session { synchronous_commit: "off".into(), ..session() }, "synchronous_commit"),
+            (Session { encoding: "LATIN1".into(), ..session() }, "LATIN1"),
+            (Session { catalog_first: false, ..session() }, "search path"),
+            (Session { hidden_in: Some("token".into()), ..session() }, "oauth_storage.token"),
+        ] {
+            let error = refused.check().unwrap_err();
+            assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}
