@@ -154,8 +154,9 @@ impl PgStorageBuilder {
     /// Connects with options of the driver: certificates, sockets, an application name.
     ///
     /// Every connection gets the settings that decisions rely on, whatever the database or the role
-    /// has: isolation level, search path, row-level security, string syntax. Where a pooler drops
-    /// them, and what the role has would change a decision, connecting fails.
+    /// has: isolation level, row-level security, string syntax. Where a pooler drops them, and what
+    /// the role has would change a decision, connecting fails. So it does where the `search_path` has
+    /// another schema before `pg_catalog`, and where the encoding of the database is not UTF8.
     ///
     /// # Errors
     /// As [`PgStorage::connect`].

@@ -345,8 +345,8 @@ impl Call<'_> {
         ran.map_err(|error| statement_error(&error, effect))
     }
 
-    /// The same; `None` if the server ended the statement because it took too long, or waited too
-    /// long for a lock. Nothing was changed then.
+    /// Runs one of several statements, each with the whole deadline. `None` if the server ended the
+    /// statement because it took too long, or waited too long for a lock. Nothing was changed then.
     pub(super) async fn statement_unless_cut_off<'c, T: 'c, F>(
         &'c mut self,
         statement: impl FnOnce(&'c mut PgConnection) -> F,
@@ -355,6 +355,9 @@ impl Call<'_> {
         F: Future<Output = sqlx::Result<T>> + 'c,
     {
         let effect = self.effect;
+        if let Some((until, deadline)) = &mut self.limit {
+            *until = Instant::now() + *deadline;
+        }
         match self.within_deadline(|connection| no_panic(statement(connection))).await? {
             Ok(done) => Ok(Some(done)),
             Err(error) if is_cut_off(&error) => Ok(None),

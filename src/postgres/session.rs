@@ -8,13 +8,13 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _}
 
 use crate::error::{Error, Result};
 
-/// Set for every connection, whatever the database or the role says. Not among them is
+/// Set for every connection, whatever the database or the role says. Two are not among them.
 /// `default_transaction_read_only`: whoever sets it means it, and a write then fails as on a standby.
-const PINNED: [(&str, &str); 5] = [
+/// `search_path`: the names of tables are qualified, and an application's triggers may rely on it. It
+/// is only checked that it does not shadow the operators of `pg_catalog`.
+const PINNED: [(&str, &str); 4] = [
     // A statement that waited for a row must look at the row as it is then.
     ("default_transaction_isolation", "read committed"),
-    // The names of tables are qualified; those of operators are not.
-    ("search_path", "pg_catalog"),
     // A row that a policy hides is an error, not a row that is not there.
     ("row_security", "off"),
     ("standard_conforming_strings", "on"),
@@ -90,7 +90,7 @@ impl Session {
         if !self.catalog_first {
             return refused(
                 "the search path has another schema before pg_catalog, which can shadow its operators; \
-                 set it for the role: ALTER ROLE … SET search_path = pg_catalog"
+                 leave pg_catalog out of it, or put it first"
                     .into(),
             );
         }

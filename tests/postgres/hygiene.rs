@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use oauth_storage::{
@@ -13,11 +12,10 @@ use oauth_storage::{
     TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
-use sqlx::{Connection as _, PgConnection};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{run_sql, scope};
+use crate::support::{dump, run_sql, scope};
 
 /// Each secret of the test has it, so that one search finds them all.
 const NEEDLE: &str = "N33DLE-in-the-haystack-";
@@ -185,24 +183,6 @@ fn read_all(folder: &Path, each: &mut dyn FnMut(&Path, &[u8])) {
             each(&path, &bytes);
         }
     }
-}
-
-/// What a backup holds. Builds of PostgreSQL for embedding lack `pg_dump`; the server then dumps
-/// itself.
-async fn dump(cluster: &Cluster, url: &str) -> Vec<u8> {
-    let program = cluster.bin_dir().join("pg_dump");
-    if program.is_file() {
-        let dump = Command::new(program).arg(url).output().unwrap();
-        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-        return dump.stdout;
-    }
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let dump: String =
-        sqlx::query_scalar("SELECT schema_to_xml('oauth_storage', true, false, '')::text")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-    dump.into_bytes()
 }
 
 #[tokio::test]

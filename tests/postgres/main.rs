@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
+mod bounds;
 mod catalog;
 mod clients;
 mod errors;

@@ -24,7 +24,7 @@ const HOSTILE: &str = "
     ";
 
 const SETTINGS: [&str; 18] = [
-    "search_path = evil, pg_catalog, oauth_storage, public",
+    "search_path = evil, oauth_storage, public",
     "default_transaction_isolation = 'repeatable read'",
     "default_transaction_deferrable = on",
     "row_security = on",
@@ -58,9 +58,9 @@ async fn s24_a_storage_conforms_whatever_the_database_and_the_role_have_set() {
     make_hostile(test.database.url(), &format!("DATABASE {}", test.database.name())).await;
     // A plain connection does see them.
     let mut plain = PgConnection::connect(test.database.url()).await.unwrap();
-    let equal: bool =
-        sqlx::query_scalar("SELECT 'a'::text = 'a'::text").fetch_one(&mut plain).await.unwrap();
-    assert!(!equal, "the settings are hostile");
+    let isolation: String =
+        sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&mut plain).await.unwrap();
+    assert_eq!(isolation, "repeatable read");
 
     let builder = PgStorage::builder().password_users().deadline(Duration::from_mins(1));
     let storage = builder.connect(test.database.url()).await.unwrap();
@@ -174,6 +174,20 @@ async fn s24_row_level_security_that_hides_rows_is_refused() {
     // The owner sees every row.
     PgStorage::connect(test.database.url()).await.unwrap();
     test.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+/// A schema before `pg_catalog` may say what is equal.
+#[tokio::test]
+async fn s24_a_search_path_that_shadows_operators_is_refused() {
+    let test = TestStorage::new("s24_path").await;
+    test.sql(HOSTILE).await;
+    let name = test.database.name();
+    test.sql(&format!("ALTER DATABASE {name} SET search_path = evil, pg_catalog")).await;
+    let mut plain = PgConnection::connect(test.database.url()).await.unwrap();
+    let equal: bool =
+        sqlx::query_scalar("SELECT 'a'::text = 'a'::text").fetch_one(&mut plain).await.unwrap();
+    assert!(!equal, "it does shadow them");
+    refused(test.database.url(), "search path").await;
 }
 
 #[tokio::test]

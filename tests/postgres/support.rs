@@ -1,12 +1,13 @@
 //! A database a test, and the few things that every test needs.
 
+use std::process::Command;
 use std::time::Duration;
 
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, NewClient, PgStorage, PgStorageBuilder, Request, Scope,
     Secret, TokenPair, User,
 };
-use oauth_storage_testbed::Database;
+use oauth_storage_testbed::{Cluster, Database};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -150,4 +151,22 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("never: {what}");
+}
+
+/// What a backup holds. Builds of PostgreSQL for embedding lack `pg_dump`; the server then dumps
+/// itself.
+pub(crate) async fn dump(cluster: &Cluster, url: &str) -> Vec<u8> {
+    let program = cluster.bin_dir().join("pg_dump");
+    if program.is_file() {
+        let dump = Command::new(program).arg(url).output().unwrap();
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        return dump.stdout;
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let dump: String =
+        sqlx::query_scalar("SELECT schema_to_xml('oauth_storage', true, false, '')::text")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    dump.into_bytes()
 }

@@ -15,11 +15,11 @@ use crate::postgres::PgStorage;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Call, Connections};
 
-/// Grants of a statement that changes them: some ten milliseconds.
-const BATCH: i64 = 1_000;
+/// Grants of a scan, and of a statement that changes them: some ten milliseconds.
+const BATCH: usize = 1_000;
 
 /// Grants of a scan at most.
-const MOST: i64 = 100_000;
+const MOST: usize = 1_000_000;
 
 /// Batches without progress, because the server cuts them off, before the operation gives up.
 const PATIENCE: u32 = 50;
@@ -53,6 +53,14 @@ enum Place {
     Bucket(i32),
 }
 
+/// The size of the batches, which adapts to the time limit of the server.
+struct Pace {
+    /// Grants of a scan.
+    scan: usize,
+    /// Grants of a statement that changes them.
+    change: usize,
+}
+
 impl<C: Connections> PgStorage<C> {
     /// Changes every grant of the owner, and returns how many.
     pub(in crate::postgres) async fn change_grants(
@@ -66,25 +74,17 @@ impl<C: Connections> PgStorage<C> {
             Owner::Subject { .. } => Some(Place::Grant(Uuid::nil())),
             Owner::Client { .. } => Some(Place::Bucket(0)),
         };
-        let mut limit = BATCH;
+        let mut pace = Pace { scan: BATCH, change: BATCH };
         let mut in_vain = 0;
         while let Some(from) = place {
-            let batch = self.change_next_grants(owner, change, from, limit).await;
-            match batch.map_err(|error| error.after_commit_if(changed > 0))? {
-                _ if in_vain > PATIENCE => return Err(cut_off().after_commit_if(changed > 0)),
-                None if limit > 1 => {
-                    limit /= 2;
-                    in_vain += 1;
-                }
-                None => return Err(cut_off().after_commit_if(changed > 0)),
-                Some(batch) => {
-                    let moved = batch.changed > 0 || batch.next != Some(from);
-                    in_vain = if moved { 0 } else { in_vain + 1 };
-                    changed += batch.changed;
-                    held.extend(batch.held);
-                    place = batch.next;
-                    limit = batch.limit;
-                }
+            let batch = self.change_next_grants(owner, change, from, &mut pace).await;
+            let batch = batch.map_err(|error| error.after_commit_if(changed > 0))?;
+            changed += batch.changed;
+            held.extend(batch.held);
+            place = batch.next;
+            in_vain = if batch.changed > 0 || place != Some(from) { 0 } else { in_vain + 1 };
+            if in_vain > PATIENCE {
+                return Err(cut_off().after_commit_if(changed > 0));
             }
         }
         held.sort_unstable();
@@ -96,53 +96,37 @@ impl<C: Connections> PgStorage<C> {
         Ok(changed)
     }
 
-    /// `None` if the server cut a statement off: nothing was changed by it.
+    /// Scans from a place, and changes what was found. Where the server cuts a statement off, the pace
+    /// is halved, and the next batch begins at the same place.
     async fn change_next_grants(
         &self,
         owner: Owner<'_>,
         change: Change,
         from: Place,
-        limit: i64,
-    ) -> Result<Option<Batch>> {
+        pace: &mut Pace,
+    ) -> Result<Batch> {
+        let mut batch = Batch { changed: 0, held: Vec::new(), next: Some(from) };
         let mut call = self.connections.begin(Effect::Write).await?;
-        let Some(scan) = scan(&mut call, owner, change, from, limit).await? else {
-            return Ok(None);
+        let Some(scan) = scan(&mut call, owner, change, from, pace.scan).await? else {
+            pace.scan = half(pace.scan)?;
+            return Ok(batch);
         };
-        let mut batch =
-            Batch { changed: 0, held: Vec::new(), next: scan.next, limit: scan.next_limit };
-        let size = usize::try_from(BATCH.min(limit)).unwrap_or(1);
-        for wanted in scan.wanted.chunks(size) {
-            let changed = match change {
-                Change::Revoke => {
-                    call.statement_unless_cut_off(|connection| {
-                        sqlx::query_file_scalar!("src/postgres/sql/revoke_grants.sql", wanted)
-                            .fetch_all(connection)
-                    })
-                    .await?
-                }
-                Change::Delete => {
-                    call.statement_unless_cut_off(|connection| {
-                        sqlx::query_file_scalar!("src/postgres/sql/delete_grants.sql", wanted)
-                            .fetch_all(connection)
-                    })
-                    .await?
-                }
-            };
-            let Some(mut changed) = changed else {
-                // The chunks before are committed; the next scan passes them.
-                let limit = (limit / 2).max(1);
-                return Ok((batch.changed > 0).then_some(Batch {
-                    next: Some(from),
-                    limit,
-                    ..batch
-                }));
+        for wanted in scan.wanted.chunks(pace.change) {
+            let Some(mut changed) = change_free_grants(&mut call, change, wanted).await? else {
+                let half = half(pace.change);
+                pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+                return Ok(batch);
             };
             changed.sort_unstable();
             batch.changed += changed.len() as u64;
             let is_held = |grant_id: &&Uuid| changed.binary_search(grant_id).is_err();
             batch.held.extend(wanted.iter().filter(is_held));
         }
-        Ok(Some(batch))
+        if scan.is_of_one_bucket {
+            pace.scan = pace.scan.saturating_mul(2).min(MOST);
+        }
+        batch.next = scan.next;
+        Ok(batch)
     }
 
     /// Changes a grant that somebody held, once it is free. False if it was changed meanwhile.
@@ -169,14 +153,38 @@ struct Batch {
     held: Vec<Uuid>,
     /// The place of the next batch; `None` at the end.
     next: Option<Place>,
-    /// The limit of the next scan.
-    limit: i64,
 }
 
 struct Scan {
     wanted: Vec<Uuid>,
     next: Option<Place>,
-    next_limit: i64,
+    /// True if the scan did not get past one bucket, so that the next has to take more of it at once.
+    is_of_one_bucket: bool,
+}
+
+/// Changes those of the grants that nobody holds, and returns them. `None` if the server cut the
+/// statement off: nothing was changed.
+async fn change_free_grants(
+    call: &mut Call<'_>,
+    change: Change,
+    grant_ids: &[Uuid],
+) -> Result<Option<Vec<Uuid>>> {
+    match change {
+        Change::Revoke => {
+            call.statement_unless_cut_off(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/revoke_grants.sql", grant_ids)
+                    .fetch_all(connection)
+            })
+            .await
+        }
+        Change::Delete => {
+            call.statement_unless_cut_off(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/delete_grants.sql", grant_ids)
+                    .fetch_all(connection)
+            })
+            .await
+        }
+    }
 }
 
 /// Finds the next grants to change. `None` if the server cut the scan off.
@@ -185,9 +193,12 @@ async fn scan(
     owner: Owner<'_>,
     change: Change,
     from: Place,
-    limit: i64,
+    limit: usize,
 ) -> Result<Option<Scan>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let is_full = |rows: usize| i64::try_from(rows).is_ok_and(|rows| rows >= limit);
+    let is_wanted =
+        |matches: bool, revoked: bool| matches && (change == Change::Delete || !revoked);
     match (owner, from) {
         (Owner::Subject { subject, client_id }, Place::Grant(after)) => {
             let rows = call
@@ -205,12 +216,9 @@ async fn scan(
             let Some(rows) = rows else { return Ok(None) };
             let last = rows.last().filter(|_| is_full(rows.len()));
             let next = last.map(|row| Place::Grant(row.grant_id));
-            let wanted = rows
-                .iter()
-                .filter(|row| row.matches && (change == Change::Delete || !row.revoked))
-                .map(|row| row.grant_id)
-                .collect();
-            Ok(Some(Scan { wanted, next, next_limit: limit }))
+            let wanted = rows.iter().filter(|row| is_wanted(row.matches, row.revoked));
+            let wanted = wanted.map(|row| row.grant_id).collect();
+            Ok(Some(Scan { wanted, next, is_of_one_bucket: false }))
         }
         (Owner::Client { client_id, deleted_at }, Place::Bucket(bucket)) => {
             let rows = call
@@ -221,25 +229,26 @@ async fn scan(
                         bucket,
                         limit,
                         deleted_at,
-                        change == Change::Revoke,
                     )
                     .fetch_all(connection)
                 })
                 .await?;
             let Some(rows) = rows else { return Ok(None) };
+            // The last bucket may have more, so the next scan begins with it.
             let last = rows.last().filter(|_| is_full(rows.len())).map(|row| row.bucket);
-            // The last bucket may have more, so the next scan begins with it. If the scan did not get
-            // past one bucket, the next takes more of it at once.
-            let is_one = last.is_some() && last == rows.first().map(|row| row.bucket);
-            Ok(Some(Scan {
-                wanted: rows.iter().map(|row| row.grant_id).collect(),
-                next: last.map(Place::Bucket),
-                next_limit: if is_one { limit.saturating_mul(2).min(MOST) } else { limit },
-            }))
+            let is_of_one_bucket = last.is_some() && last == rows.first().map(|row| row.bucket);
+            let wanted = rows.iter().filter(|row| is_wanted(row.matches, row.revoked));
+            let wanted = wanted.map(|row| row.grant_id).collect();
+            Ok(Some(Scan { wanted, next: last.map(Place::Bucket), is_of_one_bucket }))
         }
         // A place is of the kind of its owner.
-        _ => Ok(Some(Scan { wanted: Vec::new(), next: None, next_limit: limit })),
+        _ => Ok(Some(Scan { wanted: Vec::new(), next: None, is_of_one_bucket: false })),
     }
+}
+
+/// Half the pace. Fails where it was a single grant.
+fn half(pace: usize) -> Result<usize> {
+    if pace > 1 { Ok(pace / 2) } else { Err(cut_off()) }
 }
 
 fn cut_off() -> Error {

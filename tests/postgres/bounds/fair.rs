@@ -1,0 +1,189 @@
+//! S21: no caller makes others wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use oauth_storage::{
+    Error, GrantStorage as _, NewToken, PgStorage, Request, Scope, Secret, Settings, TokenPair,
+    TokenRotation, TokenStorage as _,
+};
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinSet;
+
+use crate::support::{TestStorage, alice, digest, pair, scope};
+
+/// The calls of sixteen writers within a while, and the longest of them.
+async fn writers(storage: &PgStorage, client_id: &str, time: Duration) -> (usize, Duration) {
+    let until = Instant::now() + time;
+    let mut writers = JoinSet::new();
+    for _ in 0..16 {
+        let (storage, client_id) = (storage.clone(), client_id.to_owned());
+        writers.spawn(async move {
+            let (mut calls, mut longest) = (0, Duration::ZERO);
+            while Instant::now() < until {
+                let new = NewToken::new(&client_id, scope(), pair());
+                let started = Instant::now();
+                storage.create_token(&alice(), new).await.unwrap();
+                longest = longest.max(started.elapsed());
+                calls += 1;
+            }
+            (calls, longest)
+        });
+    }
+    let each = writers.join_all().await;
+    (each.iter().map(|one| one.0).sum(), each.iter().map(|one| one.1).max().unwrap_or_default())
+}
+
+/// What the writers do while others do this: at least four tenths of what they do alone, and no call
+/// waits half a second. The benchmark asks for more, where nothing else runs on the machine.
+async fn are_not_kept_waiting(
+    test: &TestStorage,
+    what: &str,
+    mut disturb: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+) {
+    let (client_id, _) = test.client().await;
+    let time = Duration::from_secs(1);
+    let (disturbed, longest) = writers(&test.storage, &client_id, time).await;
+    stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = disturb.join_next().await {
+        ended.unwrap();
+    }
+    let (alone, _) = writers(&test.storage, &client_id, time).await;
+    println!("{what}: {disturbed} of {alone} calls, the longest took {longest:?}");
+    assert!(disturbed * 10 >= alone * 4, "{what}: {disturbed} of {alone} calls");
+    assert!(longest < Duration::from_millis(500), "{what}: {longest:?}");
+}
+
+async fn new(label: &str) -> (TestStorage, String) {
+    let builder = PgStorage::builder().deadline(Duration::from_secs(20));
+    let test = TestStorage::with(label, builder).await;
+    let (client_id, _) = test.client().await;
+    (test, client_id)
+}
+
+async fn refresh_token(test: &TestStorage, client_id: &str) -> Secret {
+    let tokens = pair();
+    let new = NewToken::new(client_id, scope(), tokens.clone());
+    test.storage.create_token(&alice(), new).await.unwrap();
+    tokens.refresh_token.unwrap()
+}
+
+/// Callers that rotate one refresh token again and again, within its grace period.
+fn rotate_on(
+    test: &TestStorage,
+    client_id: &str,
+    refresh: &Secret,
+    callers: usize,
+    stop: &Arc<AtomicBool>,
+) -> JoinSet<()> {
+    let settings = Settings { refresh_token_grace: Duration::from_mins(1), ..Settings::default() };
+    let request = Request::default().with_settings(settings);
+    let mut tasks = JoinSet::new();
+    for _ in 0..callers {
+        let (storage, request, stop) = (test.storage.clone(), request.clone(), Arc::clone(stop));
+        let rotation = TokenRotation::new(client_id, refresh.clone());
+        tasks.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                match storage.rotate_refresh_token(&request, rotation.clone()).await {
+                    Ok(_) | Err(Error::Overloaded { .. } | Error::Unavailable { .. }) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    tasks
+}
+
+/// An application's transaction holds the row of a refresh token, and two callers retry that token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_a_row_that_somebody_holds_delays_only_who_wants_it() {
+    let (test, client_id) = new("s21_row").await;
+    let refresh = refresh_token(&test, &client_id).await;
+    let mut application = PgConnection::connect(test.database.url()).await.unwrap();
+    let hold = format!(
+        "BEGIN; SELECT FROM oauth_storage.token WHERE digest = '{}' FOR UPDATE",
+        digest(&refresh).0
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut application).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let held = rotate_on(&test, &client_id, &refresh, 2, &stop);
+    let release = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();
+    });
+    are_not_kept_waiting(&test, "a held row", held, stop).await;
+    release.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_a_thousand_callers_of_one_token_take_one_place() {
+    let (test, client_id) = new("s21_callers").await;
+    let refresh = refresh_token(&test, &client_id).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers = rotate_on(&test, &client_id, &refresh, 1_024, &stop);
+    are_not_kept_waiting(&test, "1,024 callers of one token", callers, stop).await;
+}
+
+/// A hundred scope tokens, each as long as the whole may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_the_largest_scope_costs_the_others_little() {
+    let (test, client_id) = new("s21_scope").await;
+    let largest: Scope =
+        (0..100).map(|n| format!("{n:039}")).collect::<Vec<_>>().join(" ").parse().unwrap();
+    let narrower: Scope =
+        (0..99).map(|n| format!("{n:039}")).collect::<Vec<_>>().join(" ").parse().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let tokens = pair();
+        let new = NewToken::new(&client_id, largest.clone(), tokens.clone());
+        test.storage.create_token(&alice(), new).await.unwrap();
+        let (storage, stop, narrower) = (test.storage.clone(), Arc::clone(&stop), narrower.clone());
+        let client_id = client_id.clone();
+        callers.spawn(async move {
+            let mut refresh = tokens.refresh_token.unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                let rotation = TokenRotation::new(&client_id, refresh).with_scope(narrower.clone());
+                let outcome = storage.rotate_refresh_token(&alice(), rotation).await.unwrap();
+                let oauth_storage::RotationOutcome::Issued(issued) = outcome else {
+                    panic!("{outcome:?}")
+                };
+                refresh = issued.tokens.refresh_token.unwrap();
+                // As fast as a client that waits for its answers, not as fast as possible.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    are_not_kept_waiting(&test, "the largest scope", callers, stop).await;
+}
+
+/// Two grants with many rotations each are revoked, over and over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_revoking_the_largest_grants_delays_nobody() {
+    let (test, client_id) = new("s21_grants").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut revoking = JoinSet::new();
+    for _ in 0..2 {
+        let tokens: TokenPair = pair();
+        let new = NewToken::new(&client_id, scope(), tokens);
+        let grant_id = test.storage.create_token(&alice(), new).await.unwrap().grant_id;
+        test.sql(&format!(
+            "INSERT INTO oauth_storage.token
+                 (issued_at, expires_at, rotated_at, grant_id, digest, digest_tail, kind)
+             SELECT now(), now() + interval '90 days', now(), '{grant_id}', gen_random_uuid(),
+                 gen_random_uuid(), 'r' FROM generate_series(1, 100000) n;
+             ANALYZE oauth_storage.token"
+        ))
+        .await;
+        let (storage, stop) = (test.storage.clone(), Arc::clone(&stop));
+        revoking.spawn(async move {
+            assert!(storage.revoke_grant(grant_id).await.unwrap());
+            while !stop.load(Ordering::Relaxed) {
+                assert!(!storage.revoke_grant(grant_id).await.unwrap());
+            }
+        });
+    }
+    are_not_kept_waiting(&test, "two large revocations", revoking, stop).await;
+}

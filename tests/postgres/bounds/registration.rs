@@ -1,0 +1,116 @@
+//! S19: a registration owns what was issued to it, and nothing else.
+
+use std::time::Duration;
+
+use oauth_storage::{
+    ClientMetadata, ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, NewClient,
+    NewToken, PgStorage, Problem, RotationOutcome, TokenPair, TokenRotation, TokenStorage as _,
+};
+
+use crate::support::{TestStorage, alice, eventually, pair, scope};
+
+const URI: &str = "https://client.example/cb";
+
+async fn register(storage: &PgStorage, client_id: &str) -> oauth_storage::Result<()> {
+    let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
+    let new = NewClient::new(metadata).with_client_id(client_id);
+    storage.register_client(new).await.map(drop)
+}
+
+async fn issue(storage: &PgStorage, client_id: &str) -> oauth_storage::Result<TokenPair> {
+    let new = NewToken::new(client_id, scope(), pair());
+    let tokens = new.tokens.clone();
+    storage.create_token(&alice(), new).await.map(|_| tokens)
+}
+
+async fn is_live(storage: &PgStorage, tokens: &TokenPair) -> bool {
+    storage.introspect(&tokens.access_token).await.unwrap().is_some()
+}
+
+/// The deletion fails after its first statements. Until it is called again the client is disabled
+/// and its identifier taken.
+#[tokio::test]
+async fn s19_a_deletion_that_was_cut_off_leaves_nothing_to_inherit() {
+    let test = TestStorage::new("s19_cut_off").await;
+    let storage = &test.storage;
+    register(storage, "robot").await.unwrap();
+    let old = issue(storage, "robot").await.unwrap();
+    test.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'the node goes away' USING ERRCODE = '57P01';
+         END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON oauth_storage.authorization_grant
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let error = storage.delete_client("robot").await.unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+
+    assert_eq!(storage.get_client(&alice(), "robot", None).await.unwrap(), None);
+    let record = storage.read_client("robot").await.unwrap().unwrap();
+    assert!(record.deleted_at.is_some() && record.disabled_at.is_some());
+    let error = register(storage, "robot").await.unwrap_err();
+    assert!(
+        matches!(error, Error::Invalid { field: "client_id", problem: Problem::Duplicate }),
+        "{error:?}"
+    );
+    issue(storage, "robot").await.unwrap_err();
+    // Enabling it again is no way around.
+    let enabled = storage.set_client_disabled("robot", false).await;
+    assert!(!matches!(enabled, Ok(true)), "{enabled:?}");
+    assert_eq!(storage.get_client(&alice(), "robot", None).await.unwrap(), None);
+    let refresh = old.refresh_token.clone().unwrap();
+    let rotation = TokenRotation::new("robot", refresh);
+    let rotated = storage.rotate_refresh_token(&alice(), rotation.clone()).await.unwrap();
+    assert_eq!(rotated, RotationOutcome::Invalid);
+
+    test.sql("DROP TRIGGER refuse ON oauth_storage.authorization_grant").await;
+    assert!(storage.delete_client("robot").await.unwrap());
+    assert!(!is_live(storage, &old).await);
+    register(storage, "robot").await.unwrap();
+    let new = issue(storage, "robot").await.unwrap();
+    let rotated = storage.rotate_refresh_token(&alice(), rotation).await.unwrap();
+    assert_eq!(rotated, RotationOutcome::Invalid, "nothing is inherited");
+    assert!(is_live(storage, &new).await && !is_live(storage, &old).await);
+}
+
+/// Two nodes delete, and one registers anew while they do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
+    let test = TestStorage::new("s19_race").await;
+    let other = PgStorage::builder().deadline(Duration::from_secs(20));
+    let other = other.connect(test.database.url()).await.unwrap();
+    for round in 0..20 {
+        register(&test.storage, "robot").await.unwrap();
+        let mut old = Vec::new();
+        for _ in 0..5 {
+            old.push(issue(&test.storage, "robot").await.unwrap());
+        }
+        let deleting = [&test.storage, &other].map(|storage| {
+            let storage = storage.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_micros(round * 150)).await;
+                storage.delete_client("robot").await
+            })
+        });
+        // As soon as the identifier is free.
+        eventually("it is free", async || register(&other, "robot").await.is_ok()).await;
+        let mut new = Vec::new();
+        for _ in 0..5 {
+            new.push(issue(&other, "robot").await);
+        }
+        for deleting in deleting {
+            deleting.await.unwrap().unwrap();
+        }
+        // A deletion that began after the new registration deletes that one, too; otherwise every
+        // token of it is live.
+        let is_there = other.read_client("robot").await.unwrap().is_some();
+        for tokens in new.into_iter().flatten() {
+            assert_eq!(is_live(&other, &tokens).await, is_there, "round {round}");
+        }
+        for tokens in &old {
+            assert!(!is_live(&other, tokens).await, "round {round}");
+        }
+        test.storage.delete_client("robot").await.unwrap();
+    }
+}
