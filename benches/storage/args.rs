@@ -19,6 +19,8 @@ cargo bench --bench storage -- [options]
   --subjects a,b          which: oauth-storage, sqlx-pool, pgbench
   --growth 10000,10000000 for each of these row counts: lookups, bytes a credential, purge;
                           alone (without --operations) it skips the other measurements
+  --acceptance            what has to be reached, as a table, and nothing else
+  --baseline PATH         the benchmark of another version, to compare with (CONTRIBUTING.md)
   --json FILE             writes the figures
   --plot FILE.svg         draws them
   --short                 a smoke run of seconds: every check, meaningless figures
@@ -37,6 +39,8 @@ pub(crate) struct Args {
     pub(crate) operations: Vec<Operation>,
     pub(crate) subjects: Vec<SubjectName>,
     pub(crate) growth: Vec<u64>,
+    pub(crate) acceptance: bool,
+    pub(crate) baseline: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) plot: Option<PathBuf>,
     pub(crate) short: bool,
@@ -71,6 +75,10 @@ impl Args {
                 "--help" | "-h" => return Ok(None),
                 // Cargo's own, and the one that is dealt with above.
                 "--bench" | "--short" => continue,
+                "--acceptance" => {
+                    args.acceptance = true;
+                    continue;
+                }
                 _ => {}
             }
             let mut value = || {
@@ -91,6 +99,7 @@ impl Args {
                     args.subjects = named?;
                 }
                 "--growth" => args.growth = list(&name, &value()?)?,
+                "--baseline" => args.baseline = Some(value()?.into()),
                 "--json" => args.json = Some(value()?.into()),
                 "--plot" => args.plot = Some(value()?.into()),
                 _ => return Err(format!("{name}: no such option")),
@@ -121,6 +130,8 @@ impl Args {
             operations: Vec::new(),
             subjects: SubjectName::ALL.to_vec(),
             growth: Vec::new(),
+            acceptance: false,
+            baseline: None,
             json: None,
             plot: None,
             short: false,

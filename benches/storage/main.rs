@@ -15,6 +15,7 @@
     reason = "a benchmark ends at the first thing that goes wrong, and has SQL of its own"
 )]
 
+mod acceptance;
 mod args;
 mod data;
 mod extras;
@@ -32,6 +33,7 @@ mod statements;
 mod subject_pool;
 mod subject_storage;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,15 @@ fn main() -> ExitCode {
 }
 
 async fn bench(args: &Args) -> ExitCode {
+    if args.acceptance {
+        return match acceptance::run(args).await {
+            Ok(table) => write(args.json.as_ref().map(|path| (path, table))),
+            Err(problem) => {
+                eprintln!("{problem}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let rows = args.growth.iter().copied().max().unwrap_or_default();
     let server = match Server::start(rows).await {
         Ok(server) => server,
@@ -85,7 +96,11 @@ async fn bench(args: &Args) -> ExitCode {
     let svg = plot::svg(&report, args.rows, &server.version());
     let json = args.json.as_ref().map(|path| (path, report.json()));
     let plot = args.plot.as_ref().zip(svg);
-    for (path, text) in json.into_iter().chain(plot) {
+    write(json.into_iter().chain(plot))
+}
+
+fn write<'a>(files: impl IntoIterator<Item = (&'a PathBuf, String)>) -> ExitCode {
+    for (path, text) in files {
         if let Err(error) = std::fs::write(path, text) {
             eprintln!("{}: {error}", path.display());
             return ExitCode::FAILURE;
