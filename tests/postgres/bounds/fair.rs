@@ -96,19 +96,25 @@ fn rotate_on(
     tasks
 }
 
-/// An application's transaction holds the row of a refresh token, and two callers retry that token.
+/// An application's transaction holds the rows of as many refresh tokens as there are lanes, and two
+/// callers retry each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s21_a_row_that_somebody_holds_delays_only_who_wants_it() {
     let (test, client_id) = new("s21_row").await;
-    let refresh = refresh_token(&test, &client_id).await;
-    let mut application = PgConnection::connect(test.database.url()).await.unwrap();
-    let hold = format!(
-        "BEGIN; SELECT FROM oauth_storage.token WHERE digest = '{}' FOR UPDATE",
-        digest(&refresh).0
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut application).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    let held = rotate_on(&test, &client_id, &refresh, 2, &stop);
+    let mut application = PgConnection::connect(test.database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut application).await.unwrap();
+    let mut held = JoinSet::new();
+    for _ in 0..2 {
+        let refresh = refresh_token(&test, &client_id).await;
+        sqlx::query("SELECT FROM oauth_storage.token WHERE digest = $1 FOR UPDATE")
+            .bind(digest(&refresh).0)
+            .execute(&mut application)
+            .await
+            .unwrap();
+        let mut callers = rotate_on(&test, &client_id, &refresh, 2, &stop);
+        held.spawn(async move { while callers.join_next().await.is_some() {} });
+    }
     let release = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();

@@ -7,7 +7,7 @@ use oauth_storage::{
     NewToken, PgStorage, Problem, RotationOutcome, TokenPair, TokenRotation, TokenStorage as _,
 };
 
-use crate::support::{TestStorage, alice, eventually, pair, scope};
+use crate::support::{TestStorage, alice, eventually, pair, scope, store_grants};
 
 const URI: &str = "https://client.example/cb";
 
@@ -113,4 +113,39 @@ async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
         }
         test.storage.delete_client("robot").await.unwrap();
     }
+}
+
+/// A node that is slow at a deletion goes on with it when another one has finished it, and the
+/// identifier was registered anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s19_a_slow_deletion_leaves_a_new_registration_alone() {
+    let test = TestStorage::new("s19_slow").await;
+    let slow = format!("{}?application_name=slow", test.database.url());
+    let slow = PgStorage::builder().deadline(Duration::from_secs(20)).connect(&slow).await.unwrap();
+    test.sql(
+        "CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF current_setting('application_name') = 'slow' THEN PERFORM pg_sleep(1.5); END IF;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER take_long BEFORE DELETE ON oauth_storage.authorization_grant
+             FOR EACH STATEMENT EXECUTE FUNCTION take_long()",
+    )
+    .await;
+    register(&test.storage, "robot").await.unwrap();
+    // Three batches, so that the slow one looks again when the new registration is there.
+    test.sql(&store_grants(3_000, "'robot'", "'user-' || n")).await;
+    let deleting = tokio::spawn(async move { slow.delete_client("robot").await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!deleting.is_finished());
+    assert!(test.storage.delete_client("robot").await.unwrap());
+    register(&test.storage, "robot").await.unwrap();
+    let mut new = Vec::new();
+    for _ in 0..20 {
+        new.push(issue(&test.storage, "robot").await.unwrap());
+    }
+    deleting.await.unwrap().unwrap();
+    for tokens in &new {
+        assert!(is_live(&test.storage, tokens).await);
+    }
+    assert!(test.storage.get_client(&alice(), "robot", None).await.unwrap().is_some());
 }
