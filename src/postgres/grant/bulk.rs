@@ -1,9 +1,9 @@
 //! Revocation and deletion of every grant of a subject or a client.
 //!
 //! A scan finds the next grants by keyset, and a statement changes those that nobody holds. Each batch
-//! is committed by itself and holds its rows for some milliseconds. A grant that somebody holds is
-//! changed by itself at the end, because a batch that waited would keep the others of the batch from
-//! whoever needs them. Every scan and every statement is bounded by the size of a batch, so a batch
+//! is committed by itself and holds its rows for some milliseconds. The grants that somebody holds come
+//! last: in batches again, and only if not one of them is free does the operation wait, for a single
+//! one. A batch that waited would keep the others of the batch from whoever needs them. Every scan and every statement is bounded by the size of a batch, so a batch
 //! that the server cuts off is halved and progress is made under any time limit.
 
 use chrono::{DateTime, Utc};
@@ -87,13 +87,8 @@ impl<C: Connections> PgStorage<C> {
                 return Err(cut_off().after_commit_if(changed > 0));
             }
         }
-        held.sort_unstable();
-        held.dedup();
-        for grant_id in held {
-            let done = self.change_held_grant(grant_id, change).await;
-            changed += u64::from(done.map_err(|error| error.after_commit_if(changed > 0))?);
-        }
-        Ok(changed)
+        let rest = self.change_held_grants(held, change, &mut pace).await;
+        rest.map(|rest| changed + rest).map_err(|error| error.after_commit_if(changed > 0))
     }
 
     /// Scans from a place, and changes what was found. Where the server cuts a statement off, the pace
@@ -112,20 +107,74 @@ impl<C: Connections> PgStorage<C> {
             return Ok(batch);
         };
         for wanted in scan.wanted.chunks(pace.change) {
-            let Some(mut changed) = change_free_grants(&mut call, change, wanted).await? else {
+            let Some(changed) = change_free_grants(&mut call, change, wanted).await? else {
                 let half = half(pace.change);
                 pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
                 return Ok(batch);
             };
-            changed.sort_unstable();
-            batch.changed += changed.len() as u64;
-            let is_held = |grant_id: &&Uuid| changed.binary_search(grant_id).is_err();
-            batch.held.extend(wanted.iter().filter(is_held));
+            batch.add(wanted, changed);
         }
         if scan.is_of_one_bucket {
             pace.scan = pace.scan.saturating_mul(2).min(MOST);
         }
         batch.next = scan.next;
+        Ok(batch)
+    }
+
+    /// Changes the grants that somebody held, and returns how many.
+    async fn change_held_grants(
+        &self,
+        mut held: Vec<Uuid>,
+        change: Change,
+        pace: &mut Pace,
+    ) -> Result<u64> {
+        let mut changed = 0;
+        held.sort_unstable();
+        held.dedup();
+        while !held.is_empty() {
+            let pass = self.change_those_free_now(&held, change, pace).await;
+            let pass = pass.map_err(|error| error.after_commit_if(changed > 0))?;
+            changed += pass.changed;
+            held = pass.held;
+            let Some(first) = held.first().filter(|_| pass.changed == 0) else { continue };
+            let done = self.change_held_grant(*first, change).await;
+            changed += u64::from(done.map_err(|error| error.after_commit_if(changed > 0))?);
+        }
+        Ok(changed)
+    }
+
+    /// Changes those of the grants that nobody holds. What others changed or deleted is held no more.
+    async fn change_those_free_now(
+        &self,
+        grant_ids: &[Uuid],
+        change: Change,
+        pace: &mut Pace,
+    ) -> Result<Batch> {
+        let mut batch = Batch { changed: 0, held: Vec::new(), next: None };
+        let mut call = self.connections.begin(Effect::Write).await?;
+        for grant_ids in grant_ids.chunks(pace.change) {
+            let unchanged = call
+                .statement_unless_cut_off(|connection| {
+                    sqlx::query_file_scalar!(
+                        "src/postgres/sql/find_unchanged_grants.sql",
+                        grant_ids,
+                        change == Change::Delete,
+                    )
+                    .fetch_all(connection)
+                })
+                .await?;
+            let done = match &unchanged {
+                Some(unchanged) => change_free_grants(&mut call, change, unchanged).await?,
+                None => None,
+            };
+            let (Some(unchanged), Some(done)) = (unchanged, done) else {
+                batch.held.extend(grant_ids);
+                let half = half(pace.change);
+                pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+                continue;
+            };
+            batch.add(&unchanged, done);
+        }
         Ok(batch)
     }
 
@@ -153,6 +202,16 @@ struct Batch {
     held: Vec<Uuid>,
     /// The place of the next batch; `None` at the end.
     next: Option<Place>,
+}
+
+impl Batch {
+    /// Counts what a statement changed. Somebody holds the rest of what was wanted.
+    fn add(&mut self, wanted: &[Uuid], mut changed: Vec<Uuid>) {
+        changed.sort_unstable();
+        self.changed += changed.len() as u64;
+        let is_held = |grant_id: &&Uuid| changed.binary_search(grant_id).is_err();
+        self.held.extend(wanted.iter().filter(is_held));
+    }
 }
 
 struct Scan {

@@ -131,3 +131,27 @@ async fn s21_a_held_grant_keeps_a_revocation_from_nothing_else() {
     assert_eq!(revoking.await.unwrap().unwrap(), 5_000);
     assert_eq!(list_all_grants(&test.storage, "robot").await.unwrap(), []);
 }
+
+/// Two nodes revoke the same client. Each passes by what the other holds, and neither is left with
+/// that for single statements.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s18_two_that_revoke_the_same_owner_share_the_work() {
+    let builder = || PgStorage::builder().deadline(Duration::from_secs(20));
+    let test = TestStorage::with("s18_two", builder()).await;
+    let other = builder().connect(test.database.url()).await.unwrap();
+    let (client_id, _) = test.client().await;
+    let client = format!("'{client_id}'");
+    test.sql(&store_grants(30_000, &client, "'user-' || n")).await;
+    let started = Instant::now();
+    let (one, two) =
+        tokio::join!(test.storage.revoke_client(&client_id), other.revoke_client(&client_id));
+    let took = started.elapsed();
+    assert_eq!(one.unwrap() + two.unwrap(), 30_000);
+    assert_eq!(live(&test).await, 0);
+    test.sql(&store_grants(30_000, &client, "'user-' || n")).await;
+    let started = Instant::now();
+    test.storage.revoke_client(&client_id).await.unwrap();
+    let alone = started.elapsed();
+    println!("together {took:?}, alone {alone:?}");
+    assert!(took < alone * 4, "together {took:?}, alone {alone:?}");
+}

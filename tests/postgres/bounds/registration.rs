@@ -120,8 +120,10 @@ async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s19_a_slow_deletion_leaves_a_new_registration_alone() {
     let test = TestStorage::new("s19_slow").await;
-    let slow = format!("{}?application_name=slow", test.database.url());
-    let slow = PgStorage::builder().deadline(Duration::from_secs(20)).connect(&slow).await.unwrap();
+    let mut url = url::Url::parse(test.database.url()).unwrap();
+    url.query_pairs_mut().append_pair("application_name", "slow");
+    let slow = PgStorage::builder().deadline(Duration::from_secs(20));
+    let slow = slow.connect(url.as_str()).await.unwrap();
     test.sql(
         "CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              IF current_setting('application_name') = 'slow' THEN PERFORM pg_sleep(1.5); END IF;
