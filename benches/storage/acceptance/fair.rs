@@ -34,20 +34,45 @@ pub(super) async fn run(server: &Server, scale: &Scale, table: &mut Table) {
     field.bench.settle().await;
     writers(&field, scale).await;
     for disturbance in Disturbance::ALL {
-        let (mut rates, mut p99s) = (Vec::new(), Vec::new());
-        for _ in 0..scale.rounds {
-            let alone = writers(&field, scale).await;
-            let disturbing = disturbance.begin(&field).await;
-            let disturbed = writers(&field, scale).await;
-            disturbing.end().await;
-            rates.push(disturbed.ops_per_s / alone.ops_per_s);
-            p99s.extend(disturbed.p99.zip(alone.p99).map(|(with, without)| with / without));
-        }
+        let (rate, p99) = compare(&field, scale, None, disturbance).await;
         let what = disturbance.name();
-        table.at_least(format!("16 writers against {what}: of the writes"), 0.7, median(rates));
-        table.at_most(format!("16 writers against {what}: times the p99"), 2.0, median(p99s));
+        table.at_least(format!("16 writers against {what}: of the writes"), 0.7, rate);
+        table.at_most(format!("16 writers against {what}: times the p99"), 2.0, p99);
     }
+    // Any 64 callers without a pause take their share. What the size of the scope adds:
+    let small = Some(Disturbance::SmallScope);
+    let (rate, p99) = compare(&field, scale, small, Disturbance::LargestScope).await;
+    let what = "beside 64 callers, the largest scope against two tokens";
+    table.at_least(format!("16 writers {what}: of the writes"), 0.7, rate);
+    table.at_most(format!("16 writers {what}: times the p99"), 2.0, p99);
     field.close().await;
+}
+
+/// The writes, and their p99, beside the second disturbance against beside the first.
+async fn compare(
+    field: &Field,
+    scale: &Scale,
+    first: Option<Disturbance>,
+    second: Disturbance,
+) -> (Option<f64>, Option<f64>) {
+    let (mut rates, mut p99s) = (Vec::new(), Vec::new());
+    for _ in 0..scale.rounds {
+        let before = match first {
+            None => writers(field, scale).await,
+            Some(first) => writers_beside(field, scale, first).await,
+        };
+        let after = writers_beside(field, scale, second).await;
+        rates.push(after.ops_per_s / before.ops_per_s);
+        p99s.extend(after.p99.zip(before.p99).map(|(after, before)| after / before));
+    }
+    (median(rates), median(p99s))
+}
+
+async fn writers_beside(field: &Field, scale: &Scale, disturbance: Disturbance) -> Sample {
+    let disturbing = disturbance.begin(field).await;
+    let sample = writers(field, scale).await;
+    disturbing.end().await;
+    sample
 }
 
 async fn writers(field: &Field, scale: &Scale) -> Sample {
@@ -68,6 +93,8 @@ enum Disturbance {
     HeldRow,
     OneToken,
     LargestScope,
+    /// For comparison.
+    SmallScope,
     LargestGrants,
 }
 
@@ -99,6 +126,7 @@ impl Disturbance {
             Self::HeldRow => "two callers of a token whose row is held",
             Self::OneToken => "1,024 callers of one token",
             Self::LargestScope => "64 callers with the largest scope",
+            Self::SmallScope => "64 callers with a small scope",
             Self::LargestGrants => "two revocations of the largest grant",
         }
     }
@@ -123,13 +151,14 @@ impl Disturbance {
                 let refresh = issue(field, data::SCOPE).await;
                 rotate_on(field, &refresh, 1_024, &mut disturbing);
             }
-            Self::LargestScope => {
+            Self::LargestScope | Self::SmallScope => {
+                let tokens = if matches!(self, Self::LargestScope) { 100 } else { 2 };
                 let scope = |tokens: u32| {
                     (0..tokens).map(|n| format!("{n:039}")).collect::<Vec<_>>().join(" ")
                 };
-                let narrower: Scope = scope(99).parse().unwrap();
+                let narrower: Scope = scope(tokens - 1).parse().unwrap();
                 for _ in 0..64 {
-                    let mut refresh = issue(field, &scope(100)).await;
+                    let mut refresh = issue(field, &scope(tokens)).await;
                     let (storage, narrower) = (field.storage.0.clone(), narrower.clone());
                     let stop = Arc::clone(&stop);
                     disturbing.callers.spawn(async move {

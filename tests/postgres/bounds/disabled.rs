@@ -102,7 +102,11 @@ async fn s20_nothing_is_issued_once_disabling_has_returned() {
     assert!(slowest < Duration::from_secs(2), "a stream of issuers kept it waiting: {slowest:?}");
 }
 
-/// A statement that waits for a lock, and goes on when the client is disabled, issues nothing.
+/// What disabling waits with: sqlx's parameter in the place of the identifier.
+const LOCK_OUT: &str = include_str!("../../../src/postgres/sql/lock_out_client.sql");
+
+/// A statement that began before the client was disabled, and waits for the lock, issues nothing from
+/// its old snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     let test = TestStorage::new("s20_waited").await;
@@ -110,12 +114,9 @@ async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     let tokens = pair();
     let new = NewToken::new(&client_id, scope(), tokens.clone());
     test.storage.create_token(&alice(), new).await.unwrap();
-    // Somebody holds the client's lock row in a transaction that disables it.
     let mut holder = PgConnection::connect(test.database.url()).await.unwrap();
-    let hold = format!(
-        "BEGIN; UPDATE oauth_storage.client_lock SET disabled = true WHERE client_id = '{client_id}'"
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(hold)).execute(&mut holder).await.unwrap();
+    let hold = "BEGIN; SELECT FROM oauth_storage.client_lock FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
     let (storage, id) = (test.storage.clone(), client_id.clone());
     let creating = tokio::spawn(async move {
         storage.create_token(&alice(), NewToken::new(&id, scope(), pair())).await
@@ -127,6 +128,9 @@ async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!creating.is_finished() && !rotating.is_finished(), "they wait");
+    // The two steps of disabling, the second by the transaction that they wait for.
+    test.sql("UPDATE oauth_storage.client SET disabled_at = now()").await;
+    sqlx::query(LOCK_OUT).bind(&client_id).execute(&mut holder).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     creating.await.unwrap().unwrap_err();
     assert_eq!(rotating.await.unwrap().unwrap(), RotationOutcome::Invalid);

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, Request, Scope, Secret, Settings, TokenPair,
-    TokenRotation, TokenStorage as _,
+    Error, GrantStorage as _, NewToken, PgStorage, Request, RotationOutcome, Scope, Secret,
+    Settings, TokenPair, TokenRotation, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
@@ -123,6 +123,23 @@ async fn s21_a_row_that_somebody_holds_delays_only_who_wants_it() {
     release.await.unwrap();
 }
 
+/// Who waits beside the lanes is served when the row is free.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_who_waits_for_a_row_has_it_when_it_is_free() {
+    let (test, client_id) = new("s21_waits").await;
+    let refresh = refresh_token(&test, &client_id).await;
+    let mut application = PgConnection::connect(test.database.url()).await.unwrap();
+    let hold = "BEGIN; SELECT FROM oauth_storage.token FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut application).await.unwrap();
+    let (storage, rotation) = (test.storage.clone(), TokenRotation::new(&client_id, refresh));
+    let waits = tokio::spawn(async move { storage.rotate_refresh_token(&alice(), rotation).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waits.is_finished());
+    sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();
+    let outcome = waits.await.unwrap().unwrap();
+    assert!(matches!(outcome, RotationOutcome::Issued(_)), "{outcome:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s21_a_thousand_callers_of_one_token_take_one_place() {
     let (test, client_id) = new("s21_callers").await;
@@ -153,9 +170,7 @@ async fn s21_the_largest_scope_costs_the_others_little() {
             while !stop.load(Ordering::Relaxed) {
                 let rotation = TokenRotation::new(&client_id, refresh).with_scope(narrower.clone());
                 let outcome = storage.rotate_refresh_token(&alice(), rotation).await.unwrap();
-                let oauth_storage::RotationOutcome::Issued(issued) = outcome else {
-                    panic!("{outcome:?}")
-                };
+                let RotationOutcome::Issued(issued) = outcome else { panic!("{outcome:?}") };
                 refresh = issued.tokens.refresh_token.unwrap();
                 // As fast as a client that waits for its answers, not as fast as possible.
                 tokio::time::sleep(Duration::from_millis(20)).await;
