@@ -1,12 +1,21 @@
 -- Spreads the tables over the workers of a Citus cluster. Run it once, after the migrations, in the
 -- database of the coordinator; docs/citus.md says what becomes of each operation.
 --
--- A credential is found by its digest, so the digest says where it is. Digests spread evenly.
+-- Everything of a grant is on one shard. A primary key must contain the column that the table is
+-- distributed by, so the digest alone is unique on each shard only.
 --
--- Clients and the shipped users (user_account) stay on the coordinator. A reference table would not do:
--- in Citus 13.2 two statements that lock a row of one FOR KEY SHARE deadlock, and each that stores a
--- token or a code locks its client's so.
-SELECT create_distributed_table('oauth_storage.authorization_code', 'digest');
+-- Clients, their lock rows and the shipped users stay on the coordinator.
+ALTER TABLE oauth_storage.token
+    DROP CONSTRAINT token_pkey,
+    ADD CONSTRAINT token_pkey PRIMARY KEY (digest, grant_id);
+ALTER TABLE oauth_storage.authorization_code
+    DROP CONSTRAINT authorization_code_pkey,
+    ADD CONSTRAINT authorization_code_pkey PRIMARY KEY (digest, grant_id);
+SELECT create_distributed_table('oauth_storage.authorization_grant', 'grant_id');
 SELECT create_distributed_table(
-    'oauth_storage.token', 'digest', colocate_with => 'oauth_storage.authorization_code'
+    'oauth_storage.token', 'grant_id', colocate_with => 'oauth_storage.authorization_grant'
+);
+SELECT create_distributed_table(
+    'oauth_storage.authorization_code', 'grant_id',
+    colocate_with => 'oauth_storage.authorization_grant'
 );

@@ -3,6 +3,7 @@
 mod authorization_code;
 mod builder;
 mod client;
+mod cluster;
 mod context;
 mod error;
 mod executor;
@@ -123,7 +124,11 @@ impl PgStorage {
     #[must_use]
     pub fn on<'c>(&self, connection: &'c mut PgConnection) -> PgTransaction<'c> {
         PgStorage {
-            connections: Held::new(connection, self.connections.meters().clone()),
+            connections: Held::new(
+                connection,
+                self.connections.meters().clone(),
+                self.connections.is_cluster(),
+            ),
             users: self.users.clone(),
             id_tokens: self.id_tokens.clone(),
             create_schema: self.create_schema,

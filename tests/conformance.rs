@@ -95,7 +95,8 @@ mod postgres {
         let testbed = oauth_storage_testbed::shared().await.unwrap();
         let database = testbed.database("conformance_bare").await.unwrap();
         let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
-        let storage = PgStorage::builder().deadline(PATIENCE).pool(pool);
+        let storage = PgStorage::builder().deadline(PATIENCE);
+        let storage = storage.citus(database.is_on_cluster()).pool(pool);
         storage.migrate().await.unwrap();
         database.distribute().await.unwrap();
         let storage = Arc::new(storage);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
@@ -13,8 +13,9 @@ use crate::model::{
     AuthorizationCode, CodeChallenge, NewAuthorizationCode, Scope, check_client_id, micros,
 };
 use crate::postgres::PgStorage;
+use crate::postgres::cluster::{self, Duplicate, NewGrantRow, after};
 use crate::postgres::context;
-use crate::postgres::error::{Effect, is_duplicate};
+use crate::postgres::error::{Effect, duplicate_of};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::postgres::token::{by_position, corrupt_grant};
@@ -33,6 +34,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
             .run(async {
                 code.check(request)?;
                 let (digest, context) = (code.code.digest(), code.full_context(request));
+                let names_grant = self.connections.grant_of(&code.code).is_some();
                 // The times are the server's to say.
                 let code = AuthorizationCode {
                     grant_id: code.new_grant_id(),
@@ -48,7 +50,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                     context,
                 };
                 let lifetime = micros(request.settings.authorization_code_expires_in);
-                let create = CreateCode { digest, lifetime, code: code.clone() };
+                let create = CreateCode { digest, lifetime, names_grant, code: code.clone() };
                 let issued_at = self.connections.run(create).await?;
                 let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
                 let expires_at = issued_at + TimeDelta::microseconds(lifetime);
@@ -65,7 +67,9 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
     ) -> Result<Option<AuthorizationCode>> {
         observe!(self, get_authorization_code on authorization_code, client_id)
             .run(async {
-                let Some(named) = NamedCode::new(client_id, code) else { return Ok(None) };
+                let Some(named) = NamedCode::new(&self.connections, client_id, code) else {
+                    return Ok(None);
+                };
                 let digest = named.digest;
                 match self.connections.run(FindCode(named)).await? {
                     Some(row) => row.into_code(digest).map(Some),
@@ -83,7 +87,9 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
     ) -> Result<()> {
         observe!(self, delete_authorization_code on authorization_code, client_id)
             .run(async {
-                let Some(named) = NamedCode::new(client_id, code) else { return Ok(()) };
+                let Some(named) = NamedCode::new(&self.connections, client_id, code) else {
+                    return Ok(());
+                };
                 self.connections.run(DeleteCode(named)).await
             })
             .await
@@ -93,6 +99,8 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 struct CreateCode {
     digest: Digest,
     lifetime: i64,
+    /// Only looked at on a cluster.
+    names_grant: bool,
     code: AuthorizationCode,
 }
 
@@ -198,11 +206,55 @@ impl Operation for CreateCode {
         Ok(each().map(|code| owners.get(code.client_id.as_str()).copied()).collect())
     }
 
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let code = &self.code;
+        let mut transaction = connection.begin().await?;
+        let now = cluster::lock_client(&mut transaction, &code.client_id).await?;
+        if let Some(now) = now {
+            // The key of the table tells within a grant only.
+            if !self.names_grant {
+                cluster::lock_credential(&mut transaction, self.digest.halves()).await?;
+                let found = cluster::grant_of_code(&mut transaction, None, self.digest).await?;
+                if found.is_some() {
+                    return Err(Duplicate("code").into());
+                }
+            }
+            let (digest, tail) = self.digest.halves();
+            let expires_at = after(now, self.lifetime);
+            let challenge = code.code_challenge.as_ref();
+            sqlx::query_file!(
+                "src/postgres/sql/cluster/insert_code.sql",
+                now,
+                expires_at,
+                code.grant_id,
+                digest,
+                tail,
+                code.response_type.to_string(),
+                code.redirect_uri,
+                challenge.map(CodeChallenge::as_s256),
+                challenge.map(|challenge| challenge.method().as_str()),
+            )
+            .execute(&mut *transaction)
+            .await?;
+            let grant = NewGrantRow {
+                granted_at: now,
+                expires_at,
+                refresh_expires_at: None,
+                grant_id: code.grant_id,
+                client_id: &code.client_id,
+                subject: code.subject.as_deref(),
+                scope: &code.scope,
+                context: &code.context,
+            };
+            grant.insert(&mut transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(now)
+    }
+
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        // The grant that the code names exists.
-        let is_used = is_duplicate(error, "authorization_grant_pkey");
-        (is_used || is_duplicate(error, "authorization_code_pkey"))
-            .then_some(Error::invalid("code", Problem::Duplicate))
+        // Where the grant that the code names exists, so does the code.
+        duplicate_of(error).map(|_| Error::invalid("code", Problem::Duplicate))
     }
 }
 
@@ -210,13 +262,18 @@ impl Operation for CreateCode {
 struct NamedCode {
     digest: Digest,
     client_id: String,
+    /// The grant that the code names. Only looked for on a cluster.
+    grant_id: Option<Uuid>,
 }
 
 impl NamedCode {
     /// `None` for what cannot be a code, or a client: there is nothing to look for.
-    fn new(client_id: &str, code: &Secret) -> Option<Self> {
-        (code.is_well_formed() && check_client_id(client_id).is_ok())
-            .then(|| Self { digest: code.digest(), client_id: client_id.to_owned() })
+    fn new(connections: &impl Connections, client_id: &str, code: &Secret) -> Option<Self> {
+        (code.is_well_formed() && check_client_id(client_id).is_ok()).then(|| Self {
+            digest: code.digest(),
+            client_id: client_id.to_owned(),
+            grant_id: connections.grant_of(code),
+        })
     }
 
     fn columns(batch: &[impl AsRef<Self>]) -> (Vec<Uuid>, Vec<Uuid>, Vec<&str>) {
@@ -262,6 +319,23 @@ impl Operation for FindCode {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let named = &self.0;
+        let grant_id = cluster::grant_of_code(connection, named.grant_id, named.digest).await?;
+        let Some(grant_id) = grant_id else { return Ok(None) };
+        let (digest, tail) = named.digest.halves();
+        sqlx::query_file_as!(
+            CodeRow,
+            "src/postgres/sql/cluster/find_code.sql",
+            grant_id,
+            digest,
+            tail,
+            named.client_id,
+        )
+        .fetch_optional(connection)
+        .await
+    }
+
     fn row(&self) -> Option<(&'static str, String)> {
         Some(("oauth_storage.authorization_code", self.0.digest.to_string()))
     }
@@ -288,6 +362,23 @@ impl Operation for DeleteCode {
         .execute(connection)
         .await?;
         Ok(vec![(); batch.len()])
+    }
+
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let named = &self.0;
+        let grant_id = cluster::grant_of_code(connection, named.grant_id, named.digest).await?;
+        let Some(grant_id) = grant_id else { return Ok(()) };
+        let (digest, tail) = named.digest.halves();
+        sqlx::query_file!(
+            "src/postgres/sql/cluster/delete_code.sql",
+            grant_id,
+            digest,
+            tail,
+            named.client_id,
+        )
+        .execute(connection)
+        .await
+        .map(drop)
     }
 
     fn key(&self) -> Option<u128> {

@@ -32,6 +32,7 @@ use crate::storage::{IdTokenStorage, UserStorage};
 pub struct PgStorageBuilder {
     lanes: u32,
     queue: usize,
+    citus: bool,
     max_connections: u32,
     max_lifetime: Duration,
     deadline: Duration,
@@ -51,6 +52,7 @@ impl Default for PgStorageBuilder {
         Self {
             lanes: 2,
             queue: 4096,
+            citus: false,
             max_connections: 4,
             max_lifetime: Duration::from_mins(30),
             deadline: Duration::from_secs(5),
@@ -82,6 +84,13 @@ impl PgStorageBuilder {
     /// purge, lists; 4, opened when needed. Not used with a pool of the application's.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
+        self
+    }
+
+    /// Says that the pool of the application is connected to the coordinator of a Citus cluster.
+    /// [`connect`](Self::connect) finds that by itself.
+    pub fn citus(mut self, citus: bool) -> Self {
+        self.citus = citus;
         self
     }
 
@@ -181,7 +190,7 @@ impl PgStorageBuilder {
             .idle_timeout(self.max_lifetime.min(Duration::from_mins(10)))
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
-        let connections = Pooled::new(pool, self.deadline);
+        let connections = Pooled::new(pool, self.deadline, session.is_cluster);
         // The statements of a lane are few and always the same: planned once, for any parameters.
         // But Citus finds the shard by the parameters, and refuses a plan for any.
         let plans = if session.is_cluster { "auto" } else { "force_generic_plan" };
@@ -190,8 +199,9 @@ impl PgStorageBuilder {
             ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
-        let connections =
-            connections.with_lanes(options, self.lanes, self.queue, self.max_lifetime);
+        // There a call runs alone, so callers at the same time need lanes of their own.
+        let lanes = if session.is_cluster { self.lanes.max(CLUSTER_LANES) } else { self.lanes };
+        let connections = connections.with_lanes(options, lanes, self.queue, self.max_lifetime);
         Ok(self.on(connections))
     }
 
@@ -200,7 +210,7 @@ impl PgStorageBuilder {
     /// does not put another schema before `pg_catalog`.
     #[must_use]
     pub fn pool(self, pool: PgPool) -> PgStorage {
-        let connections = Pooled::new(pool, self.deadline);
+        let connections = Pooled::new(pool, self.deadline, self.citus);
         self.on(connections)
     }
 
@@ -242,6 +252,9 @@ impl PgStorageBuilder {
         }
     }
 }
+
+/// Lanes of each kind on a Citus cluster at least.
+const CLUSTER_LANES: u32 = 8;
 
 /// The time a lane waits for a lock, in milliseconds. Calls that share its statement wait as long.
 const LOCK_TIMEOUT: &str = "50";

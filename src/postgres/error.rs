@@ -125,32 +125,25 @@ pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
     if is_undecodable(error) {
         return effect == Effect::Read;
     }
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref());
-    error.is_some_and(|error: &PgDatabaseError| {
-        let code = error.code();
-        code.starts_with("22")
-            || code.starts_with("23")
-            || UNIQUE.iter().any(|constraint| is_duplicate(error, constraint))
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// The constraint by which a value that exists already is refused.
+pub(super) fn duplicate_of(error: &PgDatabaseError) -> Option<Duplicate<'_>> {
+    (error.code() == "23505").then(|| match error.constraint() {
+        Some(constraint) => Duplicate::Of(constraint),
+        None => Duplicate::OfSomething,
     })
 }
 
-/// What a caller's own choice may violate.
-const UNIQUE: [&str; 3] = ["token_pkey", "authorization_code_pkey", "authorization_grant_pkey"];
-
-/// Whether a value is there already that has to be unique by this constraint.
-pub(super) fn is_duplicate(error: &PgDatabaseError, constraint: &str) -> bool {
-    // On a cluster it is the constraint of a shard, whose number its name ends in.
-    let is_of_shard = |name: &str| {
-        let number = name.strip_prefix(constraint).and_then(|rest| rest.strip_prefix('_'));
-        number.is_some_and(|number| number.parse::<u64>().is_ok())
-    };
-    match error.code() {
-        "23505" => error.constraint().is_some_and(|name| name == constraint || is_of_shard(name)),
-        // So Citus relays what a node refused of an INSERT … SELECT: the message, where in whatever
-        // language the name is in quotation marks, and the detail, which no internal error has.
-        "XX000" => error.detail().is_some() && error.message().split('"').any(is_of_shard),
-        _ => false,
-    }
+/// A value that has to be unique, and exists already.
+#[derive(PartialEq)]
+pub(super) enum Duplicate<'a> {
+    /// By this constraint.
+    Of(&'a str),
+    /// On a shard: a cluster does not relay the name of the constraint.
+    OfSomething,
 }
 
 /// What a SQLSTATE asks for. Only the message is kept: DETAIL and CONTEXT show values.

@@ -22,12 +22,15 @@ use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
+use crate::postgres::cluster::Duplicate;
 use crate::postgres::error::{
     Effect, connect_error, is_broken, is_cut_off, is_undecodable, statement_error,
 };
 use crate::postgres::meter::Meters;
+use crate::secret::Secret;
 use aside::Aside;
 pub(super) use aside::server_limit;
 use away::Away;
@@ -51,6 +54,18 @@ pub trait Operation: Sized + Send + Sync + 'static {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
+
+    /// Runs the call on a Citus cluster, where it runs alone: see [`cluster`](crate::postgres::cluster).
+    /// Statements that any cluster can run as they are need no other.
+    fn run_on_cluster(
+        &self,
+        connection: &mut PgConnection,
+    ) -> impl Future<Output = sqlx::Result<Self::Outcome>> + Send {
+        async {
+            let mut outcomes = Self::run(connection, std::slice::from_ref(self)).await?;
+            outcomes.pop().ok_or(sqlx::Error::RowNotFound)
+        }
+    }
 
     /// The row that this call spends or changes. Of calls with the same key, one runs at a time.
     fn key(&self) -> Option<u128> {
@@ -77,6 +92,14 @@ pub trait Connections: Send + Sync {
     /// Where calls are counted.
     fn meters(&self) -> &Meters;
 
+    /// True on the coordinator of a Citus cluster.
+    fn is_cluster(&self) -> bool;
+
+    /// The grant that a credential names; `None` except on a cluster, where nobody else needs it.
+    fn grant_of(&self, credential: &Secret) -> Option<Uuid> {
+        if self.is_cluster() { credential.grant_id() } else { None }
+    }
+
     /// Runs an operation for one caller.
     fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
         run_alone(self, operation)
@@ -89,18 +112,25 @@ async fn run_alone<C: Connections + ?Sized, O: Operation>(
     operation: O,
 ) -> Result<O::Outcome> {
     let mut call = connections.begin(O::EFFECT).await?;
-    let batch = std::slice::from_ref(&operation);
-    let ran = call.within_deadline(|connection| run_statement(connection, batch)).await?;
+    let (batch, is_cluster) = (std::slice::from_ref(&operation), connections.is_cluster());
+    let ran =
+        call.within_deadline(|connection| run_statement(connection, batch, is_cluster)).await?;
     let mut outcomes = ran.map_err(|error| refused_or(&operation, &error))?;
     outcomes.pop().ok_or_else(no_outcome)
 }
 
-/// Runs the statement of a batch.
+/// Runs the statement of a batch. On a cluster a batch is one call.
 async fn run_statement<O: Operation>(
     connection: &mut PgConnection,
     batch: &[O],
+    is_cluster: bool,
 ) -> sqlx::Result<Vec<O::Outcome>> {
-    let ran = no_panic(O::run(connection, batch)).await;
+    let ran = match batch {
+        [call] if is_cluster => {
+            no_panic(call.run_on_cluster(connection)).await.map(|outcome| vec![outcome])
+        }
+        _ => no_panic(O::run(connection, batch)).await,
+    };
     if ran.as_ref().is_err_and(is_undecodable) {
         // The rest of the answer is read here, for others come after us on this connection. It may
         // end with an error, which is ours.
@@ -129,6 +159,11 @@ fn refused_or<O: Operation>(operation: &O, error: &sqlx::Error) -> Error {
     {
         return Error::Corrupt { table, column: "*", row, message: error.to_string() };
     }
+    if let sqlx::Error::Encode(source) = error
+        && let Some(Duplicate(field)) = source.downcast_ref()
+    {
+        return Error::invalid(field, Problem::Duplicate);
+    }
     error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
@@ -149,11 +184,13 @@ pub struct Pooled {
     lanes: Option<Lanes>,
     deadline: Duration,
     meters: Meters,
+    is_cluster: bool,
 }
 
 impl Pooled {
-    pub(super) fn new(pool: PgPool, deadline: Duration) -> Self {
-        Self { pool, away: Arc::default(), lanes: None, deadline, meters: Meters::new() }
+    pub(super) fn new(pool: PgPool, deadline: Duration, is_cluster: bool) -> Self {
+        let meters = Meters::new();
+        Self { pool, away: Arc::default(), lanes: None, deadline, meters, is_cluster }
     }
 
     /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
@@ -165,7 +202,8 @@ impl Pooled {
         max_lifetime: Duration,
     ) -> Self {
         let (deadline, aside) = (self.deadline, Aside::new(self.clone()));
-        let connector = Connector { options, deadline, max_lifetime, aside };
+        let connector =
+            Connector { options, deadline, max_lifetime, aside, is_cluster: self.is_cluster };
         let lanes = Lanes::start(&connector, lanes, queue);
         Self { lanes: Some(lanes), ..self }
     }
@@ -223,6 +261,10 @@ impl Connections for Pooled {
         &self.meters
     }
 
+    fn is_cluster(&self) -> bool {
+        self.is_cluster
+    }
+
     /// The operation goes to the heap before the future begins: a small future is allocated and
     /// moved in a fraction of the time, which is a fifth of all that a lookup takes here.
     fn run<O: Operation>(&self, operation: O) -> impl Future<Output = Result<O::Outcome>> + Send {
@@ -255,11 +297,12 @@ impl fmt::Debug for Pooled {
 pub struct Held<'c> {
     connection: Mutex<&'c mut PgConnection>,
     meters: Meters,
+    is_cluster: bool,
 }
 
 impl<'c> Held<'c> {
-    pub(super) fn new(connection: &'c mut PgConnection, meters: Meters) -> Self {
-        Self { connection: Mutex::new(connection), meters }
+    pub(super) fn new(connection: &'c mut PgConnection, meters: Meters, is_cluster: bool) -> Self {
+        Self { connection: Mutex::new(connection), meters, is_cluster }
     }
 }
 
@@ -271,6 +314,10 @@ impl Connections for Held<'_> {
 
     fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.is_cluster
     }
 }
 

@@ -74,7 +74,7 @@ impl<C: Connections> PgStorage<C> {
         let call = observe!(self, redeem_authorization_code on authorization_code,
             client_id = redemption.client_id);
         let exchange = redemption.tokens_to_issue(request).map(|tokens| {
-            let spend = RedeemCode::new(request, &redemption, &tokens)?;
+            let spend = RedeemCode::new(&self.connections, request, &redemption, &tokens)?;
             Some(Box::pin(async move {
                 let row = self.spend(spend, &tokens).await?;
                 Ok((row, tokens, redemption.client_id))
@@ -104,7 +104,7 @@ impl<C: Connections> PgStorage<C> {
     ) -> impl Future<Output = Result<RotationOutcome>> + Send {
         let call = observe!(self, rotate_refresh_token on token, client_id = rotation.client_id);
         let exchange = rotation.tokens_to_issue(request).map(|tokens| {
-            let spend = RotateToken::new(request, &rotation, &tokens)?;
+            let spend = RotateToken::new(&self.connections, request, &rotation, &tokens)?;
             Some(Box::pin(async move {
                 let spend = match rotation.scope {
                     None => spend,
@@ -138,8 +138,9 @@ impl<C: Connections> PgStorage<C> {
         match self.connections.run(spend).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {
+                let access = tokens.access_token.digest();
                 let refresh = tokens.refresh_token.as_ref().map(Secret::digest);
-                Err(Box::pin(self.which_is_duplicate(error, refresh)).await)
+                Err(Box::pin(self.which_is_duplicate(error, access, refresh)).await)
             }
         }
     }
@@ -166,7 +167,8 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
     async fn introspect(&self, token: &Secret) -> Result<Option<Token>> {
         observe!(self, introspect on token)
             .run(async {
-                let Some(named) = NamedToken::new(None, TokenRef::Any(token)) else {
+                let Some(named) = NamedToken::new(&self.connections, None, TokenRef::Any(token))
+                else {
                     return Ok(None);
                 };
                 match self.connections.run(FindToken(named.clone())).await? {

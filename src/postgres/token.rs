@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::model::{NewToken, Scope, Token, TokenKind, TokenRef, TokenState, check_client_id};
 use crate::postgres::PgStorage;
+use crate::postgres::cluster;
 use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::{Connections, Operation};
@@ -36,7 +37,9 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
     ) -> Result<Option<Token>> {
         observe!(self, get_token on token, client_id)
             .run(async {
-                let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(None) };
+                let Some(named) = NamedToken::new(&self.connections, Some(client_id), token) else {
+                    return Ok(None);
+                };
                 match self.connections.run(FindToken(named.clone())).await? {
                     Some(row) => row.into_token(&named),
                     None => Ok(None),
@@ -53,7 +56,9 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
     ) -> Result<()> {
         observe!(self, revoke_token on token, client_id)
             .run(async {
-                let Some(named) = NamedToken::new(Some(client_id), token) else { return Ok(()) };
+                let Some(named) = NamedToken::new(&self.connections, Some(client_id), token) else {
+                    return Ok(());
+                };
                 self.connections.run(RevokeToken(named)).await
             })
             .await
@@ -79,17 +84,24 @@ pub(super) struct NamedToken {
     /// The client that it has to be of; `None` for a resource server, which may ask for any.
     client_id: Option<String>,
     kind: Option<TokenKind>,
+    /// The grant that the token names. Only looked for on a cluster.
+    grant_id: Option<Uuid>,
 }
 
 impl NamedToken {
     /// `None` for what cannot be a token, or a client: it is not found.
-    pub(super) fn new(client_id: Option<&str>, token: TokenRef<'_>) -> Option<Self> {
+    pub(super) fn new(
+        connections: &impl Connections,
+        client_id: Option<&str>,
+        token: TokenRef<'_>,
+    ) -> Option<Self> {
         let well_formed = token.secret().is_well_formed()
             && client_id.is_none_or(|client_id| check_client_id(client_id).is_ok());
         well_formed.then(|| Self {
             digest: token.secret().digest(),
             client_id: client_id.map(str::to_owned),
             kind: token.kind(),
+            grant_id: connections.grant_of(token.secret()),
         })
     }
 }
@@ -186,6 +198,23 @@ impl Operation for FindToken {
         Ok(digest.iter().map(|digest| rows.get(digest).cloned()).collect())
     }
 
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let named = &self.0;
+        let grant_id = cluster::grant_of_token(connection, named.grant_id, named.digest).await?;
+        let Some(grant_id) = grant_id else { return Ok(None) };
+        let (digest, tail) = named.digest.halves();
+        let row = sqlx::query_file_as!(
+            TokenRow,
+            "src/postgres/sql/cluster/find_token.sql",
+            grant_id,
+            digest,
+            tail,
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(row.map(Arc::new))
+    }
+
     fn row(&self) -> Option<(&'static str, String)> {
         Some(("oauth_storage.token", self.0.digest.to_string()))
     }
@@ -224,6 +253,29 @@ impl Operation for RevokeToken {
         .execute(connection)
         .await?;
         Ok(vec![(); batch.len()])
+    }
+
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let named = &self.0;
+        let grant_id = cluster::grant_of_token(connection, named.grant_id, named.digest).await?;
+        let Some(grant_id) = grant_id else { return Ok(()) };
+        let client_id = named.client_id.as_deref();
+        let (digest, tail) = named.digest.halves();
+        let mut transaction = connection.begin().await?;
+        let flagged = sqlx::query_file!(
+            "src/postgres/sql/cluster/flag_token.sql",
+            grant_id,
+            digest,
+            tail,
+            named.kind.map(code),
+            client_id,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if flagged.rows_affected() > 0 {
+            cluster::end_grant(&mut transaction, grant_id, None, client_id).await?;
+        }
+        transaction.commit().await
     }
 
     fn key(&self) -> Option<u128> {

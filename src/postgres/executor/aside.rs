@@ -48,7 +48,7 @@ impl Aside {
         };
         let mut call = self.pool.begin_until(until, Effect::Write).await?;
         if let Some(waiting) = waits.queue.take_aside(waits.ticket) {
-            waiting.run_aside(&mut call).await;
+            waiting.run_aside(&mut call, self.pool.is_cluster).await;
         }
         drop(call);
         drop(permit);
@@ -68,6 +68,7 @@ impl Call<'_> {
         &mut self,
         operation: &O,
         until: Instant,
+        is_cluster: bool,
     ) -> Result<O::Outcome> {
         self.effect = O::EFFECT;
         let batch = std::slice::from_ref(operation);
@@ -80,7 +81,7 @@ impl Call<'_> {
         );
         let ran = self.within_deadline(async |connection| {
             let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
-            match run_statement(&mut transaction, batch).await {
+            match run_statement(&mut transaction, batch, is_cluster).await {
                 Ok(outcomes) => transaction.commit().await.map(|()| outcomes),
                 Err(error) => {
                     // If this fails, too, so does the next statement on the connection.

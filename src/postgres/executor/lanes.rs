@@ -53,7 +53,7 @@ impl Lanes {
     /// of the two.
     pub(super) fn start(connector: &Connector, each: u32, queue: usize) -> Self {
         let start = |effect| {
-            let queue = Arc::new(Queue::new(effect, queue, each));
+            let queue = Arc::new(Queue::new(effect, queue, each, connector.is_cluster));
             for lane in 0..each {
                 // Not all of a kind connect again at the same time.
                 let share = 1.0 - 0.2 * f64::from(lane) / f64::from(each);
@@ -129,6 +129,7 @@ pub(super) struct Connector {
     pub(super) deadline: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) aside: Aside,
+    pub(super) is_cluster: bool,
 }
 
 impl Connector {

@@ -20,6 +20,9 @@ pub(super) struct Queue {
     work: Notify,
     effect: Effect,
     limit: usize,
+    /// Members of a statement at most.
+    batch: usize,
+    is_cluster: bool,
     pub(super) meter: meter::Lanes,
 }
 
@@ -35,11 +38,20 @@ struct State {
 
 impl Queue {
     /// For so many lanes.
-    pub(super) fn new(effect: Effect, limit: usize, lanes: u32) -> Self {
+    pub(super) fn new(effect: Effect, limit: usize, lanes: u32, is_cluster: bool) -> Self {
+        let batch = if is_cluster { 1 } else { BATCH };
         let calls = Schedule::new();
         let state = State { calls, open: true, lanes, down: None, connected: 0 };
         let meter = meter::Lanes::new(effect);
-        Self { state: Mutex::new(state), work: Notify::new(), effect, limit, meter }
+        Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            effect,
+            limit,
+            batch,
+            is_cluster,
+            meter,
+        }
     }
 
     /// Never held across an await, and nothing that holds it panics halfway.
@@ -122,7 +134,7 @@ impl Queue {
     pub(super) async fn take(&self) -> Option<Taken<'_>> {
         loop {
             let (calls, more, ends) = self.change(false, |state| {
-                let calls = state.calls.take(BATCH, |call| call.is_wanted());
+                let calls = state.calls.take(self.batch, |call| call.is_wanted());
                 (calls, state.calls.has_ready(), !state.open && state.calls.waiting() == 0)
             });
             if more || (ends && calls.is_empty()) {
@@ -272,7 +284,7 @@ impl<'a> Taken<'a> {
     pub(super) async fn run(&mut self, connection: &mut PgConnection) -> Ran {
         let mut calls = std::mem::take(&mut self.calls).into_iter();
         let Some((ticket, first)) = calls.next() else { return Ran::default() };
-        first.run_batch(ticket, calls.collect(), connection).await
+        first.run_batch(ticket, calls.collect(), connection, self.queue.is_cluster).await
     }
 
     /// Puts all of them back: nothing was sent.

@@ -56,12 +56,14 @@ pub(super) trait QueuedCall: Any + Send {
         ticket: Ticket,
         rest: Vec<Queued>,
         connection: &'c mut PgConnection,
+        is_cluster: bool,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>>;
 
     /// Runs it alone until its deadline, and answers the caller.
     fn run_aside<'c>(
         self: Box<Self>,
         call: &'c mut Call<'_>,
+        is_cluster: bool,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>>;
 }
 
@@ -125,6 +127,7 @@ impl<O: Operation> QueuedCall for Waiting<O> {
         ticket: Ticket,
         rest: Vec<Queued>,
         connection: &'c mut PgConnection,
+        is_cluster: bool,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>> {
         let members = 1 + rest.len();
         let mut batch =
@@ -137,16 +140,17 @@ impl<O: Operation> QueuedCall for Waiting<O> {
                 batch.push(ticket, *call);
             }
         }
-        Box::pin(batch.run(connection))
+        Box::pin(batch.run(connection, is_cluster))
     }
 
     fn run_aside<'c>(
         self: Box<Self>,
         call: &'c mut Call<'_>,
+        is_cluster: bool,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>> {
         Box::pin(async move {
             let Self { operation, caller } = *self;
-            let outcome = call.run_aside(&operation, caller.until).await;
+            let outcome = call.run_aside(&operation, caller.until, is_cluster).await;
             caller.answer(outcome);
         })
     }
@@ -175,10 +179,12 @@ impl<O: Operation> Batch<O> {
         self.members().map(|(ticket, call)| (ticket, Box::new(call) as Box<dyn QueuedCall>))
     }
 
-    async fn run(self, connection: &mut PgConnection) -> Ran {
+    async fn run(self, connection: &mut PgConnection, is_cluster: bool) -> Ran {
         let until = self.callers.iter().map(|(_, caller)| caller.until).max();
         let until = until.unwrap_or_else(Instant::now);
-        let error = match timeout_at(until, run_statement(connection, &self.operations)).await {
+        let error = match timeout_at(until, run_statement(connection, &self.operations, is_cluster))
+            .await
+        {
             Ok(Ok(outcomes)) => {
                 let mut outcomes = outcomes.into_iter();
                 for (_, caller) in self.callers {
@@ -203,7 +209,7 @@ impl<O: Operation> Batch<O> {
         // statement was undone as a whole, or only read, so each may run by itself.
         let is_locked = is_lock_timeout(&error);
         if self.operations.len() > 1 && (is_locked || may_run_alone(&error, O::EFFECT)) {
-            return self.run_one_by_one(connection).await;
+            return self.run_one_by_one(connection, is_cluster).await;
         }
         if is_locked {
             let mut ran = Ran::default();
@@ -230,7 +236,7 @@ impl<O: Operation> Batch<O> {
         ran
     }
 
-    async fn run_one_by_one(self, connection: &mut PgConnection) -> Ran {
+    async fn run_one_by_one(self, connection: &mut PgConnection, is_cluster: bool) -> Ran {
         let mut ran = Ran::default();
         let mut locked = 0;
         for (ticket, call) in self.members() {
@@ -242,7 +248,7 @@ impl<O: Operation> Batch<O> {
             }
             let mut alone = Self { operations: Vec::new(), callers: Vec::new() };
             alone.push(ticket, call);
-            let one = Box::pin(alone.run(connection)).await;
+            let one = Box::pin(alone.run(connection, is_cluster)).await;
             locked = if one.aside.is_empty() { 0 } else { locked + 1 };
             ran.is_broken = one.is_broken;
             ran.back.extend(one.back);

@@ -101,13 +101,21 @@ impl<C: Connections> PgStorage<C> {
         pace: &mut Pace,
     ) -> Result<Batch> {
         let mut batch = Batch { changed: 0, held: Vec::new(), next: Some(from) };
+        let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
-        let Some(scan) = scan(&mut call, owner, change, from, pace.scan).await? else {
+        let scan = match (owner, from) {
+            (Owner::Client { client_id, deleted_at }, Place::Bucket(bucket)) if is_cluster => {
+                scan_cluster(&mut call, (client_id, deleted_at), change, bucket, pace.scan).await?
+            }
+            _ => scan(&mut call, owner, change, from, pace.scan).await?,
+        };
+        let Some(scan) = scan else {
             pace.scan = half(pace.scan)?;
             return Ok(batch);
         };
         for wanted in scan.wanted.chunks(pace.change) {
-            let Some(changed) = change_free_grants(&mut call, change, wanted).await? else {
+            let Some(changed) = change_free_grants(&mut call, change, wanted, is_cluster).await?
+            else {
                 let half = half(pace.change);
                 pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
                 return Ok(batch);
@@ -151,6 +159,7 @@ impl<C: Connections> PgStorage<C> {
         pace: &mut Pace,
     ) -> Result<Batch> {
         let mut batch = Batch { changed: 0, held: Vec::new(), next: None };
+        let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
         for grant_ids in grant_ids.chunks(pace.change) {
             let unchanged = call
@@ -164,7 +173,9 @@ impl<C: Connections> PgStorage<C> {
                 })
                 .await?;
             let done = match &unchanged {
-                Some(unchanged) => change_free_grants(&mut call, change, unchanged).await?,
+                Some(unchanged) => {
+                    change_free_grants(&mut call, change, unchanged, is_cluster).await?
+                }
                 None => None,
             };
             let (Some(unchanged), Some(done)) = (unchanged, done) else {
@@ -227,8 +238,23 @@ async fn change_free_grants(
     call: &mut Call<'_>,
     change: Change,
     grant_ids: &[Uuid],
+    is_cluster: bool,
 ) -> Result<Option<Vec<Uuid>>> {
     match change {
+        Change::Revoke if is_cluster => {
+            call.statement_unless_cut_off(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/cluster/revoke_grants.sql", grant_ids)
+                    .fetch_all(connection)
+            })
+            .await
+        }
+        Change::Delete if is_cluster => {
+            call.statement_unless_cut_off(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/cluster/delete_grants.sql", grant_ids)
+                    .fetch_all(connection)
+            })
+            .await
+        }
         Change::Revoke => {
             call.statement_unless_cut_off(|connection| {
                 sqlx::query_file_scalar!("src/postgres/sql/revoke_grants.sql", grant_ids)
@@ -303,6 +329,56 @@ async fn scan(
         // A place is of the kind of its owner.
         _ => Ok(Some(Scan { wanted: Vec::new(), next: None, is_of_one_bucket: false })),
     }
+}
+
+/// The same for a client on a cluster, whose nodes do not have the table of clients.
+async fn scan_cluster(
+    call: &mut Call<'_>,
+    (client_id, deleted_at): (&str, Option<DateTime<Utc>>),
+    change: Change,
+    bucket: i32,
+    limit: usize,
+) -> Result<Option<Scan>> {
+    if let Some(deleted_at) = deleted_at {
+        let is_deleting = call
+            .statement_unless_cut_off(|connection| {
+                sqlx::query_file_scalar!(
+                    "src/postgres/sql/cluster/is_deleting_client.sql",
+                    client_id,
+                    deleted_at,
+                )
+                .fetch_one(connection)
+            })
+            .await?;
+        match is_deleting {
+            None => return Ok(None),
+            Some(true) => {}
+            Some(false) => {
+                return Ok(Some(Scan { wanted: Vec::new(), next: None, is_of_one_bucket: false }));
+            }
+        }
+    }
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = call
+        .statement_unless_cut_off(|connection| {
+            sqlx::query_file!(
+                "src/postgres/sql/cluster/scan_grants_of_client.sql",
+                client_id,
+                bucket,
+                most,
+            )
+            .fetch_all(connection)
+        })
+        .await?;
+    let Some(rows) = rows else { return Ok(None) };
+    let last = rows.last().filter(|_| rows.len() >= limit).map(|row| row.bucket);
+    let is_of_one_bucket = last.is_some() && last == rows.first().map(|row| row.bucket);
+    let wanted = rows
+        .iter()
+        .filter(|row| row.matches && (change == Change::Delete || !row.revoked))
+        .map(|row| row.grant_id)
+        .collect();
+    Ok(Some(Scan { wanted, next: last.map(Place::Bucket), is_of_one_bucket }))
 }
 
 /// Half the pace. Fails where it was a single grant.

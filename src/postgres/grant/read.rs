@@ -1,6 +1,7 @@
 //! Grants: lookup, list and purge, on pooled connections.
 
 use chrono::{DateTime, Utc};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -122,6 +123,9 @@ impl<C: Connections> PgStorage<C> {
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
+        if self.connections.is_cluster() {
+            return call.statement(|connection| purge_on_cluster(connection, batch)).await;
+        }
         let row = call
             .statement(|connection| {
                 sqlx::query_file!("src/postgres/sql/purge_expired.sql", batch).fetch_one(connection)
@@ -137,4 +141,39 @@ impl<C: Connections> PgStorage<C> {
             more: is_full && row.tokens + row.authorization_codes > 0,
         })
     }
+}
+
+/// What the statement of a purge does, in several that each go to the shards of the grants. A grant
+/// goes once it has ended, which is when its last credential expires.
+async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Purged> {
+    let mut transaction = connection.begin().await?;
+    let expired = sqlx::query_file!("src/postgres/sql/cluster/find_expired.sql", limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let is_full = |of_token| {
+        let found = expired.iter().filter(|row| row.of_token == of_token).count();
+        i64::try_from(found).is_ok_and(|found| found >= limit)
+    };
+    let more = is_full(true) || is_full(false);
+    let mut grant_ids: Vec<Uuid> = expired.iter().map(|row| row.grant_id).collect();
+    grant_ids.sort_unstable();
+    grant_ids.dedup();
+    let codes = sqlx::query_file!("src/postgres/sql/cluster/delete_expired_codes.sql", &grant_ids)
+        .execute(&mut *transaction)
+        .await?;
+    let tokens =
+        sqlx::query_file!("src/postgres/sql/cluster/delete_expired_tokens.sql", &grant_ids)
+            .execute(&mut *transaction)
+            .await?;
+    let grants = sqlx::query_file!("src/postgres/sql/cluster/delete_ended_grants.sql", &grant_ids)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let (tokens, codes) = (tokens.rows_affected(), codes.rows_affected());
+    Ok(Purged {
+        tokens,
+        authorization_codes: codes,
+        grants: grants.rows_affected(),
+        more: more && tokens + codes > 0,
+    })
 }

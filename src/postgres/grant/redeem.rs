@@ -1,11 +1,12 @@
-use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::model::{CodeChallenge, CodeRedemption, Lifetimes, TokenPair};
+use crate::postgres::cluster::{self, after};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
+use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::SpentRow;
 use crate::postgres::token::{PairColumns, PairDigests, by_position, duplicate_token};
 use crate::request::Request;
@@ -14,6 +15,8 @@ use crate::secret::Digest;
 /// Spends a code and stores its tokens.
 pub(super) struct RedeemCode {
     digest: Digest,
+    /// The grant that the code names. Only looked for on a cluster.
+    named_grant: Option<Uuid>,
     client_id: String,
     redirect_uri: String,
     code_challenge: Option<CodeChallenge>,
@@ -24,6 +27,7 @@ pub(super) struct RedeemCode {
 impl RedeemCode {
     /// `None` for what cannot be valid.
     pub(super) fn new(
+        connections: &impl Connections,
         request: &Request,
         redemption: &CodeRedemption,
         tokens: &TokenPair,
@@ -31,10 +35,11 @@ impl RedeemCode {
         let code_challenge = redemption.expected_challenge()?;
         Some(Self {
             digest: redemption.code.digest(),
+            named_grant: connections.grant_of(&redemption.code),
             client_id: redemption.client_id.clone(),
             redirect_uri: redemption.redirect_uri.clone(),
             code_challenge,
-            tokens: PairDigests::new(tokens),
+            tokens: PairDigests::new(connections, tokens),
             lifetimes: Lifetimes::new(&request.settings, tokens.refresh_token.is_some()),
         })
     }
@@ -83,11 +88,96 @@ impl Operation for RedeemCode {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let grant_id = cluster::grant_of_code(connection, self.named_grant, self.digest).await?;
+        let Some(grant_id) = grant_id else { return Ok(None) };
+        let mut transaction = connection.begin().await?;
+        let spent = self.spend_on_shard(&mut transaction, grant_id).await?;
+        match spent {
+            Some(_) => transaction.commit().await?,
+            None => transaction.rollback().await?,
+        }
+        Ok(spent)
+    }
+
     fn key(&self) -> Option<u128> {
         Some(self.digest.halves().0.as_u128())
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
         duplicate_token(error)
+    }
+}
+
+impl RedeemCode {
+    /// What [`run`](Operation::run) does in one statement. `None` for an invalid code; the transaction
+    /// has to be rolled back then.
+    async fn spend_on_shard(
+        &self,
+        connection: &mut PgConnection,
+        grant_id: Uuid,
+    ) -> sqlx::Result<Option<SpentRow>> {
+        let Some(now) = cluster::lock_client(connection, &self.client_id).await? else {
+            return Ok(None);
+        };
+        let (digest, tail) = self.digest.halves();
+        let challenge = self.code_challenge.as_ref().map(CodeChallenge::as_s256);
+        let spent = sqlx::query_file!(
+            "src/postgres/sql/cluster/spend_code.sql",
+            grant_id,
+            digest,
+            tail,
+            self.redirect_uri,
+            challenge,
+            now,
+        )
+        .execute(&mut *connection)
+        .await?;
+        let replayed = spent.rows_affected() == 0;
+        if replayed {
+            let is_spent = sqlx::query_file_scalar!(
+                "src/postgres/sql/cluster/is_spent_code.sql",
+                grant_id,
+                digest,
+                tail,
+                self.redirect_uri,
+                challenge,
+                now,
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if !is_spent
+                || !cluster::end_grant(connection, grant_id, None, Some(&self.client_id)).await?
+            {
+                return Ok(None);
+            }
+        }
+        let lifetimes = &self.lifetimes;
+        let (mut subject, mut scope, mut context) = (None, String::new(), None);
+        if !replayed {
+            let grant = sqlx::query_file!(
+                "src/postgres/sql/cluster/extend_grant.sql",
+                grant_id,
+                self.client_id,
+                after(now, lifetimes.grant),
+                lifetimes.refresh_end.map(|end| after(now, end)),
+            )
+            .fetch_optional(&mut *connection)
+            .await?;
+            let Some(grant) = grant else { return Ok(None) };
+            (subject, scope, context) = (grant.subject, grant.scope, grant.context);
+            self.tokens.insert(connection, now, grant_id, lifetimes).await?;
+        }
+        Ok(Some(SpentRow {
+            position: 1,
+            replayed,
+            wider: false,
+            grant_id,
+            subject,
+            scope,
+            issued_at: now,
+            expires_at: after(now, lifetimes.access_token),
+            context,
+        }))
     }
 }

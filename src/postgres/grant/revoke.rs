@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::postgres::cluster;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Operation;
 
@@ -30,6 +31,10 @@ impl Operation for RevokeGrant {
                 .await?;
         let revoked: HashSet<Uuid> = revoked.into_iter().collect();
         Ok(grant_id.iter().map(|grant_id| revoked.contains(grant_id)).collect())
+    }
+
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        cluster::end_grant(connection, self.grant_id, self.subject.as_deref(), None).await
     }
 
     fn key(&self) -> Option<u128> {

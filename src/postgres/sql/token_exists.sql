@@ -1,4 +1,4 @@
 -- Tells whether a token of this digest is stored, in whatever state.
-SELECT EXISTS (
-    SELECT FROM oauth_storage.token WHERE digest = $1 AND digest_tail = $2
-) AS "exists!"
+SELECT count(*) > 0 AS "exists!"
+FROM oauth_storage.token
+WHERE digest = $1 AND digest_tail = $2

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{by_position, corrupt_grant};
@@ -13,8 +13,9 @@ use crate::model::{
     GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenPair, TokenState,
 };
 use crate::postgres::PgStorage;
+use crate::postgres::cluster::{self, Duplicate, NewGrantRow, NewTokenRow, after};
 use crate::postgres::context;
-use crate::postgres::error::{Effect, is_duplicate};
+use crate::postgres::error::{self, Effect, duplicate_of};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::request::Request;
@@ -32,14 +33,16 @@ impl<C: Connections> PgStorage<C> {
         let grant_id = token.grant_id.unwrap_or_else(|| token.new_grant_id());
         let call =
             observe!(self, create_token on token, client_id = token.client_id, grant_id = grant_id);
+        let access = token.tokens.access_token.digest();
         let refresh = token.tokens.refresh_token.as_ref().map(Secret::digest);
-        let new = CreateToken::new(request, token, grant_id).map(|(create, token)| {
-            let created = match joins {
-                false => Ok(Box::pin(self.connections.run(create))),
-                true => Err(Box::pin(self.connections.run(CreateTokenInGrant(create)))),
-            };
-            (created, token)
-        });
+        let new =
+            CreateToken::new(&self.connections, request, token, grant_id).map(|(create, token)| {
+                let created = match joins {
+                    false => Ok(Box::pin(self.connections.run(create))),
+                    true => Err(Box::pin(self.connections.run(CreateTokenInGrant(create)))),
+                };
+                (created, token)
+            });
         call.run(async move {
             let (created, token) = new?;
             let created = match created {
@@ -55,7 +58,7 @@ impl<C: Connections> PgStorage<C> {
             match created {
                 Ok(token) => Ok(token),
                 // Rare, so it is boxed: the future stays small.
-                Err(error) => Err(Box::pin(self.which_is_duplicate(error, refresh)).await),
+                Err(error) => Err(Box::pin(self.which_is_duplicate(error, access, refresh)).await),
             }
         })
     }
@@ -65,14 +68,82 @@ impl<C: Connections> PgStorage<C> {
 pub(in crate::postgres) struct PairDigests {
     access: (Uuid, Uuid),
     refresh: Option<(Uuid, Uuid)>,
+    /// They are stored on a cluster, and name no grant: whether they exist must be asked every shard.
+    may_exist_elsewhere: bool,
 }
 
 impl PairDigests {
-    pub(in crate::postgres) fn new(tokens: &TokenPair) -> Self {
+    pub(in crate::postgres) fn new(connections: &impl Connections, tokens: &TokenPair) -> Self {
         Self {
+            may_exist_elsewhere: connections.is_cluster() && tokens.grant_id().is_none(),
             access: tokens.access_token.digest().halves(),
             refresh: tokens.refresh_token.as_ref().map(|token| token.digest().halves()),
         }
+    }
+}
+
+impl PairDigests {
+    /// Of the access token and of the refresh token, in halves.
+    pub(in crate::postgres) const fn digests(&self) -> ((Uuid, Uuid), Option<(Uuid, Uuid)>) {
+        (self.access, self.refresh)
+    }
+
+    /// Fails with [`Duplicate`] if one of the tokens is stored already, on any shard. The key of the
+    /// tables tells within a grant only.
+    pub(in crate::postgres) async fn refuse_duplicates(
+        &self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if !self.may_exist_elsewhere {
+            return Ok(());
+        }
+        let refresh = self.refresh.map(|digest| ("refresh_token", digest));
+        let tokens = || [("access_token", self.access)].into_iter().chain(refresh);
+        let mut digests: Vec<_> = tokens().map(|(_, digest)| digest).collect();
+        digests.sort_unstable();
+        for digest in digests {
+            cluster::lock_credential(connection, digest).await?;
+        }
+        for (field, (digest, tail)) in tokens() {
+            let exists =
+                sqlx::query_file_scalar!("src/postgres/sql/token_exists.sql", digest, tail)
+                    .fetch_one(&mut *connection)
+                    .await?;
+            if exists {
+                return Err(Duplicate(field).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the pair of a new code or grant on a cluster, with the scope of the grant.
+    pub(in crate::postgres) async fn insert(
+        &self,
+        connection: &mut PgConnection,
+        issued_at: DateTime<Utc>,
+        grant_id: Uuid,
+        lifetimes: &Lifetimes,
+    ) -> sqlx::Result<()> {
+        self.insert_with_scope(connection, issued_at, grant_id, lifetimes, None).await
+    }
+
+    async fn insert_with_scope(
+        &self,
+        connection: &mut PgConnection,
+        issued_at: DateTime<Utc>,
+        grant_id: Uuid,
+        lifetimes: &Lifetimes,
+        scope: Option<&str>,
+    ) -> sqlx::Result<()> {
+        let access = Some((self.access, "a", lifetimes.access_token));
+        let refresh = self.refresh.map(|digest| (digest, "r", lifetimes.refresh_token));
+        self.refuse_duplicates(connection).await?;
+        for (digest, kind, lifetime) in access.into_iter().chain(refresh) {
+            let expires_at = after(issued_at, lifetime);
+            let row = NewTokenRow { kind, digest, issued_at, expires_at, grant_id, scope };
+            row.insert(connection).await?;
+        }
+        Ok(())
     }
 }
 
@@ -115,13 +186,18 @@ impl Unissued {
 }
 
 impl CreateToken {
-    fn new(request: &Request, new: NewToken, grant_id: Uuid) -> Result<(Self, Unissued)> {
+    fn new(
+        connections: &impl Connections,
+        request: &Request,
+        new: NewToken,
+        grant_id: Uuid,
+    ) -> Result<(Self, Unissued)> {
         new.check(request)?;
         let context = new.full_context(request);
         let subject = new.full_subject(request).map(str::to_owned);
         let lifetimes = Lifetimes::new(&request.settings, new.tokens.refresh_token.is_some());
         let create = Self {
-            tokens: PairDigests::new(&new.tokens),
+            tokens: PairDigests::new(connections, &new.tokens),
             client_id: new.client_id,
             subject,
             scope: new.scope,
@@ -188,6 +264,27 @@ impl Operation for CreateToken {
         let owners: HashMap<&str, DateTime<Utc>> =
             owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
         Ok(each().map(|create| owners.get(create.client_id.as_str()).copied()).collect())
+    }
+
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let mut transaction = connection.begin().await?;
+        let now = cluster::lock_client(&mut transaction, &self.client_id).await?;
+        if let Some(now) = now {
+            let grant = NewGrantRow {
+                granted_at: now,
+                expires_at: after(now, self.lifetimes.grant),
+                refresh_expires_at: self.lifetimes.refresh_end.map(|end| after(now, end)),
+                grant_id: self.grant_id,
+                client_id: &self.client_id,
+                subject: self.subject.as_deref(),
+                scope: &self.scope,
+                context: &self.context,
+            };
+            grant.insert(&mut transaction).await?;
+            self.tokens.insert(&mut transaction, now, self.grant_id, &self.lifetimes).await?;
+        }
+        transaction.commit().await?;
+        Ok(now)
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
@@ -257,6 +354,30 @@ impl Operation for CreateTokenInGrant {
         Ok(by_position(batch.len(), rows.into_iter().map(|row| (row.position, row))))
     }
 
+    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
+        let create = &self.0;
+        let mut transaction = connection.begin().await?;
+        let Some(now) = cluster::lock_client(&mut transaction, &create.client_id).await? else {
+            return Ok(None);
+        };
+        let grant = sqlx::query_file!(
+            "src/postgres/sql/cluster/join_grant.sql",
+            create.grant_id,
+            create.client_id,
+            create.subject,
+            after(now, create.lifetimes.grant),
+            create.lifetimes.refresh_end.map(|end| after(now, end)),
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(grant) = grant else { return Ok(None) };
+        let scope = Some(create.scope.as_str()).filter(|scope| *scope != grant.scope);
+        let (tokens, lifetimes) = (&create.tokens, &create.lifetimes);
+        tokens.insert_with_scope(&mut transaction, now, create.grant_id, lifetimes, scope).await?;
+        transaction.commit().await?;
+        Ok(Some(JoinedRow { position: 1, revoked: grant.revoked, now, context: grant.context }))
+    }
+
     fn key(&self) -> Option<u128> {
         Some(self.0.grant_id.as_u128())
     }
@@ -269,32 +390,40 @@ impl Operation for CreateTokenInGrant {
 /// The identifier that exists already, if the error says so: the grant's, or one of the tokens', see
 /// [`PgStorage::which_is_duplicate`].
 pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Error> {
-    let field = if is_duplicate(error, "authorization_grant_pkey") {
-        "grant_id"
-    } else if is_duplicate(error, "token_pkey") {
-        "access_token"
-    } else {
-        return None;
+    let field = match duplicate_of(error)? {
+        error::Duplicate::Of("authorization_grant_pkey") => "grant_id",
+        error::Duplicate::Of("token_pkey") | error::Duplicate::OfSomething => "access_token",
+        error::Duplicate::Of(_) => return None,
     };
     Some(Error::invalid(field, Problem::Duplicate))
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Names the refresh token in an error that says a token of the pair exists already, if it is the
-    /// one. The server tells only in a text in its own language.
+    /// Names the refresh token, or on a cluster the grant, in an error that says something of a pair
+    /// exists already, if it is the one. The server tells only in a text in its own language.
     pub(in crate::postgres) async fn which_is_duplicate(
         &self,
         error: Error,
+        access: Digest,
         refresh: Option<Digest>,
     ) -> Error {
         let is_duplicate =
             matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate });
-        let (true, Some(refresh)) = (is_duplicate, refresh) else { return error };
-        match self.token_exists(refresh).await {
-            Ok(true) => Error::invalid("refresh_token", Problem::Duplicate),
-            // In a transaction that failed with the statement, or it was purged meanwhile.
-            Ok(false) | Err(_) => error,
+        if !is_duplicate {
+            return error;
         }
+        let exists = async |digest: Option<Digest>| match digest {
+            // In a transaction that failed with the statement, or it was purged meanwhile.
+            Some(digest) => self.token_exists(digest).await.unwrap_or(false),
+            None => false,
+        };
+        if exists(refresh).await {
+            return Error::invalid("refresh_token", Problem::Duplicate);
+        }
+        if self.connections.is_cluster() && !exists(Some(access)).await {
+            return Error::invalid("grant_id", Problem::Duplicate);
+        }
+        error
     }
 
     async fn token_exists(&self, digest: Digest) -> Result<bool> {

@@ -1,0 +1,160 @@
+//! Operations on a Citus cluster: one call in statements that each go to one shard.
+//!
+//! Everything of a grant is on one shard, and a credential that this crate generated names its grant.
+//! So each statement names the grant, and Citus hands it to one node. A statement that spends one
+//! credential and stores others at once would go by way of the coordinator, at a third of the speed;
+//! here it is several in one short transaction, in the same order: client, code, token, grant.
+//!
+//! Clients are on the coordinator. Their lock is held until the transaction has ended on the shard.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::model::{GrantContext, Scope};
+use crate::postgres::context;
+use crate::secret::Digest;
+
+/// The grant of a token: the one that it names, or the one that a search on every shard finds.
+pub(super) async fn grant_of_token(
+    connection: &mut PgConnection,
+    named: Option<Uuid>,
+    digest: Digest,
+) -> sqlx::Result<Option<Uuid>> {
+    if named.is_some() {
+        return Ok(named);
+    }
+    let (digest, tail) = digest.halves();
+    sqlx::query_file_scalar!("src/postgres/sql/cluster/grant_of_token.sql", digest, tail)
+        .fetch_optional(connection)
+        .await
+}
+
+/// The grant of a code, as [`grant_of_token`].
+pub(super) async fn grant_of_code(
+    connection: &mut PgConnection,
+    named: Option<Uuid>,
+    digest: Digest,
+) -> sqlx::Result<Option<Uuid>> {
+    if named.is_some() {
+        return Ok(named);
+    }
+    let (digest, tail) = digest.halves();
+    sqlx::query_file_scalar!("src/postgres/sql/cluster/grant_of_code.sql", digest, tail)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Waits for whoever is storing a credential that names no grant, until this transaction ends. No key
+/// of a table spans the grants, so a look whether it exists would not be enough.
+pub(super) async fn lock_credential(
+    connection: &mut PgConnection,
+    digest: (Uuid, Uuid),
+) -> sqlx::Result<()> {
+    let (key, _) = digest.0.as_u64_pair();
+    sqlx::query_file!("src/postgres/sql/cluster/lock_credential.sql", key.cast_signed())
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Holds the client for this transaction, and returns the time. `None` for a client that is unknown or
+/// disabled.
+pub(super) async fn lock_client(
+    connection: &mut PgConnection,
+    client_id: &str,
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_file_scalar!("src/postgres/sql/cluster/lock_client.sql", client_id)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Revokes a grant; of a subject or a client only where one is given. False if there is none.
+pub(super) async fn end_grant(
+    connection: &mut PgConnection,
+    grant_id: Uuid,
+    subject: Option<&str>,
+    client_id: Option<&str>,
+) -> sqlx::Result<bool> {
+    let ended =
+        sqlx::query_file!("src/postgres/sql/cluster/end_grant.sql", grant_id, subject, client_id)
+            .execute(connection)
+            .await?;
+    Ok(ended.rows_affected() > 0)
+}
+
+/// A credential that is stored already, in another grant.
+#[derive(Debug, thiserror::Error)]
+#[error("the {0} exists")]
+pub(super) struct Duplicate(pub(super) &'static str);
+
+impl From<Duplicate> for sqlx::Error {
+    fn from(duplicate: Duplicate) -> Self {
+        Self::Encode(Box::new(duplicate))
+    }
+}
+
+/// A token to store.
+pub(super) struct NewTokenRow<'a> {
+    pub(super) kind: &'static str,
+    pub(super) digest: (Uuid, Uuid),
+    pub(super) issued_at: DateTime<Utc>,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) grant_id: Uuid,
+    /// `None` for the scope of the grant.
+    pub(super) scope: Option<&'a str>,
+}
+
+impl NewTokenRow<'_> {
+    pub(super) async fn insert(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "src/postgres/sql/cluster/insert_token.sql",
+            self.issued_at,
+            self.expires_at,
+            self.grant_id,
+            self.kind,
+            self.digest.0,
+            self.digest.1,
+            self.scope,
+        )
+        .execute(connection)
+        .await
+        .map(drop)
+    }
+}
+
+/// A grant to store.
+pub(super) struct NewGrantRow<'a> {
+    pub(super) granted_at: DateTime<Utc>,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) refresh_expires_at: Option<DateTime<Utc>>,
+    pub(super) grant_id: Uuid,
+    pub(super) client_id: &'a str,
+    pub(super) subject: Option<&'a str>,
+    pub(super) scope: &'a Scope,
+    pub(super) context: &'a GrantContext,
+}
+
+impl NewGrantRow<'_> {
+    pub(super) async fn insert(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query_file!(
+            "src/postgres/sql/cluster/insert_grant.sql",
+            self.granted_at,
+            self.expires_at,
+            self.refresh_expires_at,
+            self.grant_id,
+            self.client_id,
+            self.subject,
+            self.scope.as_str(),
+            context::to_column(self.context)?,
+        )
+        .execute(connection)
+        .await
+        .map(drop)
+    }
+}
+
+/// So many microseconds after a time.
+pub(super) fn after(time: DateTime<Utc>, lifetime: i64) -> DateTime<Utc> {
+    time + TimeDelta::microseconds(lifetime)
+}

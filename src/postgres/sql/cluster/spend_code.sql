@@ -1,0 +1,10 @@
+-- Spends a code that fits its request and is unspent.
+UPDATE oauth_storage.authorization_code
+SET consumed_at = $6
+WHERE grant_id = $1
+    AND digest = $2
+    AND digest_tail = $3
+    AND redirect_uri = $4
+    AND code_challenge IS NOT DISTINCT FROM $5
+    AND expires_at > $6
+    AND consumed_at IS NULL
