@@ -176,7 +176,7 @@ pub(crate) async fn run(args: &Args) -> Result<String, String> {
     if std::env::var_os("OAUTH_STORAGE_TEST_CITUS").is_some_and(|url| !url.is_empty()) {
         children::cluster(&scale, &mut table)?;
     }
-    let server = Server::start(scale.credentials).await.map_err(|error| error.to_string())?;
+    let server = Server::private(scale.credentials).await.map_err(|error| error.to_string())?;
     println!("{server}");
     fair::run(&server, &scale, &mut table).await;
     owners::run(&server, &scale, &mut table).await;

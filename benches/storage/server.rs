@@ -30,24 +30,32 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A private one can hold so many credentials in its buffers.
+    /// The server that the environment names, or a private one.
     pub(crate) async fn start(rows: u64) -> Result<Self, oauth_storage_testbed::Error> {
-        let buffers = format!("{}MB", 512 + rows * 420 / 1_000_000);
-        let settings = [SETTINGS, &[("shared_buffers", &*buffers)]].concat();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         // The testbed's own rule, which one of them is meant.
         let existing = set("OAUTH_STORAGE_TEST_CITUS")
             || set("OAUTH_STORAGE_DATABASE_URL")
             || (set("DATABASE_URL") && !set("OAUTH_STORAGE_POSTGRES_BIN"));
-        let owner = if existing {
-            Owner::Shared(Testbed::start().await?)
-        } else {
-            match Cluster::start(&[&settings, COUNTING].concat()).await {
-                Ok(cluster) => Owner::Private(cluster),
-                // Most likely without the contributed modules.
-                Err(_) => Owner::Private(Cluster::start(&settings).await?),
-            }
+        if existing {
+            return Ok(Self::new(Owner::Shared(Testbed::start().await?)));
+        }
+        Self::private(rows).await
+    }
+
+    /// A server of this process's own, whose buffers hold so many credentials.
+    pub(crate) async fn private(rows: u64) -> Result<Self, oauth_storage_testbed::Error> {
+        let buffers = format!("{}MB", 512 + rows * 420 / 1_000_000);
+        let settings = [SETTINGS, &[("shared_buffers", &*buffers)]].concat();
+        let owner = match Cluster::start(&[&settings, COUNTING].concat()).await {
+            Ok(cluster) => Owner::Private(cluster),
+            // Most likely without the contributed modules.
+            Err(_) => Owner::Private(Cluster::start(&settings).await?),
         };
+        Ok(Self::new(owner))
+    }
+
+    fn new(owner: Owner) -> Self {
         let cluster = match &owner {
             Owner::Private(cluster) => Some(cluster),
             Owner::Shared(testbed) => testbed.cluster(),
@@ -55,7 +63,7 @@ impl Server {
         let pgbench = cluster.map_or("pgbench".into(), |c| c.bin_dir().join("pgbench"));
         let runs = Command::new(&pgbench).arg("--version").output();
         let pgbench = runs.is_ok_and(|output| output.status.success()).then_some(pgbench);
-        Ok(Self { owner, pgbench })
+        Self { owner, pgbench }
     }
 
     pub(crate) fn version(&self) -> String {
