@@ -1,4 +1,4 @@
-//! A walk through the storage: every method of the contract, called for its real purpose.
+//! A walk through the storage: the nine methods and the safe operations, each for its real purpose.
 //!
 //! `cargo run --example quickstart` needs only Rust and the PostgreSQL programs. It starts its own
 //! server, or uses the one that `DATABASE_URL` names.
@@ -374,7 +374,7 @@ async fn walk() -> Result<()> {
     .await?;
 
     println!();
-    storage.pool().close().await;
+    storage.close().await;
     database.close().await?;
     Ok(())
 }

@@ -30,11 +30,11 @@ CREATE TABLE oauth_storage.authorization_grant (
 -- Keyset scans over the grants of a subject. The hash is shorter than most identifiers; the queries
 -- compare the identifier as well.
 CREATE INDEX authorization_grant_subject ON oauth_storage.authorization_grant
-    (hashtextextended(subject, 0), grant_id) WHERE subject IS NOT NULL;
+    (hashtextextended(subject, 0::bigint), grant_id) WHERE subject IS NOT NULL;
 -- Scans over the grants of a client, by 4,096 buckets. Grants of a bucket share a key, and equal keys
 -- share an index entry: 8 bytes a grant of a large client instead of 72 with the identifier as the key.
 CREATE INDEX authorization_grant_client_id ON oauth_storage.authorization_grant
-    (hashtextextended(client_id, 0), (uuid_hash(grant_id) & 4095));
+    (hashtextextended(client_id, 0::bigint), (uuid_hash(grant_id) & 4095));
 
 COMMENT ON TABLE oauth_storage.authorization_grant IS
     'Grants: one row for one act of authorization (RFC 6749 1.3).';

@@ -29,7 +29,7 @@ CREATE TABLE oauth_storage.authorization_code (
 
 -- The purge scans it from the oldest, as that of token.
 CREATE INDEX authorization_code_expires_at ON oauth_storage.authorization_code
-    (date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00'));
+    (date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00'));
 
 COMMENT ON TABLE oauth_storage.authorization_code IS
     'Authorization codes by digest, used ones included until they expire (RFC 6749 4.1.2).';

@@ -32,7 +32,7 @@ CREATE TABLE oauth_storage.token (
 -- The purge scans it from the oldest. In steps of ten seconds, because equal keys share an entry: 7
 -- bytes a row instead of 25. The purge compares expires_at as well.
 CREATE INDEX token_expires_at ON oauth_storage.token
-    (date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00'));
+    (date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00'));
 
 COMMENT ON TABLE oauth_storage.token IS
     'Access and refresh tokens by digest, one row a credential.';

@@ -237,7 +237,7 @@ impl Conformance {
         self
     }
 
-    /// Sets how many rules run at the same time; at least one. A rule about concurrency makes up to 64
+    /// Sets the number of rules that run at the same time; at least one. A rule about concurrency makes up to 64
     /// calls at once by itself.
     pub fn at_once(mut self, rules: usize) -> Self {
         self.at_once = rules.max(1);

@@ -7,14 +7,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a storage call failed.
+/// The error of a storage call.
 ///
 /// The variants are categories of *what to do next*, and [`Error::advice`] folds them further, so
 /// that nobody has to parse a message. No variant carries a credential: messages and their
 /// sources name fields, tables and SQLSTATEs only.
 ///
-/// An error speaks of the whole call. One that takes several statements, such as the revocation of a
-/// subject's many tokens, never says that nothing was changed once a part of it took effect. Only [`purge`](crate::purge()) is many calls, and its error speaks of the last.
+/// An error concerns the whole call. A call of several statements, such as
+/// [`revoke_subject`](crate::GrantStorage::revoke_subject), never reports "nothing was changed" once a
+/// part of it took effect. [`purge`](crate::purge()) is many calls; its error concerns the last one.
 ///
 /// ```
 /// use oauth_storage::{Advice, Error, Problem, Scope};
@@ -60,7 +61,7 @@ pub enum Error {
     /// The storage is full of work and took no more. Nothing was changed: back off, then try again.
     #[error("storage overloaded, nothing was changed: {message}")]
     Overloaded {
-        /// Which limit was met.
+        /// The limit that was reached.
         message: String,
     },
 
@@ -175,9 +176,10 @@ impl Error {
         if committed { self.after_commit() } else { self }
     }
 
-    /// The OAuth 2.0 error code that an endpoint would answer with for this error
-    /// (RFC 6749 4.1.2.1 and 5.2): the client's mistakes are `invalid_request` or
-    /// `invalid_scope`, a client that is gone is `unauthorized_client`, what passes is `temporarily_unavailable`, the rest is `server_error`.
+    /// The OAuth 2.0 error code for this error (RFC 6749 4.1.2.1, 5.2). A mistake of the client is
+    /// `invalid_request` or `invalid_scope`; an unknown or disabled client is `unauthorized_client`.
+    /// `Unavailable` and `Overloaded` are `temporarily_unavailable`. The rest is `server_error`,
+    /// including `Duplicate` and `OutOfRange`, because the server chose those values.
     ///
     /// ```
     /// use oauth_storage::{Error, Problem};

@@ -1,7 +1,7 @@
 //! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
 //!
-//! You write the server, in whatever framework; this crate keeps its clients, tokens, authorization
-//! codes and users. `PgStorage` is the storage, [`Storage`] its contract.
+//! You write the server, in any framework. This crate stores its clients, grants, tokens, authorization
+//! codes and users. `PgStorage` is the storage; [`Storage`] is its contract.
 //!
 //! ```
 //! use oauth_storage::{
@@ -34,15 +34,15 @@
 //!
 //! | noun | nine methods | beside them |
 //! | --- | --- | --- |
-//! | client | [`ClientStorage`] | [`ClientRegistry`]: register, update, disable, rotate the secret |
+//! | client | [`ClientStorage`] | [`ClientRegistry`]: register, read, list, update, disable, delete, rotate the secret |
 //! | token | [`TokenStorage`] | |
 //! | authorization code | [`AuthorizationCodeStorage`] | |
 //! | user | [`UserStorage`] | |
 //! | ID token | [`IdTokenStorage`] | |
 //! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, erase, purge |
 //!
-//! [`GrantStorage`] is the way to exchange codes and refresh tokens; the nine methods are the
-//! compatible way, and leave it to the caller that nothing is spent twice.
+//! Use [`GrantStorage`] to exchange codes and refresh tokens. The nine methods are the compatible
+//! interface; with them nothing prevents two concurrent requests from spending one credential twice.
 //!
 //! The guide (`oauth_storage::guide`, built with the feature `jwt`) goes through a server's flows one
 //! by one, and says which method is called when.

@@ -36,8 +36,11 @@ use executor::{Connections, Held, Pooled};
 
 /// A storage on PostgreSQL, 14 or newer.
 ///
-/// Every method is one compile-time-checked statement, so it is atomic, and a caller that goes away
-/// leaves nothing half done. It is cheap to clone; the clones share their connections.
+/// Each redemption, rotation, lookup and single revocation is atomic: one compile-time-checked
+/// statement, or on a Citus cluster one transaction. A caller that goes away leaves nothing half done.
+/// Bulk operations commit in batches and continue when they are called again.
+/// [`set_client_disabled`](crate::ClientRegistry::set_client_disabled) commits in two steps. It is cheap
+/// to clone; clones share their connections.
 ///
 /// ```no_run
 /// use oauth_storage::{ClientMetadata, ClientRegistry, NewClient, PgStorage};
@@ -72,7 +75,7 @@ impl PgStorage {
         Self::builder().connect(url).await
     }
 
-    /// Options: connections, deadlines, users, ID tokens, rights.
+    /// A builder with the default options: connections, deadlines, users, ID tokens, rights.
     pub fn builder() -> PgStorageBuilder {
         PgStorageBuilder::default()
     }
@@ -90,23 +93,25 @@ impl PgStorage {
         PgUsers::on(self.connections.clone())
     }
 
-    /// Ends it, for its clones, too: what waits is still done, what comes later is refused. On a
-    /// pool of the application's nothing ends; that is the application's to close.
+    /// Closes the storage and all its clones. Queued calls still run; later calls fail. A pool supplied
+    /// by the application stays open.
     pub async fn close(&self) {
         self.connections.close().await;
     }
 
-    /// The pool for what does not run on lanes; the application's own, where it gave one.
+    /// The pool for rare calls, which do not run on lanes; or the pool that the application supplied.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         self.connections.pool()
     }
 
-    /// The same storage on a connection that the application holds: what it does is part of the
-    /// application's own transaction, and is undone with it.
+    /// The same storage on a connection that the application holds. Its calls are part of the
+    /// application's own transaction and are rolled back with it.
     ///
-    /// Answer `Replayed` and `Reused` by committing, or the revocation they report is undone, too.
-    /// Use the isolation level READ COMMITTED, PostgreSQL's default.
+    /// Commit even after `Replayed` or `Reused`: a rollback would also undo the revocation. Use the
+    /// isolation level READ COMMITTED, PostgreSQL's default. Locks are held until the transaction ends:
+    /// batches of a bulk operation are not committed one by one, and after `set_client_disabled` every
+    /// call that issues to this client waits. The storage's deadline does not apply here.
     ///
     /// ```no_run
     /// use oauth_storage::{GrantStorage, PgStorage};

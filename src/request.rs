@@ -237,8 +237,9 @@ pub struct Settings {
     pub authorization_code_expires_in: Duration,
     /// Lifetime of an ID token; one hour.
     pub id_token_expires_in: Duration,
-    /// For how long after a rotation the old refresh token can be exchanged again, for a client
-    /// that lost the response; ten seconds. Zero is strict: the second exchange revokes the grant.
+    /// Grace period after a rotation in which the old refresh token can be exchanged again, for a client
+    /// that lost the response; ten seconds by default, at most five minutes. Zero is strict: the second
+    /// exchange revokes the grant.
     pub refresh_token_grace: Duration,
     /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,

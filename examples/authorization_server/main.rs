@@ -83,7 +83,7 @@ async fn run() -> Result<()> {
     let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
     axum::serve(listener, router).with_graceful_shutdown(end).await?;
 
-    storage.pool().close().await;
+    storage.close().await;
     database.close().await?;
     println!("ended");
     Ok(())

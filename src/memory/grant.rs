@@ -139,7 +139,9 @@ impl GrantStorage for MemoryStorage {
         let Some((old, grant)) = state
             .token(&rotation.client_id, presented)
             .filter(|(old, _)| !old.revoked && old.expires_at > now)
-            .filter(|(_, grant)| grant.revoked_at.is_none())
+            .filter(|(_, grant)| {
+                grant.revoked_at.is_none() && grant.refresh_expires_at.is_none_or(|end| end > now)
+            })
         else {
             return Ok(RotationOutcome::Invalid);
         };

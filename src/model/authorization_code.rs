@@ -29,8 +29,8 @@ names!(CodeChallengeMethod, "code_challenge_method", {
 
 /// A PKCE code challenge (RFC 7636).
 ///
-/// It is kept in the form of `S256` whatever its method, for a `plain` challenge is the verifier
-/// itself and must not lie in a database.
+/// It is kept in the form of `S256`, also for `plain`: a `plain` challenge is the verifier itself and
+/// must not be stored.
 ///
 /// ```
 /// use oauth_storage::{CodeChallenge, Secret};

@@ -43,9 +43,9 @@ impl Client {
         self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
     }
 
-    /// The redirect URI of a request: the given one if it is the client's own; where none is given,
-    /// the only one that it has (RFC 6749 3.1.2.3). `None` is for a page that tells the user, for
-    /// there is nowhere to redirect to (RFC 6749 4.1.2.1).
+    /// The redirect URI of a request: the given one if it is registered; if none is given, the only
+    /// registered one (RFC 6749 3.1.2.3). On `None` show an error page, because there is nowhere to
+    /// redirect to (RFC 6749 4.1.2.1).
     #[must_use]
     pub fn redirect_uri<'a>(&'a self, given: Option<&str>) -> Option<&'a str> {
         let own = self.metadata.redirect_uris.as_slice();

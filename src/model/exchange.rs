@@ -120,8 +120,8 @@ pub enum RedemptionOutcome {
         /// The grant that was revoked.
         grant_id: Uuid,
     },
-    /// The code is unknown, expired or of a revoked grant, or client, redirect URI or verifier do
-    /// not match. Nothing was spent or revoked. Answer `invalid_grant`.
+    /// The code is unknown, expired or of a revoked grant, the client is disabled, or client, redirect
+    /// URI or verifier do not match. Nothing was spent or revoked. Answer `invalid_grant`.
     Invalid,
 }
 
@@ -203,8 +203,8 @@ pub enum RotationOutcome {
         /// The grant that was revoked.
         grant_id: Uuid,
     },
-    /// The refresh token is unknown, expired or revoked, or of another client. Nothing was spent or
-    /// revoked. Answer `invalid_grant`.
+    /// The refresh token is unknown, expired, revoked or of another client, or the client is disabled.
+    /// Nothing was spent or revoked. Answer `invalid_grant`.
     Invalid,
 }
 

@@ -11,7 +11,7 @@ use crate::model::{AuthorizationCode, GrantContext, Scope, TokenPair, User, chec
 use crate::request::{Request, Settings};
 use crate::secret::Secret;
 
-/// Which of the two credentials a token is (the values of `token_type_hint`, RFC 7009 2.1).
+/// The kind of a token: access or refresh (the values of `token_type_hint`, RFC 7009 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenKind {
     /// An access token.

@@ -64,64 +64,66 @@ impl Default for PgStorageBuilder {
 }
 
 impl PgStorageBuilder {
-    /// How many connections are kept for reads, and how many for writes; 2 each. Callers that
-    /// arrive at the same time share a statement on them, so two serve hundreds of callers; more
-    /// help where the server has more cores, or is far away. Not used with a pool of the
-    /// application's.
+    /// Sets the number of connections for reads, and as many for writes; 2 each by default, on a Citus
+    /// cluster at least 8 each. Concurrent calls share a statement on them, so two serve hundreds of
+    /// callers. More help if the server has more cores or is far away. Ignored with a pool supplied by
+    /// the application.
     pub fn lanes(mut self, each: u32) -> Self {
         self.lanes = each.max(1);
         self
     }
 
-    /// How many calls may wait for a read lane, and how many for a write lane; 4096 each. Past it
-    /// a call fails at once with [`Error::Overloaded`].
+    /// Sets the maximum of calls that wait for a read lane, and for a write lane; 4096 each by default.
+    /// Beyond it a call fails at once with [`Error::Overloaded`].
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls.max(1);
         self
     }
 
-    /// The most connections to open beside the lanes, for what is rare: the client registry, the
-    /// purge, lists; 4, opened when needed. Not used with a pool of the application's.
+    /// Sets the maximum of connections beside the lanes; 4 by default, opened when needed. They serve the
+    /// client registry, users, lists, bulk operations, the purge, and calls that wait for a locked row.
+    /// Ignored with a pool supplied by the application.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
     }
 
-    /// Says that the pool of the application is connected to the coordinator of a Citus cluster.
-    /// [`connect`](Self::connect) finds that by itself.
+    /// Marks the application's pool as connected to the coordinator of a Citus cluster. Not needed with
+    /// [`connect`](Self::connect), which detects it.
     pub fn citus(mut self, citus: bool) -> Self {
         self.citus = citus;
         self
     }
 
-    /// How long a connection is kept at most, lanes included; 30 minutes, from one second to one day.
-    /// Then another one is opened, and takes its place between two calls; if that fails, the old one
-    /// goes on. So all of them follow in time when the address leads to another server, even those that
-    /// only read and would not notice. They are replaced one after the other, in the last fifth of the
-    /// time. Not used with a pool of the application's.
+    /// Sets the maximum age of a connection, lanes included; 30 minutes by default, 1 second to 1 day. It
+    /// is then replaced between two calls; if that fails, the old one stays. So every connection
+    /// follows when the address leads to another server, even one that only reads and would not notice.
+    /// They are replaced one after the other, in the last fifth of the time. Ignored with a pool
+    /// supplied by the application.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime.clamp(Duration::from_secs(1), Duration::from_hours(24));
         self
     }
 
-    /// How long a call may take altogether, waiting for a connection included; 5 seconds, one
-    /// hour at most. The server itself gives up a little earlier (`statement_timeout`), so that
-    /// nothing takes effect after the answer. Past
-    /// it a read fails with [`Error::Unavailable`], a write with [`Error::OutcomeUnknown`], and one
-    /// that got no connection with [`Error::Overloaded`].
+    /// Sets the time limit of a call, waiting for a connection included; 5 seconds by default, 1 ms to
+    /// one hour. A bulk operation has this limit for each statement; calls through [`PgStorage::on`]
+    /// have none. The server gives up a little earlier (`statement_timeout`), so nothing takes effect
+    /// after the call has failed. Past the limit a read fails with [`Error::Unavailable`], a write with
+    /// [`Error::OutcomeUnknown`], and a call that got no connection with [`Error::Overloaded`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.clamp(Duration::from_millis(1), Duration::from_hours(1));
         self
     }
 
-    /// Whether [`migrate`](PgStorage::migrate) may create the schema `oauth_storage`; it may. Turn
-    /// it off where the role lacks CREATE on the database and somebody else creates the schema.
+    /// Allows [`migrate`](PgStorage::migrate) to create the schema `oauth_storage`; true by default. Set
+    /// it to false if the role lacks CREATE on the database.
     pub fn create_schema(mut self, create_schema: bool) -> Self {
         self.create_schema = create_schema;
         self
     }
 
-    /// Who answers [`authenticate`](UserStorage::authenticate): the application's own users.
+    /// Sets the implementation of [`authenticate`](UserStorage::authenticate): the application's own
+    /// users.
     pub fn users(mut self, users: impl UserStorage + 'static) -> Self {
         self.users = Some(Users::Given(Arc::new(users)));
         self
@@ -135,7 +137,7 @@ impl PgStorageBuilder {
         self
     }
 
-    /// Who signs ID tokens.
+    /// Sets the signer of ID tokens.
     pub fn id_tokens(mut self, id_tokens: impl IdTokenStorage + 'static) -> Self {
         self.id_tokens = Some(Arc::new(id_tokens));
         self

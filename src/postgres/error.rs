@@ -90,7 +90,7 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
-            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "25P04")
                 || code.starts_with("08")
         }
         sqlx::Error::Io(_)
@@ -167,7 +167,7 @@ fn server_error(error: &PgDatabaseError, effect: Effect) -> Error {
             source: None,
         },
         // The session was ended while the statement ran, or a pooler had none to give.
-        "57P01" | "57P02" | "57P05" => effect.interrupted(message),
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => effect.interrupted(message),
         code if code.starts_with("08") => effect.interrupted(message),
         // Starting up or shutting down, too many connections, cancelled, a standby, a disk or a
         // memory that is full, a lock that was not had, a transaction that was chosen to give way:

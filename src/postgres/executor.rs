@@ -127,7 +127,13 @@ async fn run_statement<O: Operation>(
 ) -> sqlx::Result<Vec<O::Outcome>> {
     let ran = match batch {
         [call] if is_cluster => {
-            no_panic(call.run_on_cluster(connection)).await.map(|outcome| vec![outcome])
+            let ran = no_panic(call.run_on_cluster(connection)).await;
+            if ran.is_err() {
+                // A transaction that was dropped is rolled back when its connection is used again, and
+                // keeps its locks until then.
+                let _ = connection.ping().await;
+            }
+            ran.map(|outcome| vec![outcome])
         }
         _ => no_panic(O::run(connection, batch)).await,
     };

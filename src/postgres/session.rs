@@ -65,9 +65,10 @@ impl Session {
         Ok(found)
     }
 
-    /// True if a commit is answered before it is durable.
+    /// True if a commit is answered before it is durable, on this server or where it has a synchronous
+    /// standby.
     pub(super) fn loses_commits(&self) -> bool {
-        self.synchronous_commit == "off"
+        matches!(&*self.synchronous_commit, "off" | "local")
     }
 
     /// Returns [`Error::Configuration`] for the first setting that would change a decision.
@@ -82,8 +83,8 @@ impl Session {
         }
         if self.loses_commits() {
             return refused(
-                "synchronous_commit is off, so a code that was redeemed could be redeemed again after \
-                 a crash; set it for the role: ALTER ROLE … SET synchronous_commit = on"
+                "synchronous_commit is off or local, so a code that was redeemed could be redeemed \
+                 again after a crash; set it for the role: ALTER ROLE … SET synchronous_commit = on"
                     .into(),
             );
         }

@@ -152,7 +152,7 @@ impl PgUsers {
     /// Disables a user, or enables them again. `false` for an unknown user.
     ///
     /// # Errors
-    /// None that depend on the user.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<bool> {
         observe!(self, set_user_disabled on user_account, disabled)
             .run(self.update_disabled_at(username, disabled))

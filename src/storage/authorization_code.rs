@@ -21,12 +21,12 @@ pub trait AuthorizationCodeStorage: Send + Sync {
         code: NewAuthorizationCode,
     ) -> Result<AuthorizationCode>;
 
-    /// Finds a code: `None` for one that is unknown, of another client, already used, or revoked
-    /// with its grant. An expired one is returned as such ([`AuthorizationCode::expired`]). It
-    /// reads only, for some flows read twice.
+    /// Finds a code of this client. `None` if it is unknown, of another client, already used, or of a
+    /// revoked grant. An expired code is returned ([`AuthorizationCode::expired`]). Reading does not
+    /// spend it, because some flows read it twice.
     ///
     /// # Errors
-    /// None that depend on the code.
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn get_authorization_code(
         &self,
         request: &Request,
@@ -34,8 +34,8 @@ pub trait AuthorizationCodeStorage: Send + Sync {
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>>;
 
-    /// Deletes a code of that client: it is not found again. It stays as a used one until the purge.
-    /// Nothing happens to an unknown code or one of another client, and the call succeeds.
+    /// Marks a code of this client as used, so it is not found again; the row stays until the purge. An
+    /// unknown code, or one of another client, is not an error.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).

@@ -17,7 +17,7 @@ pub trait ClientStorage: Send + Sync {
     /// time.
     ///
     /// # Errors
-    /// None that depend on the client.
+    /// Fails only if the storage does (see [`Error`]).
     async fn get_client(
         &self,
         request: &Request,
@@ -42,17 +42,18 @@ pub trait ClientRegistry: Send + Sync {
     /// Reads a client, disabled or not.
     ///
     /// # Errors
-    /// None that depend on the client.
+    /// Fails only if the storage does (see [`Error`]).
     async fn read_client(&self, client_id: &str) -> Result<Option<Client>>;
 
     /// Lists clients by `client_id`, at most `limit` (1 to 1000) of them, those after `after`.
     /// Pass the last one's id to get the next page; a page shorter than `limit` is the last.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `limit` out of range.
+    /// Returns [`Error::Invalid`] if `limit` is out of range, or if `after` cannot be a client
+    /// identifier (field `client_id`).
     async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>>;
 
-    /// Replaces a client's metadata. `None` for an unknown client.
+    /// Replaces a client's metadata. `None` for a client that is unknown or being deleted.
     ///
     /// A client that now authenticates without a secret loses the one it had; one that now needs
     /// one has none until [`rotate_client_secret`](Self::rotate_client_secret).
@@ -67,8 +68,8 @@ pub trait ClientRegistry: Send + Sync {
 
     /// Gives a client a new secret. For the length of the overlap the old one stays valid, so that
     /// its instances can be changed one by one. A further rotation leaves a secret whose overlap is
-    /// running as it is; one with an overlap of zero ends every earlier secret at once. `None` for an
-    /// unknown client.
+    /// running as it is; one with an overlap of zero ends every earlier secret at once. `None` for a
+    /// client that is unknown or being deleted.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`] with the field's name; `token_endpoint_auth_method` is
@@ -81,11 +82,12 @@ pub trait ClientRegistry: Send + Sync {
     ) -> Result<Option<RegisteredClient>>;
 
     /// Disables a client, or enables it again. A disabled client is not found, and nothing is issued
-    /// to it once this has returned, whatever was waiting. Tokens issued before stay active until
-    /// they expire or are revoked. Returns false for an unknown client.
+    /// to it once this has returned. Tokens issued before stay active until they expire or are
+    /// revoked. Returns false for a client that is unknown or being deleted.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`]).
+    /// Fails only if the storage does (see [`Error`]), with [`Error::OutcomeUnknown`] after the first
+    /// of its two steps: the client may be disabled while a call in flight still issues. Call it again.
     async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
 
     /// Deletes a client and all its grants; their tokens and codes are not found after that. Returns

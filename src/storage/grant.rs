@@ -62,8 +62,9 @@ pub trait GrantStorage: Send + Sync {
     /// and context from the grant. A replay revokes the grant in the same act.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid) with the field's name if given tokens break
-    /// the syntax, exist already or name another grant. The code is not spent then.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with the field's name if a lifetime of the
+    /// settings is out of range, or if given tokens break the syntax, exist already or name another
+    /// grant. The code is not spent then. Otherwise fails only if the storage does.
     async fn redeem_authorization_code(
         &self,
         request: &Request,
@@ -72,8 +73,9 @@ pub trait GrantStorage: Send + Sync {
 
     /// Exchanges a refresh token for a new pair (RFC 6749 6, RFC 9700 4.14.2). The new refresh token
     /// has the scope and the absolute end of the old one; the access token may have a narrower
-    /// scope. Access tokens issued before stay active until they expire. A reuse revokes the grant in
-    /// the same act.
+    /// scope. Nothing outlives the absolute end, so near it the lifetime of the access token is shorter
+    /// than [`Settings::access_token_expires_in`](crate::Settings). Access tokens issued before stay
+    /// active until they expire. A reuse revokes the grant in the same act.
     ///
     /// Inside the grace period ([`Settings::refresh_token_grace`](crate::Settings)) the old token
     /// can be exchanged again, so that a lost response logs nobody out. Each such exchange gives a
@@ -84,9 +86,11 @@ pub trait GrantStorage: Send + Sync {
     ///
     /// # Errors
     /// Returns [`Error::Invalid`](crate::Error::Invalid) with `scope` and
-    /// [`Problem::NotAllowed`](crate::Problem::NotAllowed) for a wider scope, and with the field's
-    /// name if given tokens break the syntax, exist already or name another grant. The refresh token
-    /// is not spent then.
+    /// [`Problem::NotAllowed`](crate::Problem::NotAllowed) for a wider scope, with `refresh_token` and
+    /// [`Problem::Missing`](crate::Problem::Missing) for a given pair without one, and with the field's
+    /// name if a lifetime of the settings is out of range, or if given tokens break the syntax, exist
+    /// already or name another grant. The refresh token is not spent then. Otherwise fails only if the
+    /// storage does.
     async fn rotate_refresh_token(
         &self,
         request: &Request,
@@ -116,15 +120,15 @@ pub trait GrantStorage: Send + Sync {
     /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool>;
 
-    /// Revokes a grant if it is the subject's, for "disconnect this application". Returns false if
-    /// it is somebody else's, or there is none, or it was revoked before.
+    /// Revokes a grant if it belongs to the subject: "sign out this device". Returns false if it
+    /// belongs to another subject, does not exist, or was revoked before.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool>;
 
-    /// Revokes every grant of a subject for a client, and returns how many. As
-    /// [`revoke_subject`](Self::revoke_subject) otherwise.
+    /// Revokes every grant of a subject for a client, and returns how many: "disconnect this
+    /// application". In batches, as [`revoke_subject`](Self::revoke_subject).
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
@@ -133,8 +137,9 @@ pub trait GrantStorage: Send + Sync {
     /// Revokes every grant of a subject, and returns how many. None that was stored before the call
     /// is active after it; one that is stored meanwhile counts as later.
     ///
-    /// It runs in batches, each of which is committed and holds no lock for long. A caller that goes
-    /// away, or an error, ends it after the current batch; call it again to continue.
+    /// It runs in batches. Each is committed and holds no lock for long; in a transaction of the
+    /// application all of them commit with it. An error or a dropped future ends the operation after
+    /// the current batch; call it again to continue.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)), with

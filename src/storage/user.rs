@@ -8,8 +8,8 @@ use crate::request::Request;
 /// because an application has its own users.
 #[async_trait]
 pub trait UserStorage: Send + Sync {
-    /// Checks the username and password of [`Request::form`] (RFC 6749 4.3.2), and says whose they
-    /// are: `None` for an unknown user, a wrong password, or either missing, all at the same cost.
+    /// Finds the user with the username and password of [`Request::form`] (RFC 6749 4.3.2). `None` if
+    /// the user is unknown, the password wrong, or either is missing, all at the same cost.
     ///
     /// # Errors
     /// [`Error::Configuration`](crate::Error::Configuration) where no implementation was given.

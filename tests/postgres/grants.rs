@@ -327,6 +327,26 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
     assert!(last.token.expires_in() <= 60);
 }
 
+/// A refresh token that joined the grant later may end later than the grant's refresh tokens do.
+#[tokio::test]
+async fn s8_nothing_is_issued_after_the_absolute_end_of_a_grant() {
+    let test = TestStorage::new("s8_end").await;
+    let (client_id, _) = test.client().await;
+    let settings = Settings {
+        refresh_token_idle_expires_in: Some(Duration::from_hours(1)),
+        ..Settings::default()
+    };
+    let tokens = TokenPair::generate().unwrap();
+    let refresh = tokens.refresh_token.clone().unwrap();
+    let new = NewToken::new(&client_id, scope(), tokens);
+    test.storage.create_token(&alice().with_settings(settings), new).await.unwrap();
+    let issued = next(&test.storage, &Request::default(), &client_id, &refresh).await;
+    test.sql("UPDATE oauth_storage.authorization_grant SET refresh_expires_at = now()").await;
+    let late = TokenRotation::new(&client_id, refresh_of(&issued).clone());
+    let outcome = rotate(&test.storage, &Request::default(), &late).await;
+    assert_eq!(outcome, RotationOutcome::Invalid);
+}
+
 #[tokio::test]
 async fn s11_introspection_answers_alike_whatever_is_wrong() {
     let test = TestStorage::new("s11").await;

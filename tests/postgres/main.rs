@@ -4,6 +4,7 @@
 
 mod bounds;
 mod catalog;
+mod citus;
 mod clients;
 mod errors;
 mod gate;

@@ -12,13 +12,25 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{TestStorage, alice, database, pair, run_sql, scope, unique, url_as};
 
-/// What an operator, or an application on the same database, might set. `evil.=` is never true.
+/// What an operator, or an application on the same database, might set. A function or operator of
+/// `evil` is taken where `pg_catalog` has none for exactly these types.
 const HOSTILE: &str = "
     CREATE SCHEMA evil;
     CREATE FUNCTION evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
     CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.never);
     CREATE FUNCTION evil.never(uuid, uuid) RETURNS boolean LANGUAGE sql AS 'SELECT false';
     CREATE OPERATOR evil.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = evil.never);
+    CREATE FUNCTION evil.forever(bigint, interval) RETURNS interval LANGUAGE sql
+        AS $$ SELECT interval '100 years' $$;
+    CREATE OPERATOR evil.* (LEFTARG = bigint, RIGHTARG = interval, FUNCTION = evil.forever);
+    CREATE FUNCTION evil.hashtextextended(text, integer) RETURNS bigint LANGUAGE sql AS 'SELECT 7';
+    CREATE FUNCTION evil.date_bin(text, timestamptz, text) RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT 'infinity'::timestamptz $$;
+    CREATE FUNCTION evil.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS $$ SELECT 'x' $$;
+    CREATE FUNCTION evil.unnest(uuid[]) RETURNS SETOF uuid LANGUAGE sql
+        AS $$ SELECT gen_random_uuid() $$;
+    CREATE FUNCTION evil.prepend(text, text[]) RETURNS text[] LANGUAGE sql AS $$ SELECT '{}'::text[] $$;
+    CREATE OPERATOR evil.|| (LEFTARG = text, RIGHTARG = text[], FUNCTION = evil.prepend);
     CREATE FUNCTION evil.statement_timestamp() RETURNS timestamptz LANGUAGE sql
         AS $$ SELECT '1970-01-01 00:00:00+00'::timestamptz $$;
     ";

@@ -96,9 +96,12 @@ impl Queue {
             if state.lanes == 0 {
                 return Err(runtime_ended());
             }
-            if state.calls.waiting() >= self.limit {
+            // Calls behind one key have a limit of their own, so that they cannot keep others out.
+            let is_behind = call.key().is_some_and(|key| state.calls.is_busy(key));
+            let waiting = if is_behind { state.calls.behind() } else { state.calls.ready() };
+            if waiting >= self.limit {
                 return Err(Error::Overloaded {
-                    message: format!("{} calls are waiting already", self.limit),
+                    message: format!("{waiting} calls are waiting already"),
                 });
             }
             Ok(state.calls.push(call.operation(), call.key(), call))

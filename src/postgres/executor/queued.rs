@@ -240,6 +240,10 @@ impl<O: Operation> Batch<O> {
         let mut ran = Ran::default();
         let mut locked = 0;
         for (ticket, call) in self.members() {
+            if call.caller.until <= Instant::now() {
+                call.caller.answer(Err(too_late()));
+                continue;
+            }
             // After two in a row it is probably the table that is locked, and not a row.
             if ran.is_broken || locked == 2 {
                 // Nothing of it was done: it waits for its next turn.
@@ -256,4 +260,9 @@ impl<O: Operation> Batch<O> {
         }
         ran
     }
+}
+
+/// Nothing was sent.
+fn too_late() -> Error {
+    Error::Overloaded { message: "the statement before took until the deadline".into() }
 }

@@ -40,6 +40,8 @@ pub(super) struct Schedule<T> {
     keys: HashMap<u128, List>,
     /// How many are ready or behind.
     waiting: usize,
+    /// How many are behind another call with the same key.
+    behind: usize,
 }
 
 struct Slot<T> {
@@ -74,12 +76,28 @@ impl<T> Schedule<T> {
             turns: VecDeque::new(),
             keys: HashMap::new(),
             waiting: 0,
+            behind: 0,
         }
     }
 
     /// How many calls wait for a lane, or for another call with the same key.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// How many calls wait for a lane.
+    pub(super) const fn ready(&self) -> usize {
+        self.waiting - self.behind
+    }
+
+    /// How many calls wait for another call with the same key.
+    pub(super) const fn behind(&self) -> usize {
+        self.behind
+    }
+
+    /// Returns true if another call with the key is ready, aside or taken.
+    pub(super) fn is_busy(&self, key: u128) -> bool {
+        self.keys.contains_key(&key)
     }
 
     pub(super) fn has_ready(&self) -> bool {
@@ -108,6 +126,7 @@ impl<T> Schedule<T> {
         match key.and_then(|key| self.keys.get_mut(&key)) {
             Some(behind) => {
                 self.slots[slot].stage = Stage::Behind;
+                self.behind += 1;
                 behind.push_back(&mut self.slots, slot);
             }
             None => {
@@ -196,6 +215,7 @@ impl<T> Schedule<T> {
                 // The key is another call's.
                 self.slots[slot].key = None;
                 self.waiting -= 1;
+                self.behind -= 1;
             }
             Stage::Aside | Stage::Taken => {}
         }
@@ -267,7 +287,10 @@ impl<T> Schedule<T> {
         let Some(key) = key else { return };
         let Some(behind) = self.keys.get_mut(&key) else { return };
         match behind.pop_front(&mut self.slots) {
-            Some(next) => self.make_ready(next),
+            Some(next) => {
+                self.behind -= 1;
+                self.make_ready(next);
+            }
             None => {
                 self.keys.remove(&key);
             }

@@ -100,7 +100,7 @@ impl<C: Connections> PgStorage<C> {
         from: Place,
         pace: &mut Pace,
     ) -> Result<Batch> {
-        let mut batch = Batch { changed: 0, held: Vec::new(), next: Some(from) };
+        let mut batch = Batch::new(Some(from));
         let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
         let scan = match (owner, from) {
@@ -114,8 +114,9 @@ impl<C: Connections> PgStorage<C> {
             return Ok(batch);
         };
         for wanted in scan.wanted.chunks(pace.change) {
-            let Some(changed) = change_free_grants(&mut call, change, wanted, is_cluster).await?
-            else {
+            let changed = change_free_grants(&mut call, change, wanted, is_cluster).await;
+            let changed = changed.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+            let Some(changed) = changed else {
                 let half = half(pace.change);
                 pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
                 return Ok(batch);
@@ -144,7 +145,8 @@ impl<C: Connections> PgStorage<C> {
             let pass = pass.map_err(|error| error.after_commit_if(changed > 0))?;
             changed += pass.changed;
             held = pass.held;
-            let Some(first) = held.first().filter(|_| pass.changed == 0) else { continue };
+            let is_stuck = pass.changed == 0 && !pass.is_cut_off;
+            let Some(first) = held.first().filter(|_| is_stuck) else { continue };
             let done = self.change_held_grant(*first, change).await;
             changed += u64::from(done.map_err(|error| error.after_commit_if(changed > 0))?);
         }
@@ -158,33 +160,25 @@ impl<C: Connections> PgStorage<C> {
         change: Change,
         pace: &mut Pace,
     ) -> Result<Batch> {
-        let mut batch = Batch { changed: 0, held: Vec::new(), next: None };
+        let mut batch = Batch::new(None);
         let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
-        for grant_ids in grant_ids.chunks(pace.change) {
-            let unchanged = call
-                .statement_unless_cut_off(|connection| {
-                    sqlx::query_file_scalar!(
-                        "src/postgres/sql/find_unchanged_grants.sql",
-                        grant_ids,
-                        change == Change::Delete,
-                    )
-                    .fetch_all(connection)
-                })
-                .await?;
-            let done = match &unchanged {
-                Some(unchanged) => {
-                    change_free_grants(&mut call, change, unchanged, is_cluster).await?
+        let mut left = grant_ids;
+        while !left.is_empty() {
+            let (chunk, rest) = left.split_at(pace.change.min(left.len()));
+            let done = change_unchanged_grants(&mut call, change, chunk, is_cluster).await;
+            match done.map_err(|error| error.after_commit_if(batch.changed > 0))? {
+                Some((unchanged, changed)) => batch.add(&unchanged, changed),
+                None => {
+                    // The next pass begins with these, in smaller chunks.
+                    batch.held.extend(left);
+                    batch.is_cut_off = true;
+                    let half = half(pace.change);
+                    pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+                    break;
                 }
-                None => None,
-            };
-            let (Some(unchanged), Some(done)) = (unchanged, done) else {
-                batch.held.extend(grant_ids);
-                let half = half(pace.change);
-                pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
-                continue;
-            };
-            batch.add(&unchanged, done);
+            }
+            left = rest;
         }
         Ok(batch)
     }
@@ -213,9 +207,15 @@ struct Batch {
     held: Vec<Uuid>,
     /// The place of the next batch; `None` at the end.
     next: Option<Place>,
+    /// The server cut a statement off.
+    is_cut_off: bool,
 }
 
 impl Batch {
+    const fn new(next: Option<Place>) -> Self {
+        Self { changed: 0, held: Vec::new(), next, is_cut_off: false }
+    }
+
     /// Counts what a statement changed. Somebody holds the rest of what was wanted.
     fn add(&mut self, wanted: &[Uuid], mut changed: Vec<Uuid>) {
         changed.sort_unstable();
@@ -270,6 +270,26 @@ async fn change_free_grants(
             .await
         }
     }
+}
+
+/// Changes those of the grants that nobody holds and nobody changed before. Returns those that were
+/// unchanged, and those that it changed; `None` if the server cut a statement off.
+async fn change_unchanged_grants(
+    call: &mut Call<'_>,
+    change: Change,
+    grant_ids: &[Uuid],
+    is_cluster: bool,
+) -> Result<Option<(Vec<Uuid>, Vec<Uuid>)>> {
+    let all = change == Change::Delete;
+    let unchanged = call
+        .statement_unless_cut_off(|connection| {
+            sqlx::query_file_scalar!("src/postgres/sql/find_unchanged_grants.sql", grant_ids, all,)
+                .fetch_all(connection)
+        })
+        .await?;
+    let Some(unchanged) = unchanged else { return Ok(None) };
+    let changed = change_free_grants(call, change, &unchanged, is_cluster).await?;
+    Ok(changed.map(|changed| (unchanged, changed)))
 }
 
 /// Finds the next grants to change. `None` if the server cut the scan off.
@@ -339,6 +359,20 @@ async fn scan_cluster(
     bucket: i32,
     limit: usize,
 ) -> Result<Option<Scan>> {
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = call
+        .statement_unless_cut_off(|connection| {
+            sqlx::query_file!(
+                "src/postgres/sql/cluster/scan_grants_of_client.sql",
+                client_id,
+                bucket,
+                most,
+            )
+            .fetch_all(connection)
+        })
+        .await?;
+    let Some(rows) = rows else { return Ok(None) };
+    // After the scan, because what it found is of this registration if that is still there.
     if let Some(deleted_at) = deleted_at {
         let is_deleting = call
             .statement_unless_cut_off(|connection| {
@@ -358,19 +392,6 @@ async fn scan_cluster(
             }
         }
     }
-    let most = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = call
-        .statement_unless_cut_off(|connection| {
-            sqlx::query_file!(
-                "src/postgres/sql/cluster/scan_grants_of_client.sql",
-                client_id,
-                bucket,
-                most,
-            )
-            .fetch_all(connection)
-        })
-        .await?;
-    let Some(rows) = rows else { return Ok(None) };
     let last = rows.last().filter(|_| rows.len() >= limit).map(|row| row.bucket);
     let is_of_one_bucket = last.is_some() && last == rows.first().map(|row| row.bucket);
     let wanted = rows

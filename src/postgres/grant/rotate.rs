@@ -67,10 +67,12 @@ impl<C: Connections> PgStorage<C> {
         else {
             return Ok(false);
         };
+        // A token that is not found is not exchanged for a scope that nothing was compared with: the
+        // lookup may have gone to another server than the rotation will.
         let Some(row) = self.connections.run(FindToken(named.clone())).await? else {
-            return Ok(false);
+            return Ok(true);
         };
-        Ok(row.into_token(&named)?.is_some_and(|token| !scope.is_subset_of(&token.scope)))
+        Ok(row.into_token(&named)?.is_none_or(|token| !scope.is_subset_of(&token.scope)))
     }
 }
 

@@ -10,7 +10,7 @@ WITH owner AS MATERIALIZED (
     FOR SHARE OF lock
 ), input AS MATERIALIZED (
     SELECT
-        input.*, statement_timestamp() + expires_in * interval '1 microsecond' AS expires_at
+        input.*, statement_timestamp() + expires_in::float8 * interval '1 microsecond' AS expires_at
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[]

@@ -24,8 +24,8 @@ WITH owner AS MATERIALIZED (
     )
     SELECT
         statement_timestamp(),
-        statement_timestamp() + grant_expires_in * interval '1 microsecond',
-        statement_timestamp() + refresh_end_in * interval '1 microsecond',
+        statement_timestamp() + grant_expires_in::float8 * interval '1 microsecond',
+        statement_timestamp() + refresh_end_in::float8 * interval '1 microsecond',
         grant_id, client_id, subject, scope, context::jsonb
     FROM input
     ORDER BY grant_id
@@ -34,7 +34,7 @@ WITH owner AS MATERIALIZED (
     INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail)
     SELECT
         statement_timestamp(),
-        statement_timestamp() + credential.expires_in * interval '1 microsecond',
+        statement_timestamp() + credential.expires_in::float8 * interval '1 microsecond',
         grant_id, credential.kind, credential.digest, credential.tail
     FROM input
     CROSS JOIN LATERAL (

@@ -27,11 +27,11 @@ WITH owned AS MATERIALIZED (
     SET
         expires_at = greatest(
             row.expires_at,
-            statement_timestamp() + owned.grant_expires_in * interval '1 microsecond'
+            statement_timestamp() + owned.grant_expires_in::float8 * interval '1 microsecond'
         ),
         refresh_expires_at = coalesce(
             row.refresh_expires_at,
-            statement_timestamp() + owned.refresh_end_in * interval '1 microsecond'
+            statement_timestamp() + owned.refresh_end_in::float8 * interval '1 microsecond'
         )
     FROM owned
     WHERE row.grant_id = owned.grant_id
@@ -39,7 +39,7 @@ WITH owned AS MATERIALIZED (
     INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail, scope)
     SELECT
         statement_timestamp(),
-        statement_timestamp() + credential.expires_in * interval '1 microsecond',
+        statement_timestamp() + credential.expires_in::float8 * interval '1 microsecond',
         grant_id, credential.kind, credential.digest, credential.tail, narrower_scope
     FROM owned
     CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
--- Marks codes as used: not found again. The purge removes them with their grants.
+-- Marks codes as used: not found again. The purge removes them once they have expired.
 WITH named AS MATERIALIZED (
     SELECT code.digest
     FROM UNNEST($1::uuid[], $2::uuid[], $3::text[]) AS input (digest, tail, client_id)

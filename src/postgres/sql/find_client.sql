@@ -15,6 +15,6 @@ SELECT
         ) AS previous (hash, expires_at)
         WHERE previous.expires_at > statement_timestamp()
     ) AS "previous_client_secret_hashes!"
-FROM UNNEST($1::text[]) WITH ORDINALITY AS input (client_id, position)
+FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS input (client_id, position)
 JOIN oauth_storage.client ON client.client_id = input.client_id
     AND client.disabled_at IS NULL

@@ -13,15 +13,15 @@ FROM (
         subject = $1 AND revoked_at IS NULL AND expires_at > statement_timestamp() AS live,
         scanned.*
     FROM (
-        SELECT hashtextextended(subject, 0) AS subject_hash, authorization_grant.*
+        SELECT hashtextextended(subject, 0::bigint) AS subject_hash, authorization_grant.*
         FROM oauth_storage.authorization_grant
         WHERE subject IS NOT NULL
-            AND (hashtextextended(subject, 0), grant_id) < (
-                (SELECT hashtextextended($1, 0)),
+            AND (hashtextextended(subject, 0::bigint), grant_id) < (
+                (SELECT hashtextextended($1, 0::bigint)),
                 coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
             )
-            AND (hashtextextended(subject, 0), grant_id) >= (
-                (SELECT hashtextextended($1, 0)), '00000000-0000-0000-0000-000000000000'
+            AND (hashtextextended(subject, 0::bigint), grant_id) >= (
+                (SELECT hashtextextended($1, 0::bigint)), '00000000-0000-0000-0000-000000000000'
             )
         ORDER BY subject_hash DESC, grant_id DESC
         LIMIT $3

@@ -5,17 +5,17 @@ WITH token AS MATERIALIZED (
     -- so its ctid names it.
     SELECT ctid, grant_id
     FROM oauth_storage.token
-    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00') <= statement_timestamp()
+    WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= statement_timestamp()
         AND expires_at <= statement_timestamp()
-    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+    ORDER BY date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00')
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), code AS MATERIALIZED (
     SELECT ctid, grant_id
     FROM oauth_storage.authorization_code
-    WHERE date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00') <= statement_timestamp()
+    WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= statement_timestamp()
         AND expires_at <= statement_timestamp()
-    ORDER BY date_bin('10 seconds', expires_at, '2000-01-01 00:00:00+00')
+    ORDER BY date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00')
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), ended AS MATERIALIZED (

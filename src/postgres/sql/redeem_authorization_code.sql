@@ -47,12 +47,12 @@ WITH code AS MATERIALIZED (
             WHEN fitting.replayed THEN row.expires_at
             ELSE greatest(
                 row.expires_at,
-                statement_timestamp() + fitting.grant_expires_in * interval '1 microsecond'
+                statement_timestamp() + fitting.grant_expires_in::float8 * interval '1 microsecond'
             )
         END,
         refresh_expires_at = coalesce(
             row.refresh_expires_at,
-            statement_timestamp() + fitting.refresh_end_in * interval '1 microsecond'
+            statement_timestamp() + fitting.refresh_end_in::float8 * interval '1 microsecond'
         )
     FROM fitting
     WHERE row.grant_id = fitting.grant_id
@@ -60,7 +60,7 @@ WITH code AS MATERIALIZED (
     INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail)
     SELECT
         statement_timestamp(),
-        statement_timestamp() + credential.expires_in * interval '1 microsecond',
+        statement_timestamp() + credential.expires_in::float8 * interval '1 microsecond',
         grant_id, credential.kind, credential.digest, credential.tail
     FROM fitting
     CROSS JOIN LATERAL (
@@ -74,6 +74,6 @@ WITH code AS MATERIALIZED (
 SELECT
     position AS "position!", replayed AS "replayed!", false AS "wider!", grant_id AS "grant_id!",
     subject, scope AS "scope!", statement_timestamp() AS "issued_at!",
-    statement_timestamp() + access_expires_in * interval '1 microsecond' AS "expires_at!",
+    statement_timestamp() + access_expires_in::float8 * interval '1 microsecond' AS "expires_at!",
     context::text AS context
 FROM fitting

@@ -8,7 +8,7 @@ WITH registered AS (
         $1, statement_timestamp(), statement_timestamp(), $2::text,
         CASE
             WHEN $2::text IS NOT NULL
-            THEN statement_timestamp() + $3::bigint * interval '1 microsecond'
+            THEN statement_timestamp() + $3::bigint::float8 * interval '1 microsecond'
         END,
         $4, $5, $6, $7, $8, $9
     )

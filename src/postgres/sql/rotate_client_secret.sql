@@ -4,15 +4,18 @@ UPDATE oauth_storage.client
 SET
     updated_at = statement_timestamp(),
     client_secret_hash = $2,
-    client_secret_expires_at = statement_timestamp() + $3::bigint * interval '1 microsecond',
+    client_secret_expires_at = statement_timestamp() + $3::bigint::float8 * interval '1 microsecond',
     previous_client_secret_hashes = ARRAY (
         SELECT valid.hash
         FROM UNNEST(
-            client_secret_hash || previous_client_secret_hashes,
-            least(
-                client_secret_expires_at,
-                statement_timestamp() + $4::bigint * interval '1 microsecond'
-            ) || previous_client_secrets_expire_at
+            pg_catalog.array_prepend(client_secret_hash, previous_client_secret_hashes),
+            pg_catalog.array_prepend(
+                least(
+                    client_secret_expires_at,
+                    statement_timestamp() + $4::bigint::float8 * interval '1 microsecond'
+                ),
+                previous_client_secrets_expire_at
+            )
         ) WITH ORDINALITY AS valid (hash, expires_at, position)
         WHERE $4::bigint > 0 AND valid.hash IS NOT NULL AND valid.expires_at > statement_timestamp()
         ORDER BY valid.position
@@ -20,11 +23,14 @@ SET
     previous_client_secrets_expire_at = ARRAY (
         SELECT valid.expires_at
         FROM UNNEST(
-            client_secret_hash || previous_client_secret_hashes,
-            least(
-                client_secret_expires_at,
-                statement_timestamp() + $4::bigint * interval '1 microsecond'
-            ) || previous_client_secrets_expire_at
+            pg_catalog.array_prepend(client_secret_hash, previous_client_secret_hashes),
+            pg_catalog.array_prepend(
+                least(
+                    client_secret_expires_at,
+                    statement_timestamp() + $4::bigint::float8 * interval '1 microsecond'
+                ),
+                previous_client_secrets_expire_at
+            )
         ) WITH ORDINALITY AS valid (hash, expires_at, position)
         WHERE $4::bigint > 0 AND valid.hash IS NOT NULL AND valid.expires_at > statement_timestamp()
         ORDER BY valid.position
@@ -36,7 +42,7 @@ WHERE client_id = $1
         $4::bigint <= 0
         OR (
             SELECT count(*)
-            FROM UNNEST(previous_client_secrets_expire_at) AS previous (expires_at)
+            FROM pg_catalog.unnest(previous_client_secrets_expire_at) AS previous (expires_at)
             WHERE previous.expires_at > statement_timestamp()
         ) < 2
     )

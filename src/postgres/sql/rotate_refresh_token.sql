@@ -14,10 +14,10 @@ WITH old AS MATERIALIZED (
         token.rotated_at IS NULL AS unspent,
         token.rotated_at IS NOT NULL AND (
             input.grace = 0
-            OR token.rotated_at + input.grace * interval '1 microsecond' <= statement_timestamp()
+            OR token.rotated_at + input.grace::float8 * interval '1 microsecond' <= statement_timestamp()
         ) AS reused,
         coalesce(authorized.refresh_expires_at, token.expires_at) AS refresh_end,
-        statement_timestamp() + input.access_expires_in * interval '1 microsecond' AS access_end
+        statement_timestamp() + input.access_expires_in::float8 * interval '1 microsecond' AS access_end
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::boolean[], $6::uuid[], $7::uuid[],
         $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[]
@@ -33,6 +33,7 @@ WITH old AS MATERIALIZED (
     JOIN oauth_storage.authorization_grant AS authorized ON authorized.grant_id = token.grant_id
         AND authorized.client_id = input.client_id
         AND authorized.revoked_at IS NULL
+        AND coalesce(authorized.refresh_expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
     JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
@@ -46,7 +47,7 @@ WITH old AS MATERIALIZED (
         old.*, NOT reused AND NOT wider AS issued,
         least(access_end, refresh_end) AS access_expires_at,
         least(
-            statement_timestamp() + refresh_idle * interval '1 microsecond', refresh_end
+            statement_timestamp() + refresh_idle::float8 * interval '1 microsecond', refresh_end
         ) AS refresh_expires_at_new
     FROM old
 ), rotated AS (

@@ -7,10 +7,10 @@ SELECT
     grant_id, uuid_hash(grant_id) & 4095 AS "bucket!", revoked_at IS NOT NULL AS "revoked!",
     client_id = $1 AS "matches!"
 FROM oauth_storage.authorization_grant
-WHERE (hashtextextended(client_id, 0), uuid_hash(grant_id) & 4095)
-        >= ((SELECT hashtextextended($1, 0)), $2)
-    AND (hashtextextended(client_id, 0), uuid_hash(grant_id) & 4095)
-        <= ((SELECT hashtextextended($1, 0)), 4095)
+WHERE (hashtextextended(client_id, 0::bigint), uuid_hash(grant_id) & 4095)
+        >= ((SELECT hashtextextended($1, 0::bigint)), $2)
+    AND (hashtextextended(client_id, 0::bigint), uuid_hash(grant_id) & 4095)
+        <= ((SELECT hashtextextended($1, 0::bigint)), 4095)
     AND (
         $4::timestamptz IS NULL
         OR EXISTS (
@@ -18,5 +18,5 @@ WHERE (hashtextextended(client_id, 0), uuid_hash(grant_id) & 4095)
             WHERE client.client_id = $1 AND client.deleted_at = $4
         )
     )
-ORDER BY hashtextextended(client_id, 0), uuid_hash(grant_id) & 4095
+ORDER BY hashtextextended(client_id, 0::bigint), uuid_hash(grant_id) & 4095
 LIMIT $3

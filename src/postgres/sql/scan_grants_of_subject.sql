@@ -8,9 +8,9 @@ SELECT
     subject = $1 AND ($4::text IS NULL OR client_id = $4) AS "matches!"
 FROM oauth_storage.authorization_grant
 WHERE subject IS NOT NULL
-    AND (hashtextextended(subject, 0), grant_id) > ((SELECT hashtextextended($1, 0)), $2)
-    AND (hashtextextended(subject, 0), grant_id) <= (
-        (SELECT hashtextextended($1, 0)), 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    AND (hashtextextended(subject, 0::bigint), grant_id) > ((SELECT hashtextextended($1, 0::bigint)), $2)
+    AND (hashtextextended(subject, 0::bigint), grant_id) <= (
+        (SELECT hashtextextended($1, 0::bigint)), 'ffffffff-ffff-ffff-ffff-ffffffffffff'
     )
-ORDER BY hashtextextended(subject, 0), grant_id
+ORDER BY hashtextextended(subject, 0::bigint), grant_id
 LIMIT $3

@@ -358,6 +358,7 @@ impl Operation for CreateTokenInGrant {
         let create = &self.0;
         let mut transaction = connection.begin().await?;
         let Some(now) = cluster::lock_client(&mut transaction, &create.client_id).await? else {
+            transaction.rollback().await?;
             return Ok(None);
         };
         let grant = sqlx::query_file!(
@@ -370,7 +371,10 @@ impl Operation for CreateTokenInGrant {
         )
         .fetch_optional(&mut *transaction)
         .await?;
-        let Some(grant) = grant else { return Ok(None) };
+        let Some(grant) = grant else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         let scope = Some(create.scope.as_str()).filter(|scope| *scope != grant.scope);
         let (tokens, lifetimes) = (&create.tokens, &create.lifetimes);
         tokens.insert_with_scope(&mut transaction, now, create.grant_id, lifetimes, scope).await?;

@@ -140,6 +140,33 @@ async fn s21_who_waits_for_a_row_has_it_when_it_is_free() {
     assert!(matches!(outcome, RotationOutcome::Issued(_)), "{outcome:?}");
 }
 
+/// However many callers present one token, there is room in the queue for others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s21_callers_of_one_token_do_not_fill_the_queue() {
+    let builder = PgStorage::builder().queue(8).deadline(Duration::from_secs(20));
+    let test = TestStorage::with("s21_full", builder).await;
+    let (client_id, _) = test.client().await;
+    let refresh = refresh_token(&test, &client_id).await;
+    let mut application = PgConnection::connect(test.database.url()).await.unwrap();
+    let hold = "BEGIN; SELECT FROM oauth_storage.token FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut application).await.unwrap();
+    let mut callers = JoinSet::new();
+    for _ in 0..30 {
+        let (storage, rotation) =
+            (test.storage.clone(), TokenRotation::new(&client_id, refresh.clone()));
+        callers.spawn(async move { storage.rotate_refresh_token(&alice(), rotation).await });
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..20 {
+        let new = NewToken::new(&client_id, scope(), pair());
+        test.storage.create_token(&alice(), new).await.unwrap();
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();
+    let outcomes = callers.join_all().await;
+    let refused = outcomes.iter().filter(|o| matches!(o, Err(Error::Overloaded { .. }))).count();
+    assert_eq!(refused, 30 - 9, "one at work, and eight behind it");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s21_a_thousand_callers_of_one_token_take_one_place() {
     let (test, client_id) = new("s21_callers").await;

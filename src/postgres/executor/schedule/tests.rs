@@ -35,6 +35,24 @@ fn operations_are_served_in_turn() {
     assert!(!schedule.has_ready());
 }
 
+/// Each has a limit of its own, so that the calls of one key cannot keep the others out.
+#[test]
+fn calls_behind_a_key_are_counted_by_themselves() {
+    let mut schedule = Schedule::new();
+    let tickets: Vec<_> = (0..4).map(|call| schedule.push(write(), Some(7), call)).collect();
+    schedule.push(write(), Some(8), 9);
+    assert!(schedule.is_busy(7) && !schedule.is_busy(9));
+    assert_eq!((schedule.ready(), schedule.behind(), schedule.waiting()), (2, 3, 5));
+    schedule.withdraw(tickets[2]);
+    assert_eq!((schedule.ready(), schedule.behind()), (2, 2));
+    let (taken, _) = batch(&mut schedule, 9);
+    assert_eq!((schedule.ready(), schedule.behind()), (0, 2));
+    schedule.finish(taken[0]);
+    assert_eq!((schedule.ready(), schedule.behind()), (1, 1));
+    schedule.drain();
+    assert_eq!((schedule.ready(), schedule.behind(), schedule.waiting()), (0, 0, 0));
+}
+
 #[test]
 fn of_equal_keys_one_call_runs_at_a_time_whatever_its_operation() {
     let mut schedule = Schedule::new();

@@ -3,7 +3,7 @@ SELECT
     grant_id, uuid_hash(grant_id) & 4095 AS "bucket!", revoked_at IS NOT NULL AS "revoked!",
     client_id = $1 AS "matches!"
 FROM oauth_storage.authorization_grant
-WHERE hashtextextended(client_id, 0) = hashtextextended($1, 0)
+WHERE hashtextextended(client_id, 0::bigint) = hashtextextended($1, 0::bigint)
     AND uuid_hash(grant_id) & 4095 >= $2
-ORDER BY hashtextextended(client_id, 0), uuid_hash(grant_id) & 4095
+ORDER BY hashtextextended(client_id, 0::bigint), uuid_hash(grant_id) & 4095
 LIMIT $3
