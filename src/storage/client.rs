@@ -95,7 +95,8 @@ pub trait ClientRegistry: Send + Sync {
     ///
     /// The client is disabled first and deleted last: its identifier can be registered again only when
     /// nothing of it is left. In between it runs in batches, each of which is committed. If it is cut
-    /// off the client stays disabled, cannot be enabled again, and the next call continues.
+    /// off the client stays disabled, cannot be enabled again, and the next call continues. Access tokens
+    /// whose grants are not deleted by then stay active.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`]), with [`Error::OutcomeUnknown`] once the client
