@@ -166,9 +166,9 @@ pub struct AuthorizationCode {
     /// The PKCE challenge, where the client gave one.
     #[serde(flatten)]
     pub code_challenge: Option<CodeChallenge>,
-    /// When it was stored.
+    /// Time at which the code was stored.
     pub issued_at: DateTime<Utc>,
-    /// When its lifetime ends. Decide by [`AuthorizationCode::expired`].
+    /// Expiry. Decide by [`AuthorizationCode::expired`].
     pub expires_at: DateTime<Utc>,
     /// True if its lifetime was over, by PostgreSQL's clock at the time of the lookup.
     pub expired: bool,

@@ -68,7 +68,7 @@ impl TokenEndpointAuthMethod {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClientMetadata {
-    /// Where a user agent may be sent; compared exactly, byte by byte.
+    /// Registered redirect URIs; compared byte by byte.
     pub redirect_uris: Vec<String>,
     /// The authentication method.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,

@@ -25,7 +25,7 @@ pub struct GrantContext {
     /// The `nonce` of the authentication request (OpenID Connect Core 3.1.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
-    /// When the end user authenticated (OpenID Connect Core 2), to the microsecond.
+    /// Time at which the end user authenticated (OpenID Connect Core 2), to the microsecond.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<DateTime<Utc>>,
     /// The authentication context class reference (OpenID Connect Core 2).

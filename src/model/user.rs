@@ -15,7 +15,7 @@ use crate::model::{MAX_IDENTIFIER_BYTES, check_text};
 pub struct User {
     /// The stable identifier, `sub` in OpenID Connect Core 2: at most 255 bytes, never reused.
     pub subject: String,
-    /// When the end user last authenticated (`auth_time`).
+    /// Time at which the end user last authenticated (`auth_time`).
     #[serde(default)]
     pub auth_time: Option<DateTime<Utc>>,
     /// The authentication context class reference (`acr`).

@@ -157,7 +157,7 @@ impl CodeRow {
 }
 
 impl Operation for CreateCode {
-    /// When it was issued; `None` for a client that is unknown or disabled.
+    /// The time of issue; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
     const NAME: &'static str = "create_authorization_code";
     const EFFECT: Effect = Effect::Write;

@@ -5,7 +5,7 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::error::{Error, SchemaProblem};
 
-/// Whether a statement changes anything: it decides what a broken connection means.
+/// The effect of a statement. It decides what a broken connection means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Read,
@@ -84,7 +84,7 @@ pub(super) fn statement_error(error: &sqlx::Error, effect: Effect) -> Error {
     }
 }
 
-/// Whether the connection is of no more use: it broke, the server ends the session, or it has
+/// Returns true if the connection must not be used again: it broke, the server ends the session, or it has
 /// become a standby, which another connection might not reach.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
@@ -113,12 +113,12 @@ pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 
-/// Whether the statement was done, but what it gave cannot be made a value of ours.
+/// Returns true if the statement ran, but a value of its answer cannot be decoded.
 pub(super) fn is_undecodable(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
 }
 
-/// Whether the members of a batch may do better alone: the statement was undone because one row's
+/// Returns true if the members of a batch may succeed alone: the statement was undone because one row's
 /// values are at fault (SQLSTATE classes 22, data, and 23, constraints); or it only read, and one of
 /// the rows cannot be decoded.
 pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
@@ -146,7 +146,7 @@ pub(super) enum Duplicate<'a> {
     OfSomething,
 }
 
-/// What a SQLSTATE asks for. Only the message is kept: DETAIL and CONTEXT show values.
+/// The error for a SQLSTATE. Only the message is kept, because DETAIL and CONTEXT show values.
 fn server_error(error: &PgDatabaseError, effect: Effect) -> Error {
     let (code, message) = (error.code(), error.message().to_owned());
     match code {

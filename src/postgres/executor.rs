@@ -2,6 +2,7 @@
 
 mod aside;
 mod away;
+mod call;
 mod lanes;
 mod queue;
 mod queued;
@@ -9,44 +10,42 @@ mod schedule;
 
 use std::fmt;
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{Error, Problem, Result};
 use crate::postgres::cluster::Duplicate;
-use crate::postgres::error::{
-    Effect, connect_error, is_broken, is_cut_off, is_undecodable, statement_error,
-};
+use crate::postgres::error::{Effect, connect_error, is_undecodable, statement_error};
 use crate::postgres::meter::Meters;
 use crate::secret::Secret;
 use aside::Aside;
 pub(super) use aside::server_limit;
 use away::Away;
+pub(super) use call::Call;
+use call::Connection;
 use lanes::{Connector, Lanes};
 
 /// An operation of the hot path: its input is the type itself, its statement takes a batch.
 ///
 /// One SQL text serves a caller alone, which is a batch of one, and callers that share a statement.
 pub trait Operation: Sized + Send + Sync + 'static {
-    /// What a member of the batch gets back.
+    /// The outcome of one call.
     type Outcome: Send;
 
-    /// What metrics call the statement.
+    /// The name of the statement in metrics.
     const NAME: &'static str;
 
-    /// Whether the statement changes anything.
+    /// The effect of the statement.
     const EFFECT: Effect;
 
     /// Runs the statement; gives one outcome per member, in the batch's order.
@@ -72,7 +71,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
         None
     }
 
-    /// What the server's refusal means for this member, where it is the caller's mistake.
+    /// The caller's mistake that a refusal of the server stands for; `None` if it stands for none.
     fn refused(&self, _error: &PgDatabaseError) -> Option<Error> {
         None
     }
@@ -84,12 +83,12 @@ pub trait Operation: Sized + Send + Sync + 'static {
     }
 }
 
-/// Where statements run.
+/// Runs statements.
 pub trait Connections: Send + Sync {
     /// Begins a call of one statement: takes a connection.
     fn begin(&self, effect: Effect) -> impl Future<Output = Result<Call<'_>>> + Send;
 
-    /// Where calls are counted.
+    /// The counters of calls.
     fn meters(&self) -> &Meters;
 
     /// True on the coordinator of a Citus cluster.
@@ -145,7 +144,7 @@ async fn run_statement<O: Operation>(
     ran
 }
 
-/// What the driver panics at is an error like any other of a row that cannot be decoded: a timestamp
+/// Turns a panic of the driver into the error of a row that cannot be decoded: it panics at a timestamp
 /// beyond chrono's, such as `infinity` (sqlx #2234).
 async fn no_panic<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let mut running = pin!(statement);
@@ -158,7 +157,7 @@ async fn no_panic<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::
     .await
 }
 
-/// What an error of a statement means for one member of its batch.
+/// The error of one member of a batch whose statement failed.
 fn refused_or<O: Operation>(operation: &O, error: &sqlx::Error) -> Error {
     if is_undecodable(error)
         && let Some((table, row)) = operation.row()
@@ -330,112 +329,5 @@ impl Connections for Held<'_> {
 impl fmt::Debug for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Held(..)")
-    }
-}
-
-/// A connection for one call, and the time it has.
-pub struct Call<'a> {
-    connection: Connection<'a>,
-    limit: Option<(Instant, Duration)>,
-    effect: Effect,
-    /// Set when the connection must not be used again.
-    is_broken: Arc<AtomicBool>,
-}
-
-impl<'a> Call<'a> {
-    fn new(connection: Connection<'a>, limit: Option<(Instant, Duration)>, effect: Effect) -> Self {
-        Self { connection, limit, effect, is_broken: Arc::default() }
-    }
-}
-
-/// What was cut off in the middle, or has become a standby, must not go back to the pool.
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        if self.is_broken.load(Ordering::Relaxed)
-            && let Connection::Pooled(connection) = &mut self.connection
-        {
-            connection.close_on_drop();
-        }
-    }
-}
-
-enum Connection<'a> {
-    Pooled(PoolConnection<Postgres>),
-    Held(MappedMutexGuard<'a, PgConnection>),
-}
-
-impl Deref for Connection<'_> {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        match self {
-            Self::Pooled(connection) => connection,
-            Self::Held(connection) => connection,
-        }
-    }
-}
-
-impl DerefMut for Connection<'_> {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        match self {
-            Self::Pooled(connection) => connection,
-            Self::Held(connection) => connection,
-        }
-    }
-}
-
-impl Call<'_> {
-    /// Runs one statement, built by the closure for this call's connection.
-    pub(super) async fn statement<'c, T: 'c, F>(
-        &'c mut self,
-        statement: impl FnOnce(&'c mut PgConnection) -> F,
-    ) -> Result<T>
-    where
-        F: Future<Output = sqlx::Result<T>> + 'c,
-    {
-        let effect = self.effect;
-        let ran = self.within_deadline(|connection| no_panic(statement(connection))).await?;
-        ran.map_err(|error| statement_error(&error, effect))
-    }
-
-    /// Runs one of several statements, each with the whole deadline. `None` if the server ended the
-    /// statement because it took too long, or waited too long for a lock. Nothing was changed then.
-    pub(super) async fn statement_unless_cut_off<'c, T: 'c, F>(
-        &'c mut self,
-        statement: impl FnOnce(&'c mut PgConnection) -> F,
-    ) -> Result<Option<T>>
-    where
-        F: Future<Output = sqlx::Result<T>> + 'c,
-    {
-        let effect = self.effect;
-        if let Some((until, deadline)) = &mut self.limit {
-            *until = Instant::now() + *deadline;
-        }
-        match self.within_deadline(|connection| no_panic(statement(connection))).await? {
-            Ok(done) => Ok(Some(done)),
-            Err(error) if is_cut_off(&error) => Ok(None),
-            Err(error) => Err(statement_error(&error, effect)),
-        }
-    }
-
-    async fn within_deadline<'c, T, F>(
-        &'c mut self,
-        statement: impl FnOnce(&'c mut PgConnection) -> F,
-    ) -> Result<sqlx::Result<T>>
-    where
-        F: Future<Output = sqlx::Result<T>> + 'c,
-    {
-        let (limit, effect, broken) = (self.limit, self.effect, Arc::clone(&self.is_broken));
-        // Until it is answered: the caller may go away in the middle.
-        broken.store(true, Ordering::Relaxed);
-        let running = statement(&mut self.connection);
-        let ran = match limit {
-            None => running.await,
-            Some((until, deadline)) => timeout_at(until, running)
-                .await
-                .map_err(|_| effect.interrupted(format!("no answer within {deadline:?}")))?,
-        };
-        broken.store(ran.as_ref().is_err_and(is_broken), Ordering::Relaxed);
-        Ok(ran)
     }
 }

@@ -5,6 +5,7 @@ mod read;
 mod redeem;
 mod revoke;
 mod rotate;
+mod scan;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

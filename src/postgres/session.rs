@@ -21,14 +21,14 @@ const PINNED: [(&str, &str); 4] = [
     ("transform_null_equals", "off"),
 ];
 
-/// How often two sessions are compared; each time costs two round trips.
+/// The number of times that two sessions are compared; each costs two round trips.
 const ROUNDS: u8 = 8;
 
 pub(super) fn pin(options: PgConnectOptions) -> PgConnectOptions {
     options.options(PINNED)
 }
 
-/// What a session has of the settings that decisions rely on.
+/// The settings of a session that decisions rely on.
 pub(super) struct Session {
     isolation: String,
     synchronous_commit: String,

@@ -1,6 +1,7 @@
 //! [`TokenStorage`] for PostgreSQL.
 
 mod create;
+mod pair;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::postgres::observe::observe;
 use crate::request::Request;
 use crate::secret::Digest;
 use crate::storage::TokenStorage;
-pub(super) use create::{PairColumns, PairDigests, duplicate_token};
+pub(super) use create::duplicate_token;
+pub(super) use pair::{PairColumns, PairDigests};
 
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {

@@ -54,7 +54,7 @@ pub struct NewIdToken<'a> {
     pub redirect_uri: Option<&'a str>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<&'a str>,
-    /// When the end user authenticated.
+    /// Time at which the end user authenticated.
     pub auth_time: Option<DateTime<Utc>>,
     /// The authentication context class reference.
     pub acr: Option<&'a str>,

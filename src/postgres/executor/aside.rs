@@ -16,7 +16,7 @@ use super::{Call, Operation, Pooled, no_outcome, refused_or, run_statement};
 use crate::error::Result;
 use crate::postgres::error::Effect;
 
-/// Where calls wait for locks: on the pool, which keeps one connection for what else runs there. A
+/// Runs calls that wait for locks, on the pool, which keeps one connection for what else runs there. A
 /// pool of one connection is shared.
 #[derive(Clone)]
 pub(super) struct Aside {

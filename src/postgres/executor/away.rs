@@ -1,6 +1,6 @@
 //! A pool whose server is away: one caller at a time looks whether it is back.
 //!
-//! Where a connection is refused, sqlx's pool tries again by itself, ever more slowly. Where it is
+//! If a connection is refused, sqlx's pool tries again by itself, ever more slowly. If it is
 //! taken and closed, as a proxy does for a server that is away, it gives up at once, and every call
 //! would be an attempt.
 
@@ -18,7 +18,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 #[derive(Default)]
 pub(super) struct Away {
     is_away: AtomicBool,
-    /// Who holds it looks; the others wait for it.
+    /// Held by the caller that tries to connect; the others wait for it.
     turn: Mutex<()>,
 }
 

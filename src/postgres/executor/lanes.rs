@@ -29,8 +29,8 @@ use crate::postgres::meter;
 const IDLE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(1);
 
-/// How long an old connection may take to be replaced, for its lane serves nobody meanwhile; and when to
-/// try again if it was in vain.
+/// Time in which an old connection must be replaced, because its lane serves nobody meanwhile; and the
+/// time until the next attempt if it failed.
 const REPLACE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -122,7 +122,7 @@ impl fmt::Debug for Lanes {
     }
 }
 
-/// How a lane comes by a connection.
+/// Connects lanes.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) options: PgConnectOptions,

@@ -278,7 +278,7 @@ impl<'a> Taken<'a> {
         Self { queue, tickets, calls }
     }
 
-    /// How many, and of which operation.
+    /// The number of calls, and the name of their operation.
     pub(super) fn size(&self) -> (usize, &'static str) {
         (self.calls.len(), self.calls.first().map_or("", |(_, call)| call.name()))
     }

@@ -13,13 +13,13 @@ use super::{Call, Operation, no_outcome, refused_or, run_statement};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, is_broken, is_lock_timeout, may_run_alone};
 
-/// How often a read may run again.
+/// The number of times that a read may run again.
 const RETRIES: u8 = 3;
 
 /// A call with the ticket that its caller has.
 pub(super) type Queued = (Ticket, Box<dyn QueuedCall>);
 
-/// What a batch leaves to be done.
+/// The work that a batch leaves.
 #[derive(Default)]
 pub(super) struct Ran {
     /// The connection must not be used again.
@@ -32,7 +32,7 @@ pub(super) struct Ran {
 
 /// A call of some operation.
 pub(super) trait QueuedCall: Any + Send {
-    /// Which operation it is of.
+    /// The operation of the call.
     fn operation(&self) -> TypeId;
 
     /// See [`Operation::NAME`].
@@ -41,7 +41,7 @@ pub(super) trait QueuedCall: Any + Send {
     /// See [`Operation::key`].
     fn key(&self) -> Option<u128>;
 
-    /// Whether the caller still waits.
+    /// Returns true while the caller waits.
     fn is_wanted(&self) -> bool;
 
     /// The call's deadline.
@@ -76,12 +76,12 @@ pub(super) struct Waiting<O: Operation> {
 struct Caller<T> {
     answer: oneshot::Sender<Result<T>>,
     until: Instant,
-    /// How often a broken connection cut it off; all lanes may break at once.
+    /// The number of times that a broken connection cut it off; all lanes may break at once.
     cut_off: u8,
 }
 
 impl<T> Caller<T> {
-    /// Where the caller is gone, so is the answer.
+    /// If the caller is gone, the answer is dropped.
     fn answer(self, outcome: Result<T>) {
         let _ = self.answer.send(outcome);
     }

@@ -38,9 +38,9 @@ pub(super) struct Schedule<T> {
     turns: VecDeque<usize>,
     /// The keys of calls that are ready, aside or taken, each with the calls behind.
     keys: HashMap<u128, List>,
-    /// How many are ready or behind.
+    /// The number of calls that are ready or behind.
     waiting: usize,
-    /// How many are behind another call with the same key.
+    /// The number of calls behind another call with the same key.
     behind: usize,
 }
 
@@ -80,17 +80,17 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// How many calls wait for a lane, or for another call with the same key.
+    /// The number of calls that wait for a lane, or for another call with the same key.
     pub(super) const fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// How many calls wait for a lane.
+    /// The number of calls that wait for a lane.
     pub(super) const fn ready(&self) -> usize {
         self.waiting - self.behind
     }
 
-    /// How many calls wait for another call with the same key.
+    /// The number of calls that wait for another call with the same key.
     pub(super) const fn behind(&self) -> usize {
         self.behind
     }

@@ -143,7 +143,7 @@ impl<C: Connections> PgStorage<C> {
     }
 }
 
-/// What the statement of a purge does, in several that each go to the shards of the grants. A grant
+/// Purges in several statements that each go to the shards of the grants. A grant
 /// goes once it has ended, which is when its last credential expires.
 async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Purged> {
     let mut transaction = connection.begin().await?;

@@ -110,7 +110,7 @@ impl Operation for RedeemCode {
 }
 
 impl RedeemCode {
-    /// What [`run`](Operation::run) does in one statement. `None` for an invalid code; the transaction
+    /// Does what [`run`](Operation::run) does, in several statements. `None` for an invalid code; the transaction
     /// has to be rolled back then.
     async fn spend_on_shard(
         &self,

@@ -142,7 +142,7 @@ impl Operation for RotateToken {
 }
 
 impl RotateToken {
-    /// What [`run`](Operation::run) does in one statement. `None` for an invalid token: nothing was
+    /// Does what [`run`](Operation::run) does, in several statements. `None` for an invalid token: nothing was
     /// changed.
     async fn spend_on_shard(
         &self,

@@ -7,13 +7,12 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use super::pair::{PairColumns, PairDigests};
 use super::{by_position, corrupt_grant};
 use crate::error::{Error, Problem, Result};
-use crate::model::{
-    GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenPair, TokenState,
-};
+use crate::model::{GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenState};
 use crate::postgres::PgStorage;
-use crate::postgres::cluster::{self, Duplicate, NewGrantRow, NewTokenRow, after};
+use crate::postgres::cluster::{self, NewGrantRow, after};
 use crate::postgres::context;
 use crate::postgres::error::{self, Effect, duplicate_of};
 use crate::postgres::executor::{Connections, Operation};
@@ -61,108 +60,6 @@ impl<C: Connections> PgStorage<C> {
                 Err(error) => Err(Box::pin(self.which_is_duplicate(error, access, refresh)).await),
             }
         })
-    }
-}
-
-/// The digests of a pair, in the halves that are stored.
-pub(in crate::postgres) struct PairDigests {
-    access: (Uuid, Uuid),
-    refresh: Option<(Uuid, Uuid)>,
-    /// They are stored on a cluster, and name no grant: whether they exist must be asked every shard.
-    may_exist_elsewhere: bool,
-}
-
-impl PairDigests {
-    pub(in crate::postgres) fn new(connections: &impl Connections, tokens: &TokenPair) -> Self {
-        Self {
-            may_exist_elsewhere: connections.is_cluster() && tokens.grant_id().is_none(),
-            access: tokens.access_token.digest().halves(),
-            refresh: tokens.refresh_token.as_ref().map(|token| token.digest().halves()),
-        }
-    }
-}
-
-impl PairDigests {
-    /// Of the access token and of the refresh token, in halves.
-    pub(in crate::postgres) const fn digests(&self) -> ((Uuid, Uuid), Option<(Uuid, Uuid)>) {
-        (self.access, self.refresh)
-    }
-
-    /// Fails with [`Duplicate`] if one of the tokens is stored already, on any shard. The key of the
-    /// tables tells within a grant only.
-    pub(in crate::postgres) async fn refuse_duplicates(
-        &self,
-        connection: &mut PgConnection,
-    ) -> sqlx::Result<()> {
-        if !self.may_exist_elsewhere {
-            return Ok(());
-        }
-        let refresh = self.refresh.map(|digest| ("refresh_token", digest));
-        let tokens = || [("access_token", self.access)].into_iter().chain(refresh);
-        let mut digests: Vec<_> = tokens().map(|(_, digest)| digest).collect();
-        digests.sort_unstable();
-        for digest in digests {
-            cluster::lock_credential(connection, digest).await?;
-        }
-        for (field, (digest, tail)) in tokens() {
-            let exists =
-                sqlx::query_file_scalar!("src/postgres/sql/token_exists.sql", digest, tail)
-                    .fetch_one(&mut *connection)
-                    .await?;
-            if exists {
-                return Err(Duplicate(field).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores the pair of a new code or grant on a cluster, with the scope of the grant.
-    pub(in crate::postgres) async fn insert(
-        &self,
-        connection: &mut PgConnection,
-        issued_at: DateTime<Utc>,
-        grant_id: Uuid,
-        lifetimes: &Lifetimes,
-    ) -> sqlx::Result<()> {
-        self.insert_with_scope(connection, issued_at, grant_id, lifetimes, None).await
-    }
-
-    async fn insert_with_scope(
-        &self,
-        connection: &mut PgConnection,
-        issued_at: DateTime<Utc>,
-        grant_id: Uuid,
-        lifetimes: &Lifetimes,
-        scope: Option<&str>,
-    ) -> sqlx::Result<()> {
-        let access = Some((self.access, "a", lifetimes.access_token));
-        let refresh = self.refresh.map(|digest| (digest, "r", lifetimes.refresh_token));
-        self.refuse_duplicates(connection).await?;
-        for (digest, kind, lifetime) in access.into_iter().chain(refresh) {
-            let expires_at = after(issued_at, lifetime);
-            let row = NewTokenRow { kind, digest, issued_at, expires_at, grant_id, scope };
-            row.insert(connection).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The digests of a batch as the arrays of a statement: each half of the access tokens' and of the
-/// refresh tokens'.
-pub(in crate::postgres) struct PairColumns {
-    pub(in crate::postgres) access: Vec<Uuid>,
-    pub(in crate::postgres) access_tail: Vec<Uuid>,
-    pub(in crate::postgres) refresh: Vec<Option<Uuid>>,
-    pub(in crate::postgres) refresh_tail: Vec<Option<Uuid>>,
-}
-
-impl PairColumns {
-    pub(in crate::postgres) fn new<'a>(pairs: impl Iterator<Item = &'a PairDigests>) -> Self {
-        let (access, refresh): (Vec<_>, Vec<_>) =
-            pairs.map(|pair| (pair.access, pair.refresh)).unzip();
-        let (access, access_tail) = access.into_iter().unzip();
-        let (refresh, refresh_tail) = refresh.into_iter().map(Option::unzip).unzip();
-        Self { access, access_tail, refresh, refresh_tail }
     }
 }
 
