@@ -5,7 +5,8 @@
 //! credential and stores others at once would go by way of the coordinator, at a third of the speed;
 //! here it is several in one short transaction, in the same order: client, code, token, grant.
 //!
-//! Clients are on the coordinator. Their lock is held until the transaction has ended on the shard.
+//! Clients are on the coordinator, and so is the advisory lock that stands for the lock row of a client
+//! there. It is held until the transaction has ended on the shard.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::model::{GrantContext, Scope};
 use crate::postgres::context;
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 
 /// The grant of a token: the one that it names, or the one that a search on every shard finds.
 pub(super) async fn grant_of_token(
@@ -58,15 +59,36 @@ pub(super) async fn lock_credential(
         .map(drop)
 }
 
-/// Holds the client for this transaction, and returns the time. `None` for a client that is unknown or
-/// disabled.
+/// Keeps whoever disables the client waiting until this transaction ends, and returns the time. `None` for
+/// a client that is unknown or disabled.
 pub(super) async fn lock_client(
     connection: &mut PgConnection,
     client_id: &str,
 ) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_file_scalar!("src/postgres/sql/cluster/lock_client.sql", client_id)
+    sqlx::query_file!("src/postgres/sql/cluster/lock_client.sql", client_key(client_id))
+        .fetch_one(&mut *connection)
+        .await?;
+    // A statement of its own, which sees what was committed while this one waited.
+    sqlx::query_file_scalar!("src/postgres/sql/cluster/find_enabled_client.sql", client_id)
         .fetch_optional(connection)
         .await
+}
+
+/// Waits for every transaction that issues to a client, until this one ends.
+pub(super) async fn lock_out_client(
+    connection: &mut PgConnection,
+    client_id: &str,
+) -> sqlx::Result<()> {
+    sqlx::query_file!("src/postgres/sql/cluster/lock_out_client.sql", client_key(client_id))
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// The advisory lock of a client: 64 bits of the SHA-256 of its identifier.
+fn client_key(client_id: &str) -> i64 {
+    let (head, _) = Secret::new(client_id).digest().halves();
+    head.as_u64_pair().1.cast_signed()
 }
 
 /// Revokes a grant; of a subject or a client only where one is given. False if there is none.

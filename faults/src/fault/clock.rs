@@ -1,7 +1,8 @@
 //! The clocks of application and database five minutes apart, either way.
 //!
 //! The clock of the database is moved, as its statements see it: a schema in front of `pg_catalog` has
-//! its own clock functions. That needs no tool, and no right to set a clock.
+//! its own clock functions. That needs no tool, and no right to set a clock. The storage is connected
+//! before, because it refuses such a search path, and its sessions are ended, so that new ones have it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,14 +50,23 @@ async fn off_by(skew: i64, time: Duration) -> Result<Row> {
             ))
             .await?;
     }
+    let url = database.url();
+    let storage = builder()?.connect(url).await?;
     let name = database.name();
     beside
         .run(&format!("ALTER DATABASE {name} SET search_path = skewed, pg_catalog, public"))
         .await?;
+    beside
+        .run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await?;
     beside.close().await?;
+    // Longer than a lane trusts a connection that it does not use.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
 
-    let url = database.url();
-    let mut scene = Scene::of(url, builder()?.connect(url).await?).await?;
+    let mut scene = Scene::of(url, storage).await?;
     let load = scene.load(CALLERS);
     scene.row.injected += 1;
     decisions(&mut scene, skew).await?;

@@ -1,6 +1,9 @@
+use sqlx::{Connection as _, PgConnection};
+
 use crate::error::{Error, Result};
 use crate::model::check_client_id;
 use crate::postgres::PgStorage;
+use crate::postgres::cluster;
 use crate::postgres::error::Effect;
 use crate::postgres::executor::Connections;
 use crate::postgres::grant::{Change, Owner};
@@ -9,6 +12,9 @@ impl<C: Connections> PgStorage<C> {
     /// Waits for every statement that issues to a client that was just disabled; or lets them again.
     pub(super) async fn lock_out_client(&self, client_id: &str) -> Result<()> {
         let mut call = self.connections.begin(Effect::Write).await?;
+        if self.connections.is_cluster() {
+            return call.statement(|connection| lock_out_on_cluster(connection, client_id)).await;
+        }
         call.statement(|connection| {
             sqlx::query_file!("src/postgres/sql/lock_out_client.sql", client_id).execute(connection)
         })
@@ -45,4 +51,14 @@ impl<C: Connections> PgStorage<C> {
             .await;
         done.map(|_| true).map_err(Error::after_commit)
     }
+}
+
+/// The same on a cluster, where an advisory lock stands for the lock row.
+async fn lock_out_on_cluster(connection: &mut PgConnection, client_id: &str) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    cluster::lock_out_client(&mut transaction, client_id).await?;
+    sqlx::query_file!("src/postgres/sql/lock_out_client.sql", client_id)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }

@@ -1,7 +1,3 @@
--- Holds a client that is known and enabled, on the coordinator: whoever disables it waits for this
--- transaction. No row, or the time by which the call decides.
-SELECT statement_timestamp() AS "now!"
-FROM oauth_storage.client
-JOIN oauth_storage.client_lock AS lock USING (client_id)
-WHERE client_id = $1 AND client.disabled_at IS NULL AND NOT lock.disabled
-FOR SHARE OF lock
+-- Lets whoever disables the client wait for this transaction. An advisory lock, because a row lock would
+-- make the coordinator write a commit of its own, and wait for its disk.
+SELECT pg_advisory_xact_lock_shared($1)::text AS locked
