@@ -1,4 +1,4 @@
-//! What the storage has to reach, as a table: a figure, what is asked, and whether it holds.
+//! The acceptance table: for each line the figure, the limit, and true if the figure is within it.
 //!
 //! `--acceptance --json FILE` measures every line. The ratios to another version need the benchmark
 //! of that version (`--baseline`); CONTRIBUTING.md says how to build it. A line that was not measured
@@ -21,7 +21,7 @@ use crate::load::Subject;
 use crate::server::{Bench, Server};
 use crate::subject_storage::Storage;
 
-/// What is asked of a figure.
+/// The limit of a figure.
 #[derive(Clone, Copy)]
 enum Asked {
     AtLeast(f64),

@@ -15,7 +15,7 @@ use crate::model::{
 use crate::postgres::PgStorage;
 use crate::postgres::cluster::{self, Duplicate, NewGrantRow, after};
 use crate::postgres::context;
-use crate::postgres::error::{Effect, duplicate_of};
+use crate::postgres::error::{Effect, unique_violation};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::postgres::token::{by_position, corrupt_grant};
@@ -254,7 +254,7 @@ impl Operation for CreateCode {
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
         // Where the grant that the code names exists, so does the code.
-        duplicate_of(error).map(|_| Error::invalid("code", Problem::Duplicate))
+        unique_violation(error).map(|_| Error::invalid("code", Problem::Duplicate))
     }
 }
 

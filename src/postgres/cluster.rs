@@ -46,8 +46,9 @@ pub(super) async fn grant_of_code(
         .await
 }
 
-/// Waits for whoever is storing a credential that names no grant, until this transaction ends. No key
-/// of a table spans the grants, so a look whether it exists would not be enough.
+/// Makes others that store the same credential wait until this transaction ends. Only for a credential
+/// that names no grant: no key
+/// of a table spans the grants, so a lookup alone would not be enough.
 pub(super) async fn lock_credential(
     connection: &mut PgConnection,
     digest: (Uuid, Uuid),
@@ -59,7 +60,7 @@ pub(super) async fn lock_credential(
         .map(drop)
 }
 
-/// Keeps whoever disables the client waiting until this transaction ends, and returns the time. `None` for
+/// Makes a call that disables the client wait until this transaction ends, and returns the time. `None` for
 /// a client that is unknown or disabled.
 pub(super) async fn lock_client(
     connection: &mut PgConnection,

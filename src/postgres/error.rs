@@ -129,21 +129,20 @@ pub(super) fn may_run_alone(error: &sqlx::Error, effect: Effect) -> bool {
     code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
-/// The constraint by which a value that exists already is refused.
-pub(super) fn duplicate_of(error: &PgDatabaseError) -> Option<Duplicate<'_>> {
+/// The unique constraint that an error names; `None` for any other error.
+pub(super) fn unique_violation(error: &PgDatabaseError) -> Option<UniqueViolation<'_>> {
     (error.code() == "23505").then(|| match error.constraint() {
-        Some(constraint) => Duplicate::Of(constraint),
-        None => Duplicate::OfSomething,
+        Some(constraint) => UniqueViolation::Of(constraint),
+        None => UniqueViolation::OnShard,
     })
 }
 
-/// A value that has to be unique, and exists already.
-#[derive(PartialEq)]
-pub(super) enum Duplicate<'a> {
-    /// By this constraint.
+/// A value that must be unique and exists already.
+pub(super) enum UniqueViolation<'a> {
+    /// The constraint that refuses it.
     Of(&'a str),
-    /// On a shard: a cluster does not relay the name of the constraint.
-    OfSomething,
+    /// A constraint of a shard. A cluster does not relay its name.
+    OnShard,
 }
 
 /// The error for a SQLSTATE. Only the message is kept, because DETAIL and CONTEXT show values.

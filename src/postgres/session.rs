@@ -133,6 +133,7 @@ mod tests {
         for (refused, says) in [
             (Session { isolation: "repeatable read".into(), ..session() }, "isolation"),
             (Session { synchronous_commit: "off".into(), ..session() }, "synchronous_commit"),
+            (Session { synchronous_commit: "local".into(), ..session() }, "synchronous_commit"),
             (Session { encoding: "LATIN1".into(), ..session() }, "LATIN1"),
             (Session { catalog_first: false, ..session() }, "search path"),
             (Session { hidden_in: Some("token".into()), ..session() }, "oauth_storage.token"),

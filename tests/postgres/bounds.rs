@@ -1,4 +1,4 @@
-//! What no amount of rows, of callers or of bad luck may break (S18 to S23).
+//! Guarantees under any number of rows and callers, and under faults (S18 to S23).
 
 mod batches;
 mod disabled;

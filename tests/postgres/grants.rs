@@ -327,6 +327,34 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
     assert!(last.token.expires_in() <= 60);
 }
 
+/// The scope is compared before the token is spent, by a lookup that may reach another server. A view
+/// hides the token from that lookup alone.
+#[tokio::test]
+async fn s8_a_scope_that_could_not_be_compared_is_refused() {
+    let test = TestStorage::new("s8_hidden").await;
+    let (client_id, _) = test.client().await;
+    let issued = issue(&test.storage, &code(&test, &client_id, &alice()).await).await;
+    test.sql(
+        "ALTER TABLE oauth_storage.token RENAME TO behind;
+         CREATE FUNCTION is_visible() RETURNS boolean LANGUAGE sql VOLATILE
+             AS $$ SELECT current_query() NOT LIKE '-- Tokens by the first half%' $$;
+         CREATE VIEW oauth_storage.token AS
+             SELECT * FROM oauth_storage.behind WHERE public.is_visible()",
+    )
+    .await;
+    assert_eq!(test.storage.introspect(&issued.tokens.access_token).await.unwrap(), None);
+    let refresh = refresh_of(&issued);
+    let wider = TokenRotation::new(&client_id, refresh.clone())
+        .with_scope("openid profile admin".parse().unwrap());
+    let error = test.storage.rotate_refresh_token(&Request::default(), wider).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Invalid { field: "scope", problem: Problem::NotAllowed }),
+        "{error}"
+    );
+    // Without a scope there is nothing to compare, and the token was not spent.
+    next(&test.storage, &Request::default(), &client_id, refresh).await;
+}
+
 /// A refresh token that joined the grant later may end later than the grant's refresh tokens do.
 #[tokio::test]
 async fn s8_nothing_is_issued_after_the_absolute_end_of_a_grant() {

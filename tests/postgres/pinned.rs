@@ -12,8 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{TestStorage, alice, database, pair, run_sql, scope, unique, url_as};
 
-/// What an operator, or an application on the same database, might set. A function or operator of
-/// `evil` is taken where `pg_catalog` has none for exactly these types.
+/// Functions and operators that shadow those of `pg_catalog` where it has none for exactly these types.
 const HOSTILE: &str = "
     CREATE SCHEMA evil;
     CREATE FUNCTION evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
@@ -179,7 +178,7 @@ async fn s24_row_level_security_that_hides_rows_is_refused() {
     assert_eq!(early.introspect(&Secret::new("t")).await.unwrap(), None);
     test.sql("ALTER TABLE oauth_storage.token ENABLE ROW LEVEL SECURITY").await;
     refused(&url, "row-level security hides rows of oauth_storage.token").await;
-    // Whoever was connected before is told as well, and does not take a hidden row for no row.
+    // A storage that was connected before gets an error, and does not take a hidden row for no row.
     let error = early.introspect(&Secret::new("t")).await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
     drop(early);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
     CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage,
-    RedemptionOutcome, Request, RotationOutcome, Secret, TokenPair, TokenRef, TokenRotation,
-    TokenStorage as _, User,
+    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRef,
+    TokenRotation, TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 
@@ -79,6 +79,8 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
 
     let alice = Request::for_user(User::new("alice"));
     let request = Request::default();
+    let settings = Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() };
+    let strict = Request::default().with_settings(settings);
     let mut failures = Vec::new();
     let mut check = |what: &str, plans: Vec<String>, most: usize| {
         if plans.is_empty() || plans.len() > most {
@@ -137,20 +139,36 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
             plans(&cluster, storage.get_authorization_code(&alice, &client_id, &code)).await;
         assert!(found.unwrap().is_some());
         check("get_authorization_code", logged, 1);
+        let replayed = Secret::generate().unwrap();
+        let new = NewAuthorizationCode::new(&client_id, scope(), URI, replayed.clone());
+        storage.create_authorization_code(&alice, new).await.unwrap();
+        let other = CodeRedemption::new(&client_id, URI, replayed);
         let redemption =
             CodeRedemption::new(&client_id, URI, code.clone()).with_refresh_token(true);
         let (outcome, logged) =
             plans(&cluster, storage.redeem_authorization_code(&request, redemption)).await;
         let RedemptionOutcome::Issued(issued) = outcome.unwrap() else { panic!("not issued") };
         check("redeem_authorization_code", logged, 1);
+        let (outcome, logged) =
+            plans(&cluster, storage.redeem_authorization_code(&request, other.clone())).await;
+        assert!(matches!(outcome.unwrap(), RedemptionOutcome::Issued(_)));
+        check("redeem_authorization_code", logged, 1);
+        let (outcome, logged) =
+            plans(&cluster, storage.redeem_authorization_code(&request, other)).await;
+        assert!(matches!(outcome.unwrap(), RedemptionOutcome::Replayed { .. }));
+        check("a replay of a code, with its revocation", logged, 1);
         let (_, logged) =
             plans(&cluster, storage.delete_authorization_code(&alice, &client_id, &code)).await;
         check("delete_authorization_code", logged, 1);
         let rotation = TokenRotation::new(&client_id, issued.tokens.refresh_token.unwrap());
         let (outcome, logged) =
-            plans(&cluster, storage.rotate_refresh_token(&request, rotation)).await;
+            plans(&cluster, storage.rotate_refresh_token(&strict, rotation.clone())).await;
         assert!(matches!(outcome.unwrap(), RotationOutcome::Issued(_)));
         check("rotate_refresh_token", logged, 1);
+        let (outcome, logged) =
+            plans(&cluster, storage.rotate_refresh_token(&strict, rotation)).await;
+        assert!(matches!(outcome.unwrap(), RotationOutcome::Reused { .. }));
+        check("a reuse of a refresh token, with its revocation", logged, 1);
         let (found, logged) = plans(&cluster, storage.get_grant(grant_id)).await;
         assert!(found.unwrap().is_some());
         check("get_grant", logged, 1);

@@ -14,7 +14,7 @@ use crate::model::{GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, T
 use crate::postgres::PgStorage;
 use crate::postgres::cluster::{self, NewGrantRow, after};
 use crate::postgres::context;
-use crate::postgres::error::{self, Effect, duplicate_of};
+use crate::postgres::error::{Effect, UniqueViolation, unique_violation};
 use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::observe::observe;
 use crate::request::Request;
@@ -291,10 +291,10 @@ impl Operation for CreateTokenInGrant {
 /// The identifier that exists already, if the error says so: the grant's, or one of the tokens', see
 /// [`PgStorage::which_is_duplicate`].
 pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Error> {
-    let field = match duplicate_of(error)? {
-        error::Duplicate::Of("authorization_grant_pkey") => "grant_id",
-        error::Duplicate::Of("token_pkey") | error::Duplicate::OfSomething => "access_token",
-        error::Duplicate::Of(_) => return None,
+    let field = match unique_violation(error)? {
+        UniqueViolation::Of("authorization_grant_pkey") => "grant_id",
+        UniqueViolation::Of("token_pkey") | UniqueViolation::OnShard => "access_token",
+        UniqueViolation::Of(_) => return None,
     };
     Some(Error::invalid(field, Problem::Duplicate))
 }

@@ -102,7 +102,7 @@ async fn s20_nothing_is_issued_once_disabling_has_returned() {
     assert!(slowest < Duration::from_secs(2), "a stream of issuers kept it waiting: {slowest:?}");
 }
 
-/// What disabling waits with: sqlx's parameter in the place of the identifier.
+/// The second statement of `set_client_disabled`, with a parameter for the identifier.
 const LOCK_OUT: &str = include_str!("../../../src/postgres/sql/lock_out_client.sql");
 
 /// A statement that began before the client was disabled, and waits for the lock, issues nothing from

@@ -146,9 +146,9 @@ async fn s21_a_row_that_somebody_holds_delays_only_who_wants_it() {
     .await;
 }
 
-/// Who waits beside the lanes is served when the row is free.
+/// A call that left the lanes runs when the row is free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s21_who_waits_for_a_row_has_it_when_it_is_free() {
+async fn s21_a_call_that_waits_for_a_row_runs_when_it_is_free() {
     let (test, client_id) = new("s21_waits").await;
     let refresh = refresh_token(&test, &client_id).await;
     let mut application = PgConnection::connect(test.database.url()).await.unwrap();

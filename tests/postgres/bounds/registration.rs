@@ -115,8 +115,8 @@ async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
     }
 }
 
-/// A node that is slow at a deletion goes on with it when another one has finished it, and the
-/// identifier was registered anew.
+/// A slow node continues its deletion after another node has finished it and the identifier was
+/// registered again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s19_a_slow_deletion_leaves_a_new_registration_alone() {
     let test = TestStorage::new("s19_slow").await;
@@ -134,7 +134,7 @@ async fn s19_a_slow_deletion_leaves_a_new_registration_alone() {
     )
     .await;
     register(&test.storage, "robot").await.unwrap();
-    // Three batches, so that the slow one looks again when the new registration is there.
+    // Three batches, so that the slow node scans again when the new registration exists.
     test.sql(&store_grants(3_000, "'robot'", "'user-' || n")).await;
     let deleting = tokio::spawn(async move { slow.delete_client("robot").await });
     tokio::time::sleep(Duration::from_millis(500)).await;

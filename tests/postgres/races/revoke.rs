@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{LIVE_GRANTS, URI, assert_no_deadlock, codes, count, grace, number, storage};
 use crate::support::{TestStorage, alice, scope};
 
-/// How a grant ends in the races below.
+/// The call that ends a grant in the races below.
 #[derive(Clone, Copy, Debug)]
 enum Kill {
     Token,
@@ -71,7 +71,7 @@ async fn rotate_on(
     }
 }
 
-/// Who rotates all the time does not stay ahead of a revocation, whatever its grant has behind it.
+/// A revocation ends a grant that is rotated without pause, however many rotations it has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
     let test = TestStorage::new("s9_overtakes").await;
