@@ -15,25 +15,26 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// An error concerns the whole call. A call of several statements, such as
 /// [`revoke_subject`](crate::GrantStorage::revoke_subject), never reports "nothing was changed" once a
-/// part of it took effect. [`purge`](crate::purge()) is many calls; its error concerns the last one.
+/// part of it took effect. [`purge`](crate::GrantStorageExt::purge) is many calls; its error concerns the last one.
 ///
 /// ```
-/// use oauth_storage::{Advice, Error, Problem, Scope};
+/// use oauth_storage::{Error, Scope};
+/// use oauth_storage::error::{Advice, InvalidReason};
 ///
 /// let error = "openid\u{0}".parse::<Scope>().unwrap_err();
-/// assert!(matches!(error, Error::Invalid { field: "scope", problem: Problem::Character }));
+/// assert!(matches!(error, Error::Invalid { field: "scope", reason: InvalidReason::Character }));
 /// assert_eq!(error.advice(), Advice::FixInput);
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The caller's mistake: `field` names the parameter by its RFC name. Nothing was stored.
-    #[error("{field}: {problem}")]
+    #[error("{field}: {reason}")]
     Invalid {
         /// The offending parameter, named as in the RFC that defines it.
         field: &'static str,
         /// The reason.
-        problem: Problem,
+        reason: InvalidReason,
     },
 
     /// The storage could not be reached, or ended the statement before it took effect. Nothing
@@ -134,8 +135,8 @@ impl Error {
 
     /// Shorthand for [`Error::Invalid`]; storages of third parties use it too.
     #[must_use]
-    pub const fn invalid(field: &'static str, problem: Problem) -> Self {
-        Self::Invalid { field, problem }
+    pub const fn invalid(field: &'static str, reason: InvalidReason) -> Self {
+        Self::Invalid { field, reason }
     }
 
     /// Shorthand for [`Error::Configuration`] without a source.
@@ -182,21 +183,22 @@ impl Error {
     /// including `Duplicate` and `OutOfRange`, because the server chose those values.
     ///
     /// ```
-    /// use oauth_storage::{Error, Problem};
-    /// let error = Error::invalid("redirect_uri", Problem::Fragment);
+    /// use oauth_storage::Error;
+    /// use oauth_storage::error::InvalidReason;
+    /// let error = Error::invalid("redirect_uri", InvalidReason::Fragment);
     /// assert_eq!(error.oauth_error_code(), "invalid_request");
     /// ```
     #[must_use]
     pub fn oauth_error_code(&self) -> &'static str {
         match self {
             Self::Invalid { field: "scope", .. } => "invalid_scope",
-            Self::Invalid { field: "client_id", problem: Problem::Unknown } => {
+            Self::Invalid { field: "client_id", reason: InvalidReason::Unknown } => {
                 "unauthorized_client"
             }
             // What the server makes itself: tokens, codes, settings.
-            Self::Invalid { problem: Problem::Duplicate | Problem::OutOfRange, .. } => {
-                "server_error"
-            }
+            Self::Invalid {
+                reason: InvalidReason::Duplicate | InvalidReason::OutOfRange, ..
+            } => "server_error",
             Self::Invalid { .. } => "invalid_request",
             Self::Unavailable { .. } | Self::Overloaded { .. } => "temporarily_unavailable",
             _ => "server_error",
@@ -207,8 +209,9 @@ impl Error {
     /// status 400 (RFC 7591 3.2.2); none for an error that is not the client's mistake.
     ///
     /// ```
-    /// use oauth_storage::{Error, Problem};
-    /// let error = Error::invalid("redirect_uri", Problem::Fragment);
+    /// use oauth_storage::Error;
+    /// use oauth_storage::error::InvalidReason;
+    /// let error = Error::invalid("redirect_uri", InvalidReason::Fragment);
     /// assert_eq!(error.registration_error_code(), Some("invalid_redirect_uri"));
     /// ```
     #[must_use]
@@ -242,7 +245,7 @@ pub enum Advice {
 /// The reason why a parameter is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum InvalidReason {
     /// It is empty where a value is needed.
     Empty,
     /// It is longer than this many bytes.
@@ -280,7 +283,7 @@ pub enum Problem {
     Missing,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for InvalidReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("is empty"),

@@ -20,12 +20,13 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 pub use self::key::{PublicKey, SigningKey};
-use crate::error::{Error, Problem, Result};
-use crate::model::redirect_uri::is_loopback;
-use crate::model::{GrantContext, MAX_IDENTIFIER_BYTES, check_client_id, check_text};
-use crate::request::Request;
+use crate::check::{MAX_IDENTIFIER_BYTES, check_client_id, check_text};
+use crate::context::GrantContext;
+use crate::error::{Error, InvalidReason, Result};
+use crate::id_token::{IdTokenStorage, NewIdToken};
+use crate::redirect_uri::is_loopback;
+use crate::request::RequestContext;
 use crate::secret::Secret;
-use crate::storage::{IdTokenStorage, NewIdToken};
 
 /// The longest issuer, in bytes.
 const MAX_ISSUER_BYTES: usize = 2048;
@@ -36,7 +37,7 @@ const MAX_ISSUER_BYTES: usize = 2048;
 const OWN_CLAIMS: [&str; 11] =
     ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash"];
 
-type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync;
+type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync;
 
 /// Signs ID tokens with ES256 (OpenID Connect Core 2, RFC 7515, RFC 7518 3.4).
 ///
@@ -45,7 +46,8 @@ type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + S
 ///
 /// ```
 /// use oauth_storage::jwt::{IdTokenSigner, SigningKey};
-/// use oauth_storage::{NewIdToken, Request, ResponseType, User};
+/// use oauth_storage::{RequestContext, ResponseType, User};
+/// use oauth_storage::id_token::NewIdToken;
 ///
 /// // Once: make a key, and keep it where only the server can read it.
 /// let pem = SigningKey::generate()?.to_pkcs8_pem()?;
@@ -57,20 +59,9 @@ type Claims = dyn Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + S
 /// assert!(jwks.starts_with(r#"{"keys":[{"kty":"EC","crv":"P-256","#));
 ///
 /// // At a request; the contract's `get_id_token` does the same.
-/// let request = Request::for_user(User::new("248289761001"));
-/// let new = NewIdToken {
-///     client_id: "s6BhdRkqt3",
-///     subject: None,
-///     scope: &"openid".parse()?,
-///     response_type: ResponseType::CODE,
-///     redirect_uri: Some("https://client.example/cb"),
-///     nonce: Some("n-0S6_WzA2Mj"),
-///     auth_time: None,
-///     acr: None,
-///     amr: &[],
-///     access_token: None,
-///     code: None,
-/// };
+/// let request = RequestContext::for_user(User::new("248289761001"));
+/// let scope = "openid".parse()?;
+/// let new = NewIdToken::new("s6BhdRkqt3", &scope).with_nonce("n-0S6_WzA2Mj");
 /// let id_token = signer.sign(&request, &new, serde_json::Map::new())?;
 /// assert_eq!(id_token.split('.').count(), 3);
 /// # Ok::<(), oauth_storage::Error>(())
@@ -143,7 +134,7 @@ impl IdTokenSigner {
     #[must_use]
     pub fn with_claims<F>(mut self, claims: F) -> Self
     where
-        F: Fn(&Request, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync + 'static,
+        F: Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync + 'static,
     {
         self.claims = Some(Box::new(claims));
         self
@@ -164,13 +155,13 @@ impl IdTokenSigner {
     /// alone, hence there is no `azp`. It takes about a tenth of a millisecond and does not block.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name, in particular [`Problem::Missing`] for `subject`
+    /// [`Error::Invalid`] with the field's name, in particular [`InvalidReason::Missing`] for `subject`
     /// where there is none, and for `nonce` or `access_token` where a token from the
     /// authorization endpoint has to have `nonce` or `at_hash` (OpenID Connect Core 3.2.2.10,
     /// 3.3.2.11).
     pub fn sign(
         &self,
-        request: &Request,
+        request: &RequestContext,
         id_token: &NewIdToken<'_>,
         claims: Map<String, Value>,
     ) -> Result<String> {
@@ -183,24 +174,22 @@ impl IdTokenSigner {
     fn sign_at(
         &self,
         now: DateTime<Utc>,
-        request: &Request,
+        request: &RequestContext,
         id_token: &NewIdToken<'_>,
         mut claims: Map<String, Value>,
     ) -> Result<String> {
         request.settings.check()?;
         check_client_id(id_token.client_id)?;
         let subject = id_token.full_subject(request);
-        let subject = subject.ok_or(Error::invalid("subject", Problem::Missing))?;
+        let subject = subject.ok_or(Error::invalid("subject", InvalidReason::Missing))?;
         check_text("subject", subject, MAX_IDENTIFIER_BYTES)?;
         check_front_channel(id_token)?;
-        let context = GrantContext {
-            nonce: id_token.nonce.map(str::to_owned),
-            auth_time: id_token.auth_time,
-            acr: id_token.acr.map(str::to_owned),
-            amr: id_token.amr.to_vec(),
-            ..GrantContext::default()
-        }
-        .or_from(request.user.as_ref().filter(|user| user.subject == subject));
+        let context = GrantContext::default()
+            .with_nonce(id_token.nonce.map(str::to_owned))
+            .with_auth_time(id_token.auth_time)
+            .with_acr(id_token.acr.map(str::to_owned))
+            .with_amr(id_token.amr.to_vec())
+            .or_from(request.user.as_ref().filter(|user| user.subject == subject));
         context.check()?;
         let hash = |field, secret: Option<&Secret>| {
             secret.map(|secret| secret.check(field).map(|()| left_half_hash(secret))).transpose()
@@ -248,7 +237,11 @@ impl IdTokenSigner {
 
 #[async_trait]
 impl IdTokenStorage for IdTokenSigner {
-    async fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String> {
+    async fn get_id_token(
+        &self,
+        request: &RequestContext,
+        id_token: NewIdToken<'_>,
+    ) -> Result<String> {
         let claims = self.claims.as_ref().map(|claims| claims(request, &id_token));
         self.sign(request, &id_token, claims.unwrap_or_default())
     }
@@ -285,10 +278,10 @@ fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     // The token endpoint answers the hybrid flow, too, but has no code to hash there.
     let front_channel = asked.has_id_token() && (!asked.has_code() || id_token.code.is_some());
     if front_channel && id_token.nonce.is_none() {
-        return Err(Error::invalid("nonce", Problem::Missing));
+        return Err(Error::invalid("nonce", InvalidReason::Missing));
     }
     if front_channel && asked.has_token() && id_token.access_token.is_none() {
-        return Err(Error::invalid("access_token", Problem::Missing));
+        return Err(Error::invalid("access_token", InvalidReason::Missing));
     }
     Ok(())
 }
@@ -296,31 +289,31 @@ fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
 /// The issuer identifier of OpenID Connect Core 2 (RFC 8414 2 is the same). It is only checked,
 /// never rewritten, as clients compare it byte by byte.
 fn check_issuer(issuer: &str) -> Result<()> {
-    let invalid = |problem| Err(Error::invalid("issuer", problem));
+    let invalid = |reason| Err(Error::invalid("issuer", reason));
     check_text("issuer", issuer, MAX_ISSUER_BYTES)?;
     // What a URL parser would mend, and RFC 3986 does not have.
     if !issuer.bytes().all(|byte| byte.is_ascii_graphic()) || issuer.contains('\\') {
-        return invalid(Problem::Character);
+        return invalid(InvalidReason::Character);
     }
     if issuer.contains('#') {
-        return invalid(Problem::Fragment);
+        return invalid(InvalidReason::Fragment);
     }
     if issuer.contains('?') {
-        return invalid(Problem::NotAllowed);
+        return invalid(InvalidReason::NotAllowed);
     }
-    let Ok(url) = Url::parse(issuer) else { return invalid(Problem::NotAbsolute) };
+    let Ok(url) = Url::parse(issuer) else { return invalid(InvalidReason::NotAbsolute) };
     if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
         return invalid(match url.scheme() {
             // `https:host`, which a URL parser takes for `https://host`, or `HTTPS://host`.
-            "http" | "https" => Problem::NotAbsolute,
-            _ => Problem::Unsupported,
+            "http" | "https" => InvalidReason::NotAbsolute,
+            _ => InvalidReason::Unsupported,
         });
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return invalid(Problem::Hostile);
+        return invalid(InvalidReason::Hostile);
     }
     if url.scheme() == "http" && !is_loopback(&url) {
-        return invalid(Problem::Unsupported);
+        return invalid(InvalidReason::Unsupported);
     }
     Ok(())
 }

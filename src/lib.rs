@@ -6,11 +6,12 @@
 //! ```
 //! use oauth_storage::{
 //!     AuthorizationCodeStorage, ClientMetadata, ClientRegistry, CodeRedemption, GrantStorage,
-//!     MemoryStorage, NewAuthorizationCode, NewClient, RedemptionOutcome, Request, Secret, User,
+//!     MemoryStorage, NewAuthorizationCode, NewClient, RedemptionOutcome, RequestContext, Secret,
+//!     User,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> oauth_storage::Result<()> {
+//! # async fn main() -> Result<(), oauth_storage::Error> {
 //! let storage = MemoryStorage::new(); // or PgStorage::connect("postgres://…").await?
 //! let uri = "https://client.example/cb";
 //! let new = NewClient::new(ClientMetadata::authorization_code([uri]));
@@ -19,11 +20,11 @@
 //! // At the authorization endpoint, when alice has said yes.
 //! let code = Secret::generate()?;
 //! let new = NewAuthorizationCode::new(&client_id, "openid".parse()?, uri, code.clone());
-//! storage.create_authorization_code(&Request::for_user(User::new("alice")), new).await?;
+//! storage.create_authorization_code(&RequestContext::for_user(User::new("alice")), new).await?;
 //!
 //! // At the token endpoint: one atomic act, whose outcome says who won.
 //! let redemption = CodeRedemption::new(&client_id, uri, code).with_refresh_token(true);
-//! let outcome = storage.redeem_authorization_code(&Request::default(), redemption).await?;
+//! let outcome = storage.redeem_authorization_code(&RequestContext::default(), redemption).await?;
 //! let RedemptionOutcome::Issued(issued) = outcome else { panic!("answer invalid_grant") };
 //! assert_eq!(issued.token_response()["expires_in"], 3600);
 //! # Ok(())
@@ -59,9 +60,7 @@
 //! | `postgres` | yes | `PgStorage` |
 //! | `password` | no | `PgUsers`, and client secrets that people choose, as Argon2id |
 //! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
-//! | `conformance` | no | `conformance`, the suite that any storage can run |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
-//! | `metrics` | no | calls, errors, latency, queues and lanes, on the `metrics` facade |
 //!
 //! [`MemoryStorage`] is always there, for the tests of applications.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -75,46 +74,48 @@ struct Readme;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
-mod client_authentication;
-mod client_secret;
-#[cfg(feature = "conformance")]
-pub mod conformance;
-mod error;
+#[macro_use]
+mod macros;
+
+pub mod authorization_code;
+pub mod backend;
+mod check;
+pub mod client;
+mod context;
+pub mod endpoint;
+pub mod error;
+pub mod grant;
+pub mod id_token;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod memory;
-mod model;
 #[cfg(feature = "password")]
 mod password;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub mod postgres;
+mod redirect_uri;
 mod request;
+mod response_type;
+mod scope;
 mod secret;
+mod settings;
 mod storage;
+pub mod token;
+pub mod user;
 
-pub use client_authentication::ClientAuthentication;
-pub use error::{Advice, Error, Problem, Result, SchemaProblem};
-pub use memory::MemoryStorage;
-pub use model::{
-    AuthorizationCode, Client, ClientDetails, ClientMetadata, ClientSecret, CodeChallenge,
-    CodeChallengeMethod, CodeRedemption, Grant, GrantContext, GrantPage, GrantState, GrantType,
-    IssuedTokens, NewAuthorizationCode, NewClient, NewToken, Purged, RedemptionOutcome,
-    RegisteredClient, ResponseType, RotationOutcome, Scope, Token, TokenEndpointAuthMethod,
-    TokenKind, TokenPair, TokenRef, TokenRotation, TokenState, User,
-};
-#[cfg(feature = "metrics")]
-pub use postgres::metrics;
-#[cfg(feature = "password")]
+pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
+pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
+pub use error::Error;
+pub use grant::{CodeRedemption, GrantStorage, GrantStorageExt, RedemptionOutcome};
+pub use id_token::IdTokenStorage;
+pub use memory::{MemoryStorage, MemoryTransaction};
 #[cfg(feature = "postgres")]
-pub use postgres::{NewUser, PgUsers};
-#[cfg(feature = "postgres")]
-pub use postgres::{PendingMigration, PgStorage, PgStorageBuilder, PgTransaction};
-pub use request::{
-    FormParameters, MAX_AUTHORIZATION_CODE_LIFETIME, MAX_LIFETIME, MAX_REFRESH_TOKEN_GRACE,
-    QueryParameters, Request, Settings,
-};
-pub use secret::{Digest, MAX_CREDENTIAL_BYTES, Secret};
-pub use storage::{
-    AuthorizationCodeStorage, ClientRegistry, ClientStorage, GrantStorage, IdTokenStorage,
-    NewIdToken, RotateClientSecret, Storage, TokenStorage, UserStorage, list_all_grants, purge,
-};
+pub use postgres::PgStorage;
+pub use request::RequestContext;
+pub use response_type::ResponseType;
+pub use scope::Scope;
+pub use secret::Secret;
+pub use settings::Settings;
+pub use storage::Storage;
+pub use token::{TokenPair, TokenStorage};
+pub use user::{User, UserStorage};

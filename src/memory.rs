@@ -7,25 +7,21 @@ mod authorization_code;
 mod client;
 mod grant;
 mod id_token;
+mod state;
 mod token;
 mod user;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use uuid::Uuid;
+use chrono::DateTime;
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-use crate::error::{Error, Problem, Result};
-use crate::memory::authorization_code::CodeRow;
-use crate::memory::client::ClientRow;
-use crate::memory::grant::GrantRow;
-use crate::memory::token::TokenRow;
-use crate::model::micros;
-use crate::secret::Digest;
-use crate::storage::{IdTokenStorage, UserStorage};
+use crate::id_token::IdTokenStorage;
+use crate::memory::state::{State, after};
+use crate::user::UserStorage;
 
 /// A storage in memory, for the tests of an application: the same contract, the same answers, and
 /// nothing left when the last clone of it is dropped.
@@ -35,17 +31,18 @@ use crate::storage::{IdTokenStorage, UserStorage};
 ///
 /// ```
 /// use oauth_storage::{
-///     ClientMetadata, ClientRegistry, MemoryStorage, NewClient, NewToken, Request, TokenPair,
-///     TokenRef, TokenStorage,
+///     ClientMetadata, ClientRegistry, MemoryStorage, NewClient, RequestContext, TokenPair,
+///     TokenStorage,
 /// };
+/// use oauth_storage::token::{NewToken, TokenRef};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> oauth_storage::Result<()> {
+/// # async fn main() -> Result<(), oauth_storage::Error> {
 /// let storage = MemoryStorage::new();
 /// let new = NewClient::new(ClientMetadata::client_credentials());
 /// let client = storage.register_client(new).await?.client;
 ///
-/// let request = Request::default();
+/// let request = RequestContext::default();
 /// let tokens = TokenPair::generate()?;
 /// let new = NewToken::new(&client.client_id, "api:read".parse()?, tokens.clone());
 /// storage.create_token(&request, new).await?;
@@ -74,27 +71,24 @@ impl MemoryStorage {
     ///
     /// ```
     /// use async_trait::async_trait;
-    /// use oauth_storage::{MemoryStorage, Request, Result, Secret, User, UserStorage};
+    /// use oauth_storage::{MemoryStorage, RequestContext, Secret, User, UserStorage};
+    /// use oauth_storage::error::Result;
     ///
     /// struct OnlyAlice;
     ///
     /// #[async_trait]
     /// impl UserStorage for OnlyAlice {
-    ///     async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
-    ///         let form = &request.form;
-    ///         let right = form.username.as_deref() == Some("alice")
-    ///             && form.password == Some(Secret::new("wonderland"));
+    ///     async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>> {
+    ///         let right = username == "alice" && *password == Secret::new("wonderland");
     ///         Ok(right.then(|| User::new("248289761001")))
     ///     }
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> oauth_storage::Result<()> {
+    /// # async fn main() -> Result<()> {
     /// let storage = MemoryStorage::new().with_users(OnlyAlice);
-    /// let mut request = Request::default();
-    /// request.form.username = Some("alice".into());
-    /// request.form.password = Some("wonderland".into());
-    /// assert_eq!(storage.authenticate(&request).await?, Some(User::new("248289761001")));
+    /// let user = storage.authenticate("alice", &Secret::new("wonderland")).await?;
+    /// assert_eq!(user, Some(User::new("248289761001")));
     /// # Ok(())
     /// # }
     /// ```
@@ -108,36 +102,25 @@ impl MemoryStorage {
     ///
     /// ```
     /// use async_trait::async_trait;
-    /// use oauth_storage::{
-    ///     IdTokenStorage, MemoryStorage, NewIdToken, Request, ResponseType, Result, Scope,
-    /// };
+    /// use oauth_storage::{IdTokenStorage, MemoryStorage, RequestContext, ResponseType, Scope};
+    /// use oauth_storage::error::Result;
+    /// use oauth_storage::id_token::NewIdToken;
     ///
     /// struct Unsigned;
     ///
     /// #[async_trait]
     /// impl IdTokenStorage for Unsigned {
-    ///     async fn get_id_token(&self, _: &Request, new: NewIdToken<'_>) -> Result<String> {
+    ///     async fn get_id_token(&self, _: &RequestContext, new: NewIdToken<'_>) -> Result<String> {
     ///         Ok(format!("for {}", new.client_id))
     ///     }
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> oauth_storage::Result<()> {
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
     /// let storage = MemoryStorage::new().with_id_tokens(Unsigned);
-    /// let new = NewIdToken {
-    ///     client_id: "s6BhdRkqt3",
-    ///     subject: None,
-    ///     scope: &Scope::default(),
-    ///     response_type: ResponseType::CODE,
-    ///     redirect_uri: Some("https://client.example/cb"),
-    ///     nonce: None,
-    ///     auth_time: None,
-    ///     acr: None,
-    ///     amr: &[],
-    ///     access_token: None,
-    ///     code: None,
-    /// };
-    /// assert_eq!(storage.get_id_token(&Request::default(), new).await?, "for s6BhdRkqt3");
+    /// let scope = Scope::default();
+    /// let new = NewIdToken::new("s6BhdRkqt3", &scope);
+    /// assert_eq!(storage.get_id_token(&RequestContext::default(), new).await?, "for s6BhdRkqt3");
     /// # Ok(())
     /// # }
     /// ```
@@ -147,17 +130,96 @@ impl MemoryStorage {
         self
     }
 
-    /// Locks the state for one read or one change. The guard is never held across an await. A panic
-    /// while it is held leaves no row half changed, so poisoning is ignored.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Moves the clock of this storage and its clones forward, so that a test sees credentials expire
+    /// without sleeping.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use oauth_storage::token::NewToken;
+    /// # use oauth_storage::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let storage = MemoryStorage::new();
+    /// # let new = NewClient::new(ClientMetadata::client_credentials());
+    /// # let client_id = storage.register_client(new).await?.client.client_id;
+    /// let tokens = TokenPair::generate()?;
+    /// let new = NewToken::new(client_id, Scope::default(), tokens.clone());
+    /// storage.create_token(&RequestContext::default(), new).await?;
+    ///
+    /// storage.advance_clock(Duration::from_hours(1)).await;
+    /// assert_eq!(storage.introspect(&tokens.access_token).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn advance_clock(&self, by: Duration) {
+        let mut state = self.state().await;
+        state.clock = after(DateTime::UNIX_EPOCH + state.clock, by) - DateTime::UNIX_EPOCH;
+    }
+
+    /// Begins a transaction, the counterpart of a `PgStorage` on a connection that the application
+    /// holds. Calls on the storage itself wait until it ends.
+    ///
+    /// ```
+    /// use oauth_storage::{GrantStorage, MemoryStorage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let storage = MemoryStorage::new();
+    /// let transaction = storage.begin().await;
+    /// transaction.revoke_subject("alice").await?;
+    /// transaction.commit().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn begin(&self) -> MemoryTransaction {
+        let original = Arc::clone(&self.state).lock_owned().await;
+        let state = Arc::new(Mutex::new(original.clone()));
+        MemoryTransaction { storage: Self { state, ..self.clone() }, original }
+    }
+
+    /// Locks the state for one read or one change. The guard is never held across an await.
+    async fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().await
+    }
+}
+
+/// A transaction on a [`MemoryStorage`], see [`MemoryStorage::begin`]. Dropping it rolls it back.
+///
+/// It dereferences to a storage: pass `&*transaction` where one is expected.
+pub struct MemoryTransaction {
+    storage: MemoryStorage,
+    original: OwnedMutexGuard<State>,
+}
+
+impl MemoryTransaction {
+    /// Makes the changes visible to the storage and its clones.
+    pub async fn commit(mut self) {
+        *self.original = std::mem::take(&mut *self.storage.state().await);
+    }
+}
+
+impl Deref for MemoryTransaction {
+    type Target = MemoryStorage;
+
+    fn deref(&self) -> &MemoryStorage {
+        &self.storage
+    }
+}
+
+impl fmt::Debug for MemoryTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MemoryTransaction").field(&self.storage).finish()
     }
 }
 
 /// The numbers of rows, and nothing of their content.
 impl fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
+        let Ok(state) = self.state.try_lock() else {
+            return f.write_str("MemoryStorage { locked, .. }");
+        };
         f.debug_struct("MemoryStorage")
             .field("clients", &state.clients.len())
             .field("grants", &state.grants.len())
@@ -167,42 +229,10 @@ impl fmt::Debug for MemoryStorage {
     }
 }
 
-/// The tables.
-#[derive(Default)]
-struct State {
-    clients: BTreeMap<String, ClientRow>,
-    grants: BTreeMap<Uuid, GrantRow>,
-    tokens: HashMap<Digest, TokenRow>,
-    codes: HashMap<Digest, CodeRow>,
-}
-
-impl State {
-    /// Nothing is issued to a client that is unknown or disabled.
-    fn check_enabled(&self, client_id: &str) -> Result<()> {
-        match self.clients.get(client_id) {
-            Some(row) if row.client.disabled_at.is_none() => Ok(()),
-            _ => Err(Error::invalid("client_id", Problem::Unknown)),
-        }
-    }
-}
-
-/// Now, in PostgreSQL's unit. Ask while the state is held, so that time goes the way of changes.
-#[expect(clippy::disallowed_methods, reason = "there is no PostgreSQL here, whose clock decides")]
-fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
-}
-
-/// The end of a lifetime that was checked.
-fn after(start: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
-    after_micros(start, micros(lifetime))
-}
-
-fn after_micros(start: DateTime<Utc>, lifetime: i64) -> DateTime<Utc> {
-    start.checked_add_signed(TimeDelta::microseconds(lifetime)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::{TimeDelta, Utc};
+
     use super::*;
     use crate::storage::Storage;
 
@@ -220,7 +250,7 @@ mod tests {
 
     #[test]
     fn lifetimes_do_not_overflow() {
-        let start = now();
+        let start = State::default().now();
         assert_eq!(
             after(start, Duration::from_millis(1500)) - start,
             TimeDelta::milliseconds(1500)

@@ -1,17 +1,17 @@
 //! [`PgStorage`]: the contract on PostgreSQL.
 
 mod authorization_code;
+mod batching;
 mod builder;
 mod client;
 mod cluster;
 mod context;
 mod error;
-mod executor;
 mod grant;
-mod meter;
-pub mod metrics;
+
 mod migrate;
-mod observe;
+pub mod telemetry;
+
 mod session;
 mod token;
 #[cfg(feature = "password")]
@@ -29,10 +29,12 @@ pub use migrate::PendingMigration;
 pub use user::{NewUser, PgUsers};
 
 use crate::error::{Error, Result};
-use crate::model::User;
-use crate::request::Request;
-use crate::storage::{IdTokenStorage, NewIdToken, UserStorage};
-use executor::{Connections, Held, Pooled};
+use crate::id_token::{IdTokenStorage, NewIdToken};
+use crate::request::RequestContext;
+use crate::secret::Secret;
+use crate::user::{User, UserStorage};
+use batching::{Connections, Held, Pooled};
+use telemetry::Meters;
 
 /// A storage on PostgreSQL, 14 or newer.
 ///
@@ -45,7 +47,7 @@ use executor::{Connections, Held, Pooled};
 /// ```no_run
 /// use oauth_storage::{ClientMetadata, ClientRegistry, NewClient, PgStorage};
 ///
-/// # async fn run() -> oauth_storage::Result<()> {
+/// # async fn run() -> Result<(), oauth_storage::Error> {
 /// let storage = PgStorage::connect("postgres://app@localhost/app").await?;
 /// storage.migrate().await?;
 /// let registered = storage
@@ -83,7 +85,7 @@ impl PgStorage {
     /// On a pool that the application already has, with the default options.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
-        Self::builder().pool(pool)
+        Self::builder().build_with_pool(pool)
     }
 
     /// The users of the table `oauth_storage.user_account`, to create and change them.
@@ -121,13 +123,13 @@ impl PgStorage {
     /// # -> Result<(), Box<dyn std::error::Error>> {
     /// let mut transaction = connection.begin().await?;
     /// sqlx::query("DELETE FROM account WHERE id = 'alice'").execute(&mut *transaction).await?;
-    /// storage.on(&mut transaction).revoke_subject("alice").await?;
+    /// storage.with_connection(&mut transaction).revoke_subject("alice").await?;
     /// transaction.commit().await?;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn on<'c>(&self, connection: &'c mut PgConnection) -> PgTransaction<'c> {
+    pub fn with_connection<'c>(&self, connection: &'c mut PgConnection) -> PgTransaction<'c> {
         PgStorage {
             connections: Held::new(
                 connection,
@@ -141,8 +143,14 @@ impl PgStorage {
     }
 }
 
-/// A [`PgStorage`] on a connection that the application holds, see [`PgStorage::on`].
+/// A [`PgStorage`] on a connection that the application holds, see [`PgStorage::with_connection`].
 pub type PgTransaction<'c> = PgStorage<Held<'c>>;
+
+impl<C: Connections> PgStorage<C> {
+    fn meters(&self) -> &Meters {
+        self.connections.meters()
+    }
+}
 
 impl<C: fmt::Debug> fmt::Debug for PgStorage<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,9 +160,9 @@ impl<C: fmt::Debug> fmt::Debug for PgStorage<C> {
 
 #[async_trait]
 impl<C: Connections> UserStorage for PgStorage<C> {
-    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+    async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>> {
         match &self.users {
-            Some(users) => users.authenticate(request).await,
+            Some(users) => users.authenticate(username, password).await,
             None => Err(Error::configuration(
                 "no users: give `PgStorage::builder().users(..)` an implementation of UserStorage",
             )),
@@ -164,7 +172,11 @@ impl<C: Connections> UserStorage for PgStorage<C> {
 
 #[async_trait]
 impl<C: Connections> IdTokenStorage for PgStorage<C> {
-    async fn get_id_token(&self, request: &Request, id_token: NewIdToken<'_>) -> Result<String> {
+    async fn get_id_token(
+        &self,
+        request: &RequestContext,
+        id_token: NewIdToken<'_>,
+    ) -> Result<String> {
         match &self.id_tokens {
             Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,
             None => Err(Error::configuration(
@@ -178,18 +190,20 @@ impl<C: Connections> IdTokenStorage for PgStorage<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CodeRedemption, NewToken, Scope, TokenPair, TokenRef, TokenRotation};
-    use crate::request::Request;
+    use crate::client::ClientStorage as _;
+    use crate::grant::{CodeRedemption, GrantStorage as _, TokenRotation};
+    use crate::request::RequestContext;
+    use crate::scope::Scope;
     use crate::secret::Secret;
-    use crate::storage::{ClientStorage as _, GrantStorage as _, TokenStorage as _};
+    use crate::token::{NewToken, TokenPair, TokenRef, TokenStorage as _};
 
     /// Up to 1032 bytes the system's allocator has a list of its own for each thread; past it a
     /// lookup took a fifth longer.
     #[tokio::test]
     async fn the_futures_of_frequent_calls_are_small() {
         let pool = sqlx::PgPool::connect_lazy("postgres://localhost/unused").unwrap();
-        let storage = PgStorage::builder().pool(pool);
-        let (request, secret) = (Request::default(), Secret::new("secret"));
+        let storage = PgStorage::builder().build_with_pool(pool);
+        let (request, secret) = (RequestContext::default(), Secret::new("secret"));
         let token = TokenRef::Any(&secret);
         let new = NewToken::new("client", Scope::default(), TokenPair::generate().unwrap());
         let redeem = CodeRedemption::new("client", "https://a.example", secret.clone());

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, InvalidReason, Result};
 
 /// The longest credential that is accepted, in bytes. Only its digest is stored; the limit bounds the
 /// cost of a hostile request.
@@ -109,8 +109,8 @@ impl Secret {
 
     /// The SHA-256 digest under which a credential is stored and found.
     #[must_use]
-    pub fn digest(&self) -> Digest {
-        Digest(Sha256::digest(self.0.as_bytes()).into())
+    pub fn digest(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
     /// Checks the syntax of a credential (RFC 6749 A.11, A.12, A.17: one or more visible ASCII
@@ -141,13 +141,13 @@ fn random_bytes() -> Result<Zeroizing<[u8; 32]>> {
 /// `1*VSCHAR` of RFC 6749 appendix A, bounded.
 pub(crate) fn check_vschar(field: &'static str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
-        return Err(Error::invalid(field, Problem::Empty));
+        return Err(Error::invalid(field, InvalidReason::Empty));
     }
     if value.len() > limit {
-        return Err(Error::invalid(field, Problem::TooLong(limit)));
+        return Err(Error::invalid(field, InvalidReason::TooLong(limit)));
     }
     if !value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
-        return Err(Error::invalid(field, Problem::Character));
+        return Err(Error::invalid(field, InvalidReason::Character));
     }
     Ok(())
 }
@@ -181,11 +181,11 @@ impl fmt::Debug for Secret {
 /// The SHA-256 of a credential: what a storage keeps in its place.
 ///
 /// A credential has at least 128 bits of its own randomness, so a fast hash is enough; a password
-/// has not, and never becomes a `Digest`.
+/// has not, and never becomes a `TokenHash`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
+pub struct TokenHash([u8; 32]);
 
-impl Digest {
+impl TokenHash {
     /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -204,14 +204,14 @@ impl Digest {
     }
 }
 
-impl fmt::Debug for Digest {
+impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({self}..)")
+        write!(f, "TokenHash({self}..)")
     }
 }
 
 /// The first eight hexadecimal digits: enough to tell rows apart, useless for anything else.
-impl fmt::Display for Digest {
+impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -269,16 +269,16 @@ mod tests {
 
     #[test]
     fn check_names_what_is_wrong() {
-        let problem = |text: &str| match Secret::new(text).check("code") {
-            Err(Error::Invalid { field: "code", problem }) => Some(problem),
+        let reason = |text: &str| match Secret::new(text).check("code") {
+            Err(Error::Invalid { field: "code", reason }) => Some(reason),
             Ok(()) => None,
             Err(other) => panic!("{other}"),
         };
-        assert_eq!(problem("a b~"), None);
-        assert_eq!(problem(""), Some(Problem::Empty));
-        assert_eq!(problem("a\0b"), Some(Problem::Character));
-        assert_eq!(problem("é"), Some(Problem::Character));
+        assert_eq!(reason("a b~"), None);
+        assert_eq!(reason(""), Some(InvalidReason::Empty));
+        assert_eq!(reason("a\0b"), Some(InvalidReason::Character));
+        assert_eq!(reason("é"), Some(InvalidReason::Character));
         let long = "x".repeat(MAX_CREDENTIAL_BYTES + 1);
-        assert_eq!(problem(&long), Some(Problem::TooLong(MAX_CREDENTIAL_BYTES)));
+        assert_eq!(reason(&long), Some(InvalidReason::TooLong(MAX_CREDENTIAL_BYTES)));
     }
 }

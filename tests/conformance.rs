@@ -7,17 +7,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oauth_storage::conformance::Conformance;
-use oauth_storage::{MemoryStorage, Request, Result, Secret, Storage, User, UserStorage};
+use oauth_storage::error::Result;
+use oauth_storage::{MemoryStorage, Secret, Storage, User, UserStorage};
+use oauth_storage_conformance::Conformance;
 
 struct OnlyAlice;
 
 #[async_trait]
 impl UserStorage for OnlyAlice {
-    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
-        let form = &request.form;
-        let right = form.username.as_deref() == Some("alice")
-            && form.password == Some(Secret::new("wonderland"));
+    async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>> {
+        let right = username == "alice" && *password == Secret::new("wonderland");
         Ok(right.then(|| User::new("248289761001")))
     }
 }
@@ -42,7 +41,6 @@ async fn memory_with_users_conforms() {
     suite(storage).user("alice", "wonderland", "248289761001").run().await;
 }
 
-#[cfg(feature = "jwt")]
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_with_id_tokens_conforms() {
     use oauth_storage::jwt::{IdTokenSigner, SigningKey};
@@ -55,8 +53,9 @@ async fn memory_with_id_tokens_conforms() {
 mod postgres {
     use std::time::Duration;
 
+    use oauth_storage::PgStorage;
     use oauth_storage::jwt::{IdTokenSigner, SigningKey};
-    use oauth_storage::{NewUser, PgStorage};
+    use oauth_storage::postgres::NewUser;
 
     use super::*;
 
@@ -96,7 +95,7 @@ mod postgres {
         let database = testbed.database("conformance_bare").await.unwrap();
         let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
         let storage = PgStorage::builder().deadline(PATIENCE);
-        let storage = storage.citus(database.is_on_cluster()).pool(pool);
+        let storage = storage.citus(database.is_on_cluster()).build_with_pool(pool);
         storage.migrate().await.unwrap();
         database.distribute().await.unwrap();
         let storage = Arc::new(storage);

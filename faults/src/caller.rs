@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use oauth_storage::{PgStorage, Result};
+use oauth_storage::PgStorage;
+use oauth_storage::error::Result;
 
 use crate::cut::{Cut, When, cut};
 use crate::ledger::Ledger;

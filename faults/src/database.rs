@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use oauth_storage::Digest;
+use oauth_storage::backend::TokenHash;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow as _, PgConnection, Row as _};
 use uuid::Uuid;
@@ -52,7 +52,7 @@ fn key(row: &PgRow) -> Result<Key> {
 }
 
 /// The first half of a digest, the key of its row.
-fn head(digest: &Digest) -> Uuid {
+fn head(digest: &TokenHash) -> Uuid {
     let mut head = [0; 16];
     head.copy_from_slice(&digest.as_bytes()[..16]);
     Uuid::from_bytes(head)
@@ -87,7 +87,7 @@ impl Database {
     }
 
     /// The tokens of these digests.
-    pub(crate) async fn tokens(&mut self, digests: &[Digest]) -> Result<HashMap<Key, TokenRow>> {
+    pub(crate) async fn tokens(&mut self, digests: &[TokenHash]) -> Result<HashMap<Key, TokenRow>> {
         let heads: Vec<Uuid> = digests.iter().map(head).collect();
         let sql = "SELECT t.digest, t.digest_tail, t.grant_id, t.rotated_at IS NOT NULL AS rotated,
                  g.revoked_at IS NULL AND g.grant_id IS NOT NULL AND NOT t.revoked
@@ -109,7 +109,7 @@ impl Database {
     }
 
     /// The codes of these digests.
-    pub(crate) async fn codes(&mut self, digests: &[Digest]) -> Result<HashMap<Key, CodeRow>> {
+    pub(crate) async fn codes(&mut self, digests: &[TokenHash]) -> Result<HashMap<Key, CodeRow>> {
         let heads: Vec<Uuid> = digests.iter().map(head).collect();
         let sql = "SELECT digest, digest_tail, grant_id, consumed_at IS NOT NULL AS consumed
              FROM oauth_storage.authorization_code WHERE digest = ANY ($1)";

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use oauth_storage::{Digest, Secret, TokenPair};
+use oauth_storage::backend::TokenHash;
+use oauth_storage::{Secret, TokenPair};
 use uuid::Uuid;
 
 use crate::outcome::Outcome;
@@ -27,7 +28,7 @@ pub(crate) struct History {
 
 #[derive(Debug)]
 pub(crate) struct Code {
-    pub(crate) digest: Digest,
+    pub(crate) digest: TokenHash,
     pub(crate) created: Outcome,
     pub(crate) deleted: Option<Outcome>,
 }
@@ -35,8 +36,8 @@ pub(crate) struct Code {
 /// Two tokens issued together, or an access token alone.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
-    pub(crate) access: Digest,
-    pub(crate) refresh: Option<Digest>,
+    pub(crate) access: TokenHash,
+    pub(crate) refresh: Option<TokenHash>,
     pub(crate) origin: Origin,
     pub(crate) issued: Outcome,
 }
@@ -47,7 +48,7 @@ impl Pair {
         Self { access: tokens.access_token.digest(), refresh, origin, issued }
     }
 
-    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &TokenHash> {
         std::iter::once(&self.access).chain(&self.refresh)
     }
 }

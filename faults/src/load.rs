@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use oauth_storage::{ClientStorage as _, NewToken, Request, TokenPair, TokenStorage as _};
+use oauth_storage::token::NewToken;
+use oauth_storage::{ClientStorage as _, RequestContext, TokenPair, TokenStorage as _};
 use tokio::task::JoinSet;
 
 use crate::Result;
@@ -69,7 +70,7 @@ pub(crate) async fn recovery(caller: &Caller, world: &World) -> Result<Option<Du
 }
 
 async fn read_again(caller: &Caller, world: &World) -> Result<bool> {
-    let request = Request::default();
+    let request = RequestContext::default();
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
         let get = caller.storage.get_client(&request, world.any_client(), None);
@@ -100,7 +101,8 @@ pub(crate) async fn write(caller: &Caller, world: &World) -> Result<(Outcome, Hi
     let tokens = TokenPair::generate()?.without_refresh_token();
     history.grant_id = tokens.grant_id();
     let new = NewToken::new(&history.client_id, world.scope.clone(), tokens.clone());
-    let outcome = caller.call(caller.storage.create_token(&Request::default(), new)).await.outcome;
+    let outcome =
+        caller.call(caller.storage.create_token(&RequestContext::default(), new)).await.outcome;
     history.pairs.push(Pair::new(&tokens, Origin::Nothing, outcome));
     Ok((outcome, history))
 }

@@ -46,8 +46,8 @@ async fn main() -> ExitCode {
             println!("{}", args::HELP);
             return ExitCode::SUCCESS;
         }
-        Err(problem) => {
-            eprintln!("{problem}\n\n{}", args::HELP);
+        Err(reason) => {
+            eprintln!("{reason}\n\n{}", args::HELP);
             return ExitCode::FAILURE;
         }
     };

@@ -1,6 +1,7 @@
 //! The outcome of a call as its caller knows it.
 
-use oauth_storage::{Advice, Error};
+use oauth_storage::Error;
+use oauth_storage::error::Advice;
 
 /// The effect of a call. Ordered by how much the call may have changed: of several outcomes about
 /// the same thing the greatest counts.

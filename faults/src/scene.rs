@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::PgStorage;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
-use oauth_storage::{PgStorage, PgStorageBuilder};
+use oauth_storage::postgres::PgStorageBuilder;
 use oauth_storage_testbed::Cluster;
 use tokio::sync::OnceCell;
 
-use crate::Result;
 use crate::caller::Caller;
 use crate::database::Database;
 use crate::ledger::Ledger;
 use crate::load::{Load, recovery};
 use crate::report::Row;
-use crate::verdict;
 use crate::world::World;
+use crate::{Result, verdict};
 
 /// Durability is the default of PostgreSQL. Waits for a lock of more than 100 ms are logged.
 const SETTINGS: &[(&str, &str)] =

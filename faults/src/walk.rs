@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::authorization_code::CodeChallenge;
+use oauth_storage::grant::{GrantState, RotationOutcome, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    AuthorizationCodeStorage as _, CodeChallenge, CodeRedemption, GrantState, GrantStorage as _,
-    NewAuthorizationCode, NewToken, RedemptionOutcome, Request, RotationOutcome, Scope, Secret,
-    Settings, TokenPair, TokenRef, TokenRotation, TokenStorage as _, User,
+    AuthorizationCodeStorage as _, CodeRedemption, GrantStorage as _, NewAuthorizationCode,
+    RedemptionOutcome, RequestContext, Scope, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 use uuid::Uuid;
 
@@ -22,7 +24,7 @@ pub(crate) struct Walk {
     world: Arc<World>,
     history: History,
     subject: String,
-    request: Request,
+    request: RequestContext,
     verifier: Secret,
     code: Secret,
     /// The secrets of the pairs of the history.
@@ -34,13 +36,11 @@ impl Walk {
         let strict = chance(75);
         let grace = if strict { Duration::ZERO } else { Duration::from_secs(10) };
         let subject = format!("user-{}", Uuid::now_v7());
-        let settings = Settings {
-            refresh_token_grace: grace,
-            refresh_token_idle_expires_in: chance(30).then_some(Duration::from_hours(24)),
-            authorization_code_expires_in: CODE_LIFETIME,
-            ..Settings::default()
-        };
-        let request = Request::for_user(User::new(&subject)).with_settings(settings);
+        let settings = Settings::default()
+            .with_refresh_token_grace(grace)
+            .with_refresh_token_idle_expires_in(chance(30).then_some(Duration::from_hours(24)))
+            .with_authorization_code_expires_in(CODE_LIFETIME);
+        let request = RequestContext::for_user(User::new(&subject)).with_settings(settings);
         Ok(Self {
             history: History::new(world.any_client(), strict),
             caller,
@@ -374,7 +374,7 @@ impl Walk {
     }
 
     /// A revocation that returns whether the grant was live.
-    async fn revoke(&mut self, revoke: impl Future<Output = oauth_storage::Result<bool>>) {
+    async fn revoke(&mut self, revoke: impl Future<Output = oauth_storage::error::Result<bool>>) {
         let reply = self.caller.call(revoke).await;
         match reply.value {
             Some(false) if self.history.is_live() => {

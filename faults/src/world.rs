@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::client::{ClientSecret, ClientSecretRotation};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, FormParameters,
-    GrantStorage as _, NewClient, NewToken, NewUser, PgStorage, Request, RotateClientSecret, Scope,
-    Secret, Settings, TokenPair, TokenStorage as _, UserStorage as _,
+    ClientMetadata, ClientRegistry as _, ClientStorage as _, GrantStorage as _, NewClient,
+    PgStorage, RequestContext, Scope, Secret, Settings, TokenPair, TokenStorage as _,
+    UserStorage as _,
 };
 use uuid::Uuid;
 
@@ -56,7 +59,7 @@ impl World {
     /// Calls of an endpoint beside issuing: client authentication, sign-in, registration, purge.
     pub(crate) async fn errands(&self, caller: &Caller) -> Result<()> {
         let storage = &caller.storage;
-        let request = Request::default();
+        let request = RequestContext::default();
         let contradiction = |what: &str| caller.ledger.tally.contradiction(|| what.to_owned());
 
         let (client_id, secret) = &self.clients[fastrand::usize(0..self.clients.len())];
@@ -67,13 +70,11 @@ impl World {
         }
         if chance(10) {
             // Rows for the purge.
-            let settings = Settings {
-                access_token_expires_in: Duration::from_millis(1),
-                refresh_token_expires_in: Duration::from_millis(1),
-                ..Settings::default()
-            };
+            let settings = Settings::default()
+                .with_access_token_expires_in(Duration::from_millis(1))
+                .with_refresh_token_expires_in(Duration::from_millis(1));
             let new = NewToken::new(client_id, self.scope.clone(), TokenPair::generate()?);
-            let request = Request::default().with_settings(settings);
+            let request = RequestContext::default().with_settings(settings);
             caller.call(storage.create_token(&request, new)).await;
         }
         if chance(2) {
@@ -81,14 +82,8 @@ impl World {
         }
         if chance(1) {
             let right = chance(50);
-            let password = if right { PASSWORD } else { "looking glass" };
-            let form = FormParameters {
-                username: Some(USERNAME.into()),
-                password: Some(password.into()),
-                ..FormParameters::default()
-            };
-            let request = Request { form, ..Request::default() };
-            let user = caller.call(storage.authenticate(&request)).await.value;
+            let password = Secret::from(if right { PASSWORD } else { "looking glass" });
+            let user = caller.call(storage.authenticate(USERNAME, &password)).await.value;
             if user.is_some_and(|user| user.is_some() != right) {
                 contradiction("a user's password has changed");
             }
@@ -114,10 +109,9 @@ impl World {
         }
         history.secret = reply.value.and_then(|registered| registered.client_secret);
         if chance(50) {
-            let rotation = RotateClientSecret {
-                client_secret: ClientSecret::Generated,
-                ..RotateClientSecret::with_overlap(Duration::from_mins(1))
-            };
+            let rotation = ClientSecretRotation::new()
+                .with_overlap(Duration::from_mins(1))
+                .with_client_secret(ClientSecret::Generated);
             let rotate = storage.rotate_client_secret(&history.client_id, rotation);
             let reply = caller.call(rotate).await;
             match reply.outcome {
@@ -142,7 +136,7 @@ impl World {
         if let Some(secret) = &history.secret
             && history.disabled.1 != Outcome::Unknown
         {
-            let request = Request::default();
+            let request = RequestContext::default();
             let get = storage.get_client(&request, &history.client_id, Some(secret));
             let found = caller.call(get).await.value;
             if found.is_some_and(|found| found.is_none() != history.disabled.0) {

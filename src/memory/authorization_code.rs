@@ -1,62 +1,19 @@
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::grant::GrantRow;
-use super::{MemoryStorage, State, after, now};
-use crate::error::{Error, Problem, Result};
-use crate::model::{AuthorizationCode, CodeChallenge, NewAuthorizationCode, ResponseType};
-use crate::request::Request;
+use super::MemoryStorage;
+use super::state::{CodeRow, GrantRow, after};
+use crate::authorization_code::{
+    AuthorizationCode, AuthorizationCodeStorage, NewAuthorizationCode,
+};
+use crate::error::{Error, InvalidReason, Result};
+use crate::request::RequestContext;
 use crate::secret::Secret;
-use crate::storage::AuthorizationCodeStorage;
-
-/// One authorization code, under its digest.
-pub(super) struct CodeRow {
-    pub(super) response_type: ResponseType,
-    pub(super) redirect_uri: String,
-    pub(super) code_challenge: Option<CodeChallenge>,
-    pub(super) grant_id: Uuid,
-    pub(super) issued_at: DateTime<Utc>,
-    pub(super) expires_at: DateTime<Utc>,
-    /// Time at which it was exchanged for tokens, or deleted.
-    pub(super) consumed_at: Option<DateTime<Utc>>,
-}
-
-impl CodeRow {
-    pub(super) fn to_code(&self, grant: &GrantRow, now: DateTime<Utc>) -> AuthorizationCode {
-        AuthorizationCode {
-            grant_id: self.grant_id,
-            client_id: grant.client_id.clone(),
-            subject: grant.subject.clone(),
-            scope: grant.scope.clone(),
-            response_type: self.response_type,
-            redirect_uri: self.redirect_uri.clone(),
-            code_challenge: self.code_challenge.clone(),
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-            expired: self.expires_at <= now,
-            context: grant.context.clone(),
-        }
-    }
-}
-
-impl State {
-    /// The client's own code of that secret with its grant, in whatever state.
-    pub(super) fn code(&self, client_id: &str, code: &Secret) -> Option<(&CodeRow, &GrantRow)> {
-        if !code.is_well_formed() {
-            return None;
-        }
-        let row = self.codes.get(&code.digest())?;
-        let grant = self.grants.get(&row.grant_id)?;
-        (grant.client_id == client_id).then_some((row, grant))
-    }
-}
 
 #[async_trait]
 impl AuthorizationCodeStorage for MemoryStorage {
     async fn create_authorization_code(
         &self,
-        request: &Request,
+        request: &RequestContext,
         code: NewAuthorizationCode,
     ) -> Result<AuthorizationCode> {
         code.check(request)?;
@@ -65,11 +22,11 @@ impl AuthorizationCodeStorage for MemoryStorage {
 
         let grant_id = code.new_grant_id();
 
-        let mut state = self.state();
-        let now = now();
+        let mut state = self.state().await;
+        let now = state.now();
         state.check_enabled(&code.client_id)?;
         if state.codes.contains_key(&digest) || state.grants.contains_key(&grant_id) {
-            return Err(Error::invalid("code", Problem::Duplicate));
+            return Err(Error::invalid("code", InvalidReason::Duplicate));
         }
         let expires_at = after(now, request.settings.authorization_code_expires_in);
         let grant = GrantRow {
@@ -99,28 +56,29 @@ impl AuthorizationCodeStorage for MemoryStorage {
 
     async fn get_authorization_code(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>> {
-        let state = self.state();
+        let state = self.state().await;
         let found = state
             .code(client_id, code)
             .filter(|(row, grant)| row.consumed_at.is_none() && grant.revoked_at.is_none());
-        Ok(found.map(|(row, grant)| row.to_code(grant, now())))
+        Ok(found.map(|(row, grant)| row.to_code(grant, state.now())))
     }
 
     async fn delete_authorization_code(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         code: &Secret,
     ) -> Result<()> {
-        let mut state = self.state();
+        let mut state = self.state().await;
+        let now = state.now();
         if state.code(client_id, code).is_some()
             && let Some(row) = state.codes.get_mut(&code.digest())
         {
-            row.consumed_at.get_or_insert_with(now);
+            row.consumed_at.get_or_insert(now);
         }
         Ok(())
     }

@@ -1,77 +1,28 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::token::TokenRow;
-use super::{CodeRow, MemoryStorage, State, after, after_micros, now};
-use crate::error::{Error, Problem, Result};
-use crate::model::{
-    CodeChallenge, CodeRedemption, Grant, GrantContext, GrantPage, GrantState, IssuedTokens,
-    Lifetimes, Purged, RedemptionOutcome, RotationOutcome, Scope, Token, TokenKind, TokenRef,
-    TokenRotation,
+use super::MemoryStorage;
+use super::state::{CodeRow, GrantRow, TokenRow, after, after_micros};
+use crate::authorization_code::CodeChallenge;
+use crate::check::{check_batch, check_limit};
+use crate::error::{Error, InvalidReason, Result};
+use crate::grant::{
+    CodeRedemption, Grant, GrantPage, GrantState, GrantStorage, IssuedTokens, Purged,
+    RedemptionOutcome, RotationOutcome, TokenRotation,
 };
-use crate::request::Request;
+use crate::request::RequestContext;
+use crate::scope::Scope;
 use crate::secret::Secret;
-use crate::storage::{GrantStorage, check_batch, check_limit};
-
-/// One grant, under its identifier.
-pub(super) struct GrantRow {
-    pub(super) client_id: String,
-    pub(super) subject: Option<String>,
-    pub(super) scope: Scope,
-    pub(super) granted_at: DateTime<Utc>,
-    /// Expiry of the last credential.
-    pub(super) expires_at: DateTime<Utc>,
-    pub(super) revoked_at: Option<DateTime<Utc>>,
-    /// Absolute end of the refresh tokens where they have an idle lifetime.
-    pub(super) refresh_expires_at: Option<DateTime<Utc>>,
-    pub(super) context: GrantContext,
-}
-
-impl GrantRow {
-    fn to_grant(&self, grant_id: Uuid, now: DateTime<Utc>) -> Grant {
-        Grant {
-            grant_id,
-            client_id: self.client_id.clone(),
-            subject: self.subject.clone(),
-            scope: self.scope.clone(),
-            granted_at: self.granted_at,
-            expires_at: self.expires_at,
-            state: GrantState::new(self.revoked_at.is_some(), self.expires_at <= now),
-            context: self.context.clone(),
-        }
-    }
-
-    /// Moves the end to that of a pair that is stored now.
-    pub(super) fn extend(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) {
-        self.expires_at = self.expires_at.max(after_micros(now, lifetimes.grant));
-        let refresh_end = lifetimes.refresh_end.map(|end| after_micros(now, end));
-        self.refresh_expires_at = self.refresh_expires_at.or(refresh_end);
-    }
-}
-
-impl State {
-    /// Revokes the grants that match, and returns how many were not revoked before.
-    pub(super) fn revoke_grants(&mut self, matches: impl Fn(&Uuid, &GrantRow) -> bool) -> u64 {
-        let now = now();
-        let mut revoked = 0;
-        for (id, grant) in &mut self.grants {
-            if grant.revoked_at.is_none() && matches(id, grant) {
-                grant.revoked_at = Some(now);
-                revoked += 1;
-            }
-        }
-        revoked
-    }
-}
+use crate::settings::Lifetimes;
+use crate::token::{Token, TokenKind, TokenRef};
 
 #[async_trait]
 impl GrantStorage for MemoryStorage {
     async fn redeem_authorization_code(
         &self,
-        request: &Request,
+        request: &RequestContext,
         redemption: CodeRedemption,
     ) -> Result<RedemptionOutcome> {
         let tokens = redemption.tokens_to_issue(request)?;
@@ -80,9 +31,9 @@ impl GrantStorage for MemoryStorage {
         };
         let lifetimes = Lifetimes::new(&request.settings, tokens.refresh_token.is_some());
 
-        let mut guard = self.state();
+        let mut guard = self.state().await;
         let state = &mut *guard;
-        let now = now();
+        let now = state.now();
         if state.check_enabled(&redemption.client_id).is_err() {
             return Ok(RedemptionOutcome::Invalid);
         }
@@ -114,8 +65,8 @@ impl GrantStorage for MemoryStorage {
         };
         grant.extend(now, &lifetimes);
         let row = |kind, lifetime| TokenRow::new(kind, grant_id, now, after_micros(now, lifetime));
-        let access = row(TokenKind::AccessToken, lifetimes.access_token);
-        let refresh = row(TokenKind::RefreshToken, lifetimes.refresh_token);
+        let access = row(TokenKind::Access, lifetimes.access_token);
+        let refresh = row(TokenKind::Refresh, lifetimes.refresh_token);
         let token = access.to_token(grant, now);
         state.store(&tokens, access, refresh);
         Ok(RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens })))
@@ -123,15 +74,15 @@ impl GrantStorage for MemoryStorage {
 
     async fn rotate_refresh_token(
         &self,
-        request: &Request,
+        request: &RequestContext,
         rotation: TokenRotation,
     ) -> Result<RotationOutcome> {
         let tokens = rotation.tokens_to_issue(request)?;
         let settings = &request.settings;
 
-        let mut guard = self.state();
+        let mut guard = self.state().await;
         let state = &mut *guard;
-        let now = now();
+        let now = state.now();
         let presented = TokenRef::Refresh(&rotation.refresh_token);
         if state.check_enabled(&rotation.client_id).is_err() {
             return Ok(RotationOutcome::Invalid);
@@ -154,7 +105,7 @@ impl GrantStorage for MemoryStorage {
         let old_scope = old.scope.as_ref().unwrap_or(&grant.scope);
         let scope = rotation.scope.as_ref().unwrap_or(old_scope);
         if !scope.is_subset_of(old_scope) {
-            return Err(Error::invalid("scope", Problem::NotAllowed));
+            return Err(Error::invalid("scope", InvalidReason::NotAllowed));
         }
         let refresh_end = grant.refresh_expires_at.unwrap_or(old.expires_at);
         let idle = settings.refresh_token_idle_expires_in;
@@ -164,8 +115,8 @@ impl GrantStorage for MemoryStorage {
             scope: (*scope != grant.scope).then(|| scope.clone()),
             ..TokenRow::new(kind, grant_id, now, expires_at)
         };
-        let access = row(TokenKind::AccessToken, scope, access_expires_at);
-        let refresh = row(TokenKind::RefreshToken, old_scope, refresh_expires_at);
+        let access = row(TokenKind::Access, scope, access_expires_at);
+        let refresh = row(TokenKind::Refresh, old_scope, refresh_expires_at);
         let token = access.to_token(grant, now);
         state.check_fresh(&tokens)?;
         if let Some(old) = state.tokens.get_mut(&rotation.refresh_token.digest()) {
@@ -185,45 +136,46 @@ impl GrantStorage for MemoryStorage {
         if !token.is_well_formed() {
             return Ok(None);
         }
-        let state = self.state();
+        let state = self.state().await;
         let found = state.tokens.get(&token.digest()).and_then(|row| {
             let grant = state.grants.get(&row.grant_id)?;
-            Some(row.to_token(grant, now()))
+            Some(row.to_token(grant, state.now()))
         });
         Ok(found.filter(Token::is_active))
     }
 
     async fn get_grant(&self, grant_id: Uuid) -> Result<Option<Grant>> {
-        Ok(self.state().grants.get(&grant_id).map(|grant| grant.to_grant(grant_id, now())))
+        let state = self.state().await;
+        Ok(state.grants.get(&grant_id).map(|grant| grant.to_grant(grant_id, state.now())))
     }
 
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool> {
-        Ok(self.state().revoke_grants(|id, _| *id == grant_id) > 0)
+        Ok(self.state().await.revoke_grants(|id, _| *id == grant_id) > 0)
     }
 
     async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool> {
         let theirs = |id: &Uuid, grant: &GrantRow| {
             *id == grant_id && grant.subject.as_deref() == Some(subject)
         };
-        Ok(self.state().revoke_grants(theirs) > 0)
+        Ok(self.state().await.revoke_grants(theirs) > 0)
     }
 
     async fn revoke_grants_of(&self, subject: &str, client_id: &str) -> Result<u64> {
-        Ok(self.state().revoke_grants(|_, grant| {
+        Ok(self.state().await.revoke_grants(|_, grant| {
             grant.subject.as_deref() == Some(subject) && grant.client_id == client_id
         }))
     }
 
     async fn revoke_subject(&self, subject: &str) -> Result<u64> {
-        Ok(self.state().revoke_grants(|_, grant| grant.subject.as_deref() == Some(subject)))
+        Ok(self.state().await.revoke_grants(|_, grant| grant.subject.as_deref() == Some(subject)))
     }
 
     async fn revoke_client(&self, client_id: &str) -> Result<u64> {
-        Ok(self.state().revoke_grants(|_, grant| grant.client_id == client_id))
+        Ok(self.state().await.revoke_grants(|_, grant| grant.client_id == client_id))
     }
 
     async fn erase_subject(&self, subject: &str) -> Result<u64> {
-        let mut state = self.state();
+        let mut state = self.state().await;
         let before = state.grants.len();
         state.grants.retain(|_, grant| grant.subject.as_deref() != Some(subject));
         Ok((before - state.grants.len()) as u64)
@@ -236,8 +188,8 @@ impl GrantStorage for MemoryStorage {
         limit: usize,
     ) -> Result<GrantPage> {
         check_limit(limit)?;
-        let state = self.state();
-        let now = now();
+        let state = self.state().await;
+        let now = state.now();
         let before = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut live = state
             .grants
@@ -253,9 +205,9 @@ impl GrantStorage for MemoryStorage {
 
     async fn purge_expired(&self, limit: usize) -> Result<Purged> {
         check_batch(limit)?;
-        let mut guard = self.state();
+        let mut guard = self.state().await;
         let state = &mut *guard;
-        let now = now();
+        let now = state.now();
         let mut tokens: Vec<_> = state.tokens.iter().map(|(d, row)| (row.expires_at, *d)).collect();
         let mut codes: Vec<_> = state.codes.iter().map(|(d, row)| (row.expires_at, *d)).collect();
         for rows in [&mut tokens, &mut codes] {

@@ -2,17 +2,16 @@ use async_trait::async_trait;
 
 use super::MemoryStorage;
 use crate::error::{Error, Result};
-use crate::model::User;
-use crate::request::Request;
-use crate::storage::UserStorage;
+use crate::secret::Secret;
+use crate::user::{User, UserStorage};
 
 #[async_trait]
 impl UserStorage for MemoryStorage {
-    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
+    async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>> {
         match &self.users {
-            Some(users) => users.authenticate(request).await,
+            Some(users) => users.authenticate(username, password).await,
             None => Err(Error::configuration(
-                "nobody knows the resource owners; give one to `MemoryStorage::with_users`",
+                "no users: give `MemoryStorage::with_users` an implementation of UserStorage",
             )),
         }
     }

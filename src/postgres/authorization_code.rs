@@ -8,26 +8,27 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::error::{Error, Problem, Result};
-use crate::model::{
-    AuthorizationCode, CodeChallenge, NewAuthorizationCode, Scope, check_client_id, micros,
+use crate::authorization_code::{
+    AuthorizationCode, AuthorizationCodeStorage, CodeChallenge, NewAuthorizationCode,
 };
-use crate::postgres::PgStorage;
+use crate::check::check_client_id;
+use crate::error::{Error, InvalidReason, Result};
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::cluster::{self, Duplicate, NewGrantRow, after};
-use crate::postgres::context;
 use crate::postgres::error::{Effect, unique_violation};
-use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::observe::observe;
+use crate::postgres::telemetry::observe;
 use crate::postgres::token::{by_position, corrupt_grant};
-use crate::request::Request;
-use crate::secret::{Digest, Secret};
-use crate::storage::AuthorizationCodeStorage;
+use crate::postgres::{PgStorage, context};
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::{Secret, TokenHash};
+use crate::settings::micros;
 
 #[async_trait]
 impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
     async fn create_authorization_code(
         &self,
-        request: &Request,
+        request: &RequestContext,
         code: NewAuthorizationCode,
     ) -> Result<AuthorizationCode> {
         observe!(self, create_authorization_code on authorization_code, client_id = code.client_id)
@@ -52,7 +53,8 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 let lifetime = micros(request.settings.authorization_code_expires_in);
                 let create = CreateCode { digest, lifetime, names_grant, code: code.clone() };
                 let issued_at = self.connections.run(create).await?;
-                let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown))?;
+                let issued_at =
+                    issued_at.ok_or(Error::invalid("client_id", InvalidReason::Unknown))?;
                 let expires_at = issued_at + TimeDelta::microseconds(lifetime);
                 Ok(AuthorizationCode { issued_at, expires_at, ..code })
             })
@@ -61,7 +63,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 
     async fn get_authorization_code(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>> {
@@ -81,7 +83,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 
     async fn delete_authorization_code(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         code: &Secret,
     ) -> Result<()> {
@@ -97,7 +99,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 }
 
 struct CreateCode {
-    digest: Digest,
+    digest: TokenHash,
     lifetime: i64,
     /// Only looked at on a cluster.
     names_grant: bool,
@@ -121,7 +123,7 @@ struct CodeRow {
 }
 
 impl CodeRow {
-    fn into_code(self, digest: Digest) -> Result<AuthorizationCode> {
+    fn into_code(self, digest: TokenHash) -> Result<AuthorizationCode> {
         let row = self;
         let corrupt = |column, message: String| Error::Corrupt {
             table: "oauth_storage.authorization_code",
@@ -156,7 +158,7 @@ impl CodeRow {
     }
 }
 
-impl Operation for CreateCode {
+impl Statement for CreateCode {
     /// The time of issue; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
     const NAME: &'static str = "create_authorization_code";
@@ -254,13 +256,13 @@ impl Operation for CreateCode {
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
         // Where the grant that the code names exists, so does the code.
-        unique_violation(error).map(|_| Error::invalid("code", Problem::Duplicate))
+        unique_violation(error).map(|_| Error::invalid("code", InvalidReason::Duplicate))
     }
 }
 
 /// A code as a client names it.
 struct NamedCode {
-    digest: Digest,
+    digest: TokenHash,
     client_id: String,
     /// The grant that the code names. Only looked for on a cluster.
     grant_id: Option<Uuid>,
@@ -297,7 +299,7 @@ impl AsRef<NamedCode> for DeleteCode {
 
 struct FindCode(NamedCode);
 
-impl Operation for FindCode {
+impl Statement for FindCode {
     type Outcome = Option<CodeRow>;
     const NAME: &'static str = "get_authorization_code";
     const EFFECT: Effect = Effect::Read;
@@ -343,7 +345,7 @@ impl Operation for FindCode {
 
 struct DeleteCode(NamedCode);
 
-impl Operation for DeleteCode {
+impl Statement for DeleteCode {
     type Outcome = ();
     const NAME: &'static str = "delete_authorization_code";
     const EFFECT: Effect = Effect::Write;

@@ -7,11 +7,12 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::error::{Error, Result};
+use crate::id_token::IdTokenStorage;
 use crate::postgres::PgStorage;
+use crate::postgres::batching::{Pooled, server_limit};
 use crate::postgres::error::connect_error;
-use crate::postgres::executor::{Pooled, server_limit};
 use crate::postgres::session::{self, Session};
-use crate::storage::{IdTokenStorage, UserStorage};
+use crate::user::UserStorage;
 
 /// Options of a [`PgStorage`].
 ///
@@ -19,7 +20,7 @@ use crate::storage::{IdTokenStorage, UserStorage};
 /// use std::time::Duration;
 /// use oauth_storage::PgStorage;
 ///
-/// # async fn run() -> oauth_storage::Result<()> {
+/// # async fn run() -> Result<(), oauth_storage::Error> {
 /// let storage = PgStorage::builder()
 ///     .lanes(4)
 ///     .deadline(Duration::from_secs(2))
@@ -106,7 +107,7 @@ impl PgStorageBuilder {
     }
 
     /// Sets the time limit of a call, waiting for a connection included; 5 seconds by default, 1 ms to
-    /// one hour. A bulk operation has this limit for each statement; calls through [`PgStorage::on`]
+    /// one hour. A bulk operation has this limit for each statement; calls through [`PgStorage::with_connection`]
     /// have none. The server gives up a little earlier (`statement_timeout`), so nothing takes effect
     /// after the call has failed. Past the limit a read fails with [`Error::Unavailable`], a write with
     /// [`Error::OutcomeUnknown`], and a call that got no connection with [`Error::Overloaded`].
@@ -130,7 +131,7 @@ impl PgStorageBuilder {
     }
 
     /// Answers [`authenticate`](UserStorage::authenticate) from the table
-    /// `oauth_storage.user_account`, see [`PgUsers`](crate::PgUsers).
+    /// `oauth_storage.user_account`, see [`PgUsers`](crate::postgres::PgUsers).
     #[cfg(feature = "password")]
     pub fn password_users(mut self) -> Self {
         self.users = Some(Users::Password);
@@ -211,7 +212,7 @@ impl PgStorageBuilder {
     /// READ COMMITTED and `synchronous_commit` on, PostgreSQL's defaults, and a `search_path` that
     /// does not put another schema before `pg_catalog`.
     #[must_use]
-    pub fn pool(self, pool: PgPool) -> PgStorage {
+    pub fn build_with_pool(self, pool: PgPool) -> PgStorage {
         let connections = Pooled::new(pool, self.deadline, self.citus);
         self.on(connections)
     }

@@ -7,26 +7,30 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::client_secret::{self, HashedSecret, MAX_PREVIOUS_SECRETS};
-use crate::error::{Error, Problem, Result};
-use crate::model::{
-    Client, ClientDetails, ClientMetadata, ClientSecret, NewClient, RegisteredClient,
-    check_client_id, micros,
+use crate::check::{check_client_id, check_limit};
+use crate::client::secret::{
+    HashedSecret, MAX_PREVIOUS_SECRETS, generate_client_id, hash_client_secret,
+    verify_client_secret,
 };
+use crate::client::{
+    Client, ClientDetails, ClientMetadata, ClientRegistry, ClientSecret, ClientSecretRotation,
+    ClientStorage, NewClient, RegisteredClient,
+};
+use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::PgStorage;
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::observe::observe;
+use crate::postgres::telemetry::observe;
 use crate::postgres::token::by_position;
-use crate::request::Request;
+use crate::request::RequestContext;
 use crate::secret::Secret;
-use crate::storage::{ClientRegistry, ClientStorage, RotateClientSecret, check_limit};
+use crate::settings::micros;
 
 #[async_trait]
 impl<C: Connections> ClientStorage for PgStorage<C> {
     async fn get_client(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         client_secret: Option<&Secret>,
     ) -> Result<Option<Client>> {
@@ -38,7 +42,7 @@ impl<C: Connections> ClientStorage for PgStorage<C> {
                 let found = self.connections.run(FindClient(client_id.to_owned())).await?;
                 if let Some(secret) = client_secret {
                     let hashes = found.as_deref().map_or(&[][..], |found| &found.hashes);
-                    if !client_secret::verify(secret, hashes).await? {
+                    if !verify_client_secret(secret, hashes).await? {
                         return Ok(None);
                     }
                 }
@@ -56,7 +60,7 @@ struct FoundClient {
     hashes: Vec<String>,
 }
 
-impl Operation for FindClient {
+impl Statement for FindClient {
     /// `None` for a client that is unknown or disabled. In a box, for it is large.
     type Outcome = Option<Box<FoundClient>>;
     const NAME: &'static str = "get_client";
@@ -164,7 +168,7 @@ async fn new_secret(
     if !metadata.token_endpoint_auth_method.uses_secret() {
         return Ok((None, None));
     }
-    let HashedSecret { shown, hash } = client_secret::hash(secret).await?;
+    let HashedSecret { shown, hash } = hash_client_secret(secret).await?;
     Ok((shown, Some(hash)))
 }
 
@@ -199,7 +203,7 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
     async fn rotate_client_secret(
         &self,
         client_id: &str,
-        rotation: RotateClientSecret,
+        rotation: ClientSecretRotation,
     ) -> Result<Option<RegisteredClient>> {
         observe!(self, rotate_client_secret on client, client_id)
             .run(self.replace_secret(client_id, rotation))
@@ -225,7 +229,7 @@ impl<C: Connections> PgStorage<C> {
         let NewClient { client_id, metadata, client_secret, client_secret_expires_in } = client;
         let client_id = match client_id {
             Some(client_id) => client_id,
-            None => client_secret::generate_client_id()?,
+            None => generate_client_id()?,
         };
         let (shown, hash) = new_secret(&metadata, &client_secret).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
@@ -247,7 +251,7 @@ impl<C: Connections> PgStorage<C> {
                 .fetch_optional(connection)
             })
             .await?;
-        let row = row.ok_or(Error::invalid("client_id", Problem::Duplicate))?;
+        let row = row.ok_or(Error::invalid("client_id", InvalidReason::Duplicate))?;
         Ok(RegisteredClient { client: row.into_client()?, client_secret: shown })
     }
 
@@ -323,11 +327,11 @@ impl<C: Connections> PgStorage<C> {
     async fn replace_secret(
         &self,
         client_id: &str,
-        rotation: RotateClientSecret,
+        rotation: ClientSecretRotation,
     ) -> Result<Option<RegisteredClient>> {
         rotation.check()?;
         let Some(client) = self.find_registered_client(client_id).await? else { return Ok(None) };
-        let not_allowed = Error::invalid("token_endpoint_auth_method", Problem::NotAllowed);
+        let not_allowed = Error::invalid("token_endpoint_auth_method", InvalidReason::NotAllowed);
         let (shown, hash) = new_secret(&client.metadata, &rotation.client_secret).await?;
         let Some(hash) = hash else { return Err(not_allowed) };
         let mut call = self.connections.begin(Effect::Write).await?;
@@ -352,7 +356,7 @@ impl<C: Connections> PgStorage<C> {
             return match self.find_registered_client(client_id).await? {
                 None | Some(Client { deleted_at: Some(_), .. }) => Ok(None),
                 Some(client) if client.metadata.token_endpoint_auth_method.uses_secret() => {
-                    Err(Error::invalid("overlap", Problem::TooMany(MAX_PREVIOUS_SECRETS)))
+                    Err(Error::invalid("overlap", InvalidReason::TooMany(MAX_PREVIOUS_SECRETS)))
                 }
                 Some(_) => Err(not_allowed),
             };

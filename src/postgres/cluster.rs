@@ -12,15 +12,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::model::{GrantContext, Scope};
+use crate::context::GrantContext;
 use crate::postgres::context;
-use crate::secret::{Digest, Secret};
+use crate::scope::Scope;
+use crate::secret::{Secret, TokenHash};
 
 /// The grant of a token: the one that it names, or the one that a search on every shard finds.
 pub(super) async fn grant_of_token(
     connection: &mut PgConnection,
     named: Option<Uuid>,
-    digest: Digest,
+    digest: TokenHash,
 ) -> sqlx::Result<Option<Uuid>> {
     if named.is_some() {
         return Ok(named);
@@ -35,7 +36,7 @@ pub(super) async fn grant_of_token(
 pub(super) async fn grant_of_code(
     connection: &mut PgConnection,
     named: Option<Uuid>,
-    digest: Digest,
+    digest: TokenHash,
 ) -> sqlx::Result<Option<Uuid>> {
     if named.is_some() {
         return Ok(named);

@@ -1,6 +1,6 @@
 //! The column `context` of codes and tokens: a [`GrantContext`] as one JSON object.
 
-use crate::model::GrantContext;
+use crate::context::GrantContext;
 
 /// Null where there is nothing to keep, which costs a bit rather than an object.
 pub(super) fn to_column(context: &GrantContext) -> sqlx::Result<Option<String>> {

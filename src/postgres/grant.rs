@@ -11,24 +11,24 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::error::{Error, Problem, Result};
-use crate::model::user::check_subject;
-use crate::model::{
-    CodeRedemption, Grant, GrantPage, IssuedTokens, Purged, RedemptionOutcome, RotationOutcome,
-    Scope, Token, TokenKind, TokenPair, TokenRef, TokenRotation, TokenState, check_client_id,
+use crate::check::{check_client_id, check_subject};
+use crate::error::{Error, InvalidReason, Result};
+use crate::grant::{
+    CodeRedemption, Grant, GrantPage, GrantStorage, IssuedTokens, Purged, RedemptionOutcome,
+    RotationOutcome, TokenRotation,
 };
-use crate::postgres::PgStorage;
-use crate::postgres::context;
-use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::observe::observe;
+use crate::postgres::batching::{Connections, Statement};
+use crate::postgres::telemetry::observe;
 use crate::postgres::token::{FindToken, NamedToken, corrupt, corrupt_grant};
-use crate::request::Request;
-use crate::secret::{Digest, Secret};
-use crate::storage::GrantStorage;
-pub(super) use bulk::{Change, Owner};
+use crate::postgres::{PgStorage, context};
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::{Secret, TokenHash};
+use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
 use redeem::RedeemCode;
 use revoke::RevokeGrant;
 use rotate::RotateToken;
+pub(super) use scan::{Change, Owner};
 
 /// A code or a refresh token that fits its request, and the access token that came of it.
 struct SpentRow {
@@ -47,9 +47,9 @@ struct SpentRow {
 
 impl SpentRow {
     /// The access token that was stored.
-    fn into_token(self, client_id: String, digest: &Digest) -> Result<Token> {
+    fn into_token(self, client_id: String, digest: &TokenHash) -> Result<Token> {
         Ok(Token {
-            kind: TokenKind::AccessToken,
+            kind: TokenKind::Access,
             grant_id: self.grant_id,
             client_id,
             subject: self.subject,
@@ -69,7 +69,7 @@ impl<C: Connections> PgStorage<C> {
     /// `postgres.rs`).
     fn redeem(
         &self,
-        request: &Request,
+        request: &RequestContext,
         redemption: CodeRedemption,
     ) -> impl Future<Output = Result<RedemptionOutcome>> + Send {
         let call = observe!(self, redeem_authorization_code on authorization_code,
@@ -87,6 +87,7 @@ impl<C: Connections> PgStorage<C> {
             Ok(match row {
                 None => RedemptionOutcome::Invalid,
                 Some(SpentRow { replayed: true, grant_id, .. }) => {
+                    self.meters().replayed("authorization_code");
                     RedemptionOutcome::Replayed { grant_id }
                 }
                 Some(row) => {
@@ -100,7 +101,7 @@ impl<C: Connections> PgStorage<C> {
     /// Not an `async fn`, as [`redeem`](Self::redeem).
     fn rotate(
         &self,
-        request: &Request,
+        request: &RequestContext,
         rotation: TokenRotation,
     ) -> impl Future<Output = Result<RotationOutcome>> + Send {
         let call = observe!(self, rotate_refresh_token on token, client_id = rotation.client_id);
@@ -121,10 +122,11 @@ impl<C: Connections> PgStorage<C> {
             Ok(match row {
                 None => RotationOutcome::Invalid,
                 Some(SpentRow { replayed: true, grant_id, .. }) => {
+                    self.meters().replayed("refresh_token");
                     RotationOutcome::Reused { grant_id }
                 }
                 Some(SpentRow { wider: true, .. }) => {
-                    return Err(Error::invalid("scope", Problem::NotAllowed));
+                    return Err(Error::invalid("scope", InvalidReason::NotAllowed));
                 }
                 Some(row) => {
                     let token = row.into_token(client_id, &tokens.access_token.digest())?;
@@ -134,8 +136,25 @@ impl<C: Connections> PgStorage<C> {
         })
     }
 
+    async fn end_grant(
+        &self,
+        operation: &'static str,
+        grant_id: Uuid,
+        subject: Option<String>,
+    ) -> Result<bool> {
+        let revoked = self.connections.run(RevokeGrant { grant_id, subject }).await?;
+        self.meters().revoked(operation, revoked.into());
+        Ok(revoked)
+    }
+
+    async fn revoke_grants(&self, operation: &'static str, owner: Owner<'_>) -> Result<u64> {
+        let revoked = self.change_grants(owner, Change::Revoke).await?;
+        self.meters().revoked(operation, revoked);
+        Ok(revoked)
+    }
+
     /// Runs an exchange, and says which of the new tokens is refused.
-    async fn spend<O: Operation>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
+    async fn spend<O: Statement>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
         match self.connections.run(spend).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {
@@ -151,7 +170,7 @@ impl<C: Connections> PgStorage<C> {
 impl<C: Connections> GrantStorage for PgStorage<C> {
     async fn redeem_authorization_code(
         &self,
-        request: &Request,
+        request: &RequestContext,
         redemption: CodeRedemption,
     ) -> Result<RedemptionOutcome> {
         self.redeem(request, redemption).await
@@ -159,7 +178,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
 
     async fn rotate_refresh_token(
         &self,
-        request: &Request,
+        request: &RequestContext,
         rotation: TokenRotation,
     ) -> Result<RotationOutcome> {
         self.rotate(request, rotation).await
@@ -188,7 +207,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
 
     async fn revoke_grant(&self, grant_id: Uuid) -> Result<bool> {
         observe!(self, revoke_grant on authorization_grant, grant_id = grant_id)
-            .run(self.connections.run(RevokeGrant { grant_id, subject: None }))
+            .run(self.end_grant("revoke_grant", grant_id, None))
             .await
     }
 
@@ -198,8 +217,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 if check_subject(subject).is_err() {
                     return Ok(false);
                 }
-                let subject = Some(subject.to_owned());
-                self.connections.run(RevokeGrant { grant_id, subject }).await
+                self.end_grant("revoke_grant_of", grant_id, Some(subject.to_owned())).await
             })
             .await
     }
@@ -211,7 +229,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                     return Ok(0);
                 }
                 let owner = Owner::Subject { subject, client_id: Some(client_id) };
-                self.change_grants(owner, Change::Revoke).await
+                self.revoke_grants("revoke_grants_of", owner).await
             })
             .await
     }
@@ -223,7 +241,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                     return Ok(0);
                 }
                 let owner = Owner::Subject { subject, client_id: None };
-                self.change_grants(owner, Change::Revoke).await
+                self.revoke_grants("revoke_subject", owner).await
             })
             .await
     }
@@ -235,7 +253,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                     return Ok(0);
                 }
                 let owner = Owner::Client { client_id, deleted_at: None };
-                self.change_grants(owner, Change::Revoke).await
+                self.revoke_grants("revoke_client", owner).await
             })
             .await
     }

@@ -32,7 +32,7 @@ impl PgStorage {
     /// # Errors
     /// [`Error::PermissionDenied`] where the role may not create tables, or the schema (it needs
     /// CREATE on the database, or a schema that exists, see
-    /// [`create_schema`](crate::PgStorageBuilder::create_schema)); [`Error::Schema`] where the
+    /// [`create_schema`](crate::postgres::PgStorageBuilder::create_schema)); [`Error::Schema`] where the
     /// database is newer than this crate, or an applied migration was changed.
     pub async fn migrate(&self) -> Result<()> {
         // Not a pooled one: on an error sqlx keeps its advisory lock, which only ends with the

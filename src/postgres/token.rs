@@ -11,29 +11,28 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use crate::check::check_client_id;
 use crate::error::{Error, Result};
-use crate::model::{NewToken, Scope, Token, TokenKind, TokenRef, TokenState, check_client_id};
-use crate::postgres::PgStorage;
-use crate::postgres::cluster;
-use crate::postgres::context;
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::observe::observe;
-use crate::request::Request;
-use crate::secret::Digest;
-use crate::storage::TokenStorage;
+use crate::postgres::telemetry::observe;
+use crate::postgres::{PgStorage, cluster, context};
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::TokenHash;
+use crate::token::{NewToken, Token, TokenKind, TokenRef, TokenState, TokenStorage};
 pub(super) use create::duplicate_token;
 pub(super) use pair::{PairColumns, PairDigests};
 
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {
-    async fn create_token(&self, request: &Request, token: NewToken) -> Result<Token> {
+    async fn create_token(&self, request: &RequestContext, token: NewToken) -> Result<Token> {
         self.create(request, token).await
     }
 
     async fn get_token(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<Option<Token>> {
@@ -52,7 +51,7 @@ impl<C: Connections> TokenStorage for PgStorage<C> {
 
     async fn revoke_token(
         &self,
-        _request: &Request,
+        _request: &RequestContext,
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Result<()> {
@@ -82,7 +81,7 @@ pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -
 /// A token as a request names it.
 #[derive(Clone)]
 pub(super) struct NamedToken {
-    pub(super) digest: Digest,
+    pub(super) digest: TokenHash,
     /// The client that it has to be of; `None` for a resource server, which may ask for any.
     client_id: Option<String>,
     kind: Option<TokenKind>,
@@ -146,8 +145,8 @@ impl TokenRow {
         let row = Arc::unwrap_or_clone(self);
         let corrupt = |column, message| corrupt(column, &named.digest, message);
         let kind = match u8::try_from(row.kind) {
-            Ok(b'a') => TokenKind::AccessToken,
-            Ok(b'r') => TokenKind::RefreshToken,
+            Ok(b'a') => TokenKind::Access,
+            Ok(b'r') => TokenKind::Refresh,
             _ => return Err(corrupt("kind", format!("{} is no kind", row.kind))),
         };
         if (row.digest, row.digest_tail) != named.digest.halves()
@@ -172,7 +171,7 @@ impl TokenRow {
 }
 
 /// The error of a value in `token` that this crate did not store.
-pub(super) fn corrupt(column: &'static str, digest: &Digest, message: String) -> Error {
+pub(super) fn corrupt(column: &'static str, digest: &TokenHash, message: String) -> Error {
     Error::Corrupt { table: "oauth_storage.token", column, row: digest.to_string(), message }
 }
 
@@ -182,7 +181,7 @@ pub(super) fn corrupt_grant(column: &'static str, grant_id: Uuid, message: Strin
     Error::Corrupt { table, column, row: grant_id.to_string(), message }
 }
 
-impl Operation for FindToken {
+impl Statement for FindToken {
     /// Calls of a batch that ask for the same token share its row.
     type Outcome = Option<Arc<TokenRow>>;
     const NAME: &'static str = "find_token";
@@ -225,14 +224,14 @@ impl Operation for FindToken {
 /// The value of the column `kind`.
 const fn code(kind: TokenKind) -> &'static str {
     match kind {
-        TokenKind::AccessToken => "a",
-        TokenKind::RefreshToken => "r",
+        TokenKind::Access => "a",
+        TokenKind::Refresh => "r",
     }
 }
 
 struct RevokeToken(NamedToken);
 
-impl Operation for RevokeToken {
+impl Statement for RevokeToken {
     type Outcome = ();
     const NAME: &'static str = "revoke_token";
     const EFFECT: Effect = Effect::Write;

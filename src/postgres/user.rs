@@ -4,16 +4,14 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::error::{Error, Problem, Result};
-use crate::model::user::check_subject;
-use crate::model::{MAX_IDENTIFIER_BYTES, User, check_text};
+use crate::check::{MAX_IDENTIFIER_BYTES, check_subject, check_text};
+use crate::error::{Error, InvalidReason, Result};
 use crate::password;
+use crate::postgres::batching::{Connections as _, Pooled};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Connections as _, Pooled};
-use crate::postgres::observe::observe;
-use crate::request::Request;
+use crate::postgres::telemetry::{Meters, observe};
 use crate::secret::Secret;
-use crate::storage::UserStorage;
+use crate::user::{User, UserStorage};
 
 /// The limits of a password, in bytes: ASVS 6.2.1 asks for 8 characters at least, and 1024 bytes
 /// keep a hostile one from costing more than a glance.
@@ -36,9 +34,10 @@ pub struct NewUser {
 /// [`UserStorage`] on what they have.
 ///
 /// ```no_run
-/// use oauth_storage::{NewUser, PgStorage, Secret};
+/// use oauth_storage::{PgStorage, Secret};
+/// use oauth_storage::postgres::NewUser;
 ///
-/// # async fn run() -> oauth_storage::Result<()> {
+/// # async fn run() -> Result<(), oauth_storage::Error> {
 /// let storage = PgStorage::builder()
 ///     .password_users()
 ///     .connect("postgres://app@localhost/app")
@@ -61,6 +60,10 @@ pub struct PgUsers {
 }
 
 impl PgUsers {
+    fn meters(&self) -> &Meters {
+        self.connections.meters()
+    }
+
     pub(super) const fn on(connections: Pooled) -> Self {
         Self { connections }
     }
@@ -69,7 +72,7 @@ impl PgUsers {
     ///
     /// # Errors
     /// [`Error::Invalid`] names the field; `username` or `subject` that exists is
-    /// [`Problem::Duplicate`].
+    /// [`InvalidReason::Duplicate`].
     pub async fn create(&self, user: NewUser) -> Result<User> {
         observe!(self, create_user on user_account, subject = user.subject)
             .run(self.insert(user))
@@ -96,8 +99,8 @@ impl PgUsers {
             .await?;
         match (outcome.stored, outcome.subject_exists) {
             (true, _) => Ok(User::new(user.subject)),
-            (false, true) => Err(Error::invalid("subject", Problem::Duplicate)),
-            (false, false) => Err(Error::invalid("username", Problem::Duplicate)),
+            (false, true) => Err(Error::invalid("subject", InvalidReason::Duplicate)),
+            (false, false) => Err(Error::invalid("username", InvalidReason::Duplicate)),
         }
     }
 
@@ -177,9 +180,9 @@ impl PgUsers {
 fn check_password(password: &Secret) -> Result<()> {
     let len = password.expose().len();
     if len < *PASSWORD_BYTES.start() {
-        Err(Error::invalid("password", Problem::TooShort(*PASSWORD_BYTES.start())))
+        Err(Error::invalid("password", InvalidReason::TooShort(*PASSWORD_BYTES.start())))
     } else if len > *PASSWORD_BYTES.end() {
-        Err(Error::invalid("password", Problem::TooLong(*PASSWORD_BYTES.end())))
+        Err(Error::invalid("password", InvalidReason::TooLong(*PASSWORD_BYTES.end())))
     } else {
         Ok(())
     }
@@ -187,17 +190,13 @@ fn check_password(password: &Secret) -> Result<()> {
 
 #[async_trait]
 impl UserStorage for PgUsers {
-    async fn authenticate(&self, request: &Request) -> Result<Option<User>> {
-        observe!(self, authenticate on user_account).run(self.verify(request)).await
+    async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>> {
+        observe!(self, authenticate on user_account).run(self.verify(username, password)).await
     }
 }
 
 impl PgUsers {
-    async fn verify(&self, request: &Request) -> Result<Option<User>> {
-        let form = &request.form;
-        let (Some(username), Some(password)) = (&form.username, &form.password) else {
-            return Ok(None);
-        };
+    async fn verify(&self, username: &str, password: &Secret) -> Result<Option<User>> {
         if password.expose().len() > *PASSWORD_BYTES.end()
             || check_text("username", username, MAX_IDENTIFIER_BYTES).is_err()
         {
@@ -214,7 +213,7 @@ impl PgUsers {
         drop(call);
         let (user, hash) = match row {
             Some(row) => {
-                (Some(User::new(row.subject).authenticated_at(row.now)), Some(row.password_hash))
+                (Some(User::new(row.subject).with_auth_time(row.now)), Some(row.password_hash))
             }
             None => (None, None),
         };

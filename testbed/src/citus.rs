@@ -9,7 +9,7 @@
 use sqlx::Connection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::database::connect;
+use crate::connect::connect;
 
 /// Where the tables go.
 const DISTRIBUTE: &str = include_str!("../../docs/citus.sql");

@@ -9,7 +9,7 @@ use std::{fs, io};
 use uuid::Uuid;
 
 use crate::supervisor::Supervisor;
-use crate::{Database, Error, database, find};
+use crate::{Database, Error, connect, database, find};
 
 /// Durability is left at its defaults: fsync and synchronous_commit stay on.
 const SETTINGS: &[(&str, &str)] = &[
@@ -57,7 +57,7 @@ impl Cluster {
         let mut cluster = blocking(move || Self::launch(bin, &config, free_port)).await?;
 
         let version = async {
-            let mut connection = database::connect(&cluster.url).await?;
+            let mut connection = connect::connect(&cluster.url).await?;
             database::version(&mut connection).await
         };
         cluster.version = version.await.map_err(|error| Error::Start {

@@ -9,6 +9,7 @@ use tokio::sync::SemaphorePermit;
 use url::Url;
 use uuid::Uuid;
 
+use crate::connect::connect;
 use crate::{Error, citus};
 
 /// Tells our databases from all others on a server that is not ours.
@@ -16,8 +17,6 @@ const PREFIX: &str = "oauth_storage_testbed_";
 
 /// How old a database must be to count as left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(6 * 60 * 60);
-
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What becomes of a [`Database`] that is not closed.
 #[derive(Clone, Copy, PartialEq)]
@@ -147,12 +146,6 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A connection for one operation. None is kept, since it would die with the runtime it was made
-/// on, and each test has its own.
-pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
-    patiently(PgConnection::connect(url)).await
-}
-
 /// The server's version, such as "17.2".
 pub(crate) async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(connection).await?;
@@ -225,11 +218,4 @@ async fn execute(server: &str, statement: String) -> Result<(), sqlx::Error> {
     let mut connection = connect(server).await?;
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await
-}
-
-async fn patiently<T>(
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    let timeout = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(timeout().into()))
 }

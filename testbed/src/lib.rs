@@ -21,6 +21,7 @@
 
 mod citus;
 mod cluster;
+mod connect;
 mod database;
 mod download;
 mod error;
@@ -77,7 +78,7 @@ impl Testbed {
         let url = url.into_string().map_err(|_| unusable("it is not UTF-8".to_owned()))?;
 
         let version = async {
-            let mut connection = database::connect(&url).await?;
+            let mut connection = connect::connect(&url).await?;
             let version = database::version(&mut connection).await?;
             database::sweep(&mut connection).await?;
             Ok(version)

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use oauth_storage::{GrantStorage as _, NewToken, TokenStorage as _};
+use oauth_storage::token::NewToken;
+use oauth_storage::{GrantStorage as _, TokenStorage as _};
 
 use crate::support::{TestStorage, alice, pair, scope, secret};
 

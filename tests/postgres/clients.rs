@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use oauth_storage::client::ClientSecretRotation;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage, RotateClientSecret,
-    Secret, TokenPair, TokenRef, TokenStorage as _,
+    GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage, Secret, TokenPair,
+    TokenStorage as _,
 };
 use sqlx::PgPool;
 
@@ -81,13 +83,11 @@ async fn secrets_end_by_the_servers_clock() {
     let works = async |client_id: &str, secret: &Secret| {
         test.storage.get_client(&alice(), client_id, Some(secret)).await.unwrap().is_some()
     };
-    let new = NewClient {
-        client_secret_expires_in: Some(Duration::from_hours(1)),
-        ..NewClient::new(ClientMetadata::client_credentials())
-    };
+    let new = NewClient::new(ClientMetadata::client_credentials())
+        .with_client_secret_expires_in(Duration::from_hours(1));
     let registered = test.storage.register_client(new).await.unwrap();
     let (client_id, first) = (registered.client.client_id, registered.client_secret.unwrap());
-    let rotation = RotateClientSecret::with_overlap(Duration::from_hours(2));
+    let rotation = ClientSecretRotation::new().with_overlap(Duration::from_hours(2));
     let rotated = test.storage.rotate_client_secret(&client_id, rotation).await.unwrap().unwrap();
     let second = rotated.client_secret.unwrap();
     assert!(works(&client_id, &first).await && works(&client_id, &second).await);

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use oauth_storage::error::{Advice, SchemaProblem};
+use oauth_storage::id_token::NewIdToken;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    Advice, ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, IdTokenStorage as _,
-    NewIdToken, NewToken, PgStorage, Request, ResponseType, SchemaProblem, TokenPair, TokenRef,
-    TokenStorage as _, UserStorage as _, purge,
+    ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, GrantStorageExt as _,
+    IdTokenStorage as _, PgStorage, RequestContext, Secret, TokenPair, TokenStorage as _,
+    UserStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -91,7 +94,7 @@ async fn a_role_without_rights_is_told_the_table() {
     .await;
     let url = url_as(test.database.url(), &role, "pw");
     let storage = PgStorage::connect(&url).await.unwrap();
-    let error = storage.get_client(&Request::default(), "c", None).await.unwrap_err();
+    let error = storage.get_client(&RequestContext::default(), "c", None).await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
     assert!(error.to_string().contains("client"), "{error}");
     drop(storage);
@@ -102,22 +105,10 @@ async fn a_role_without_rights_is_told_the_table() {
 async fn what_was_never_given_is_a_matter_of_configuration() {
     let database = database("errors_parts").await;
     let storage = PgStorage::connect(database.url()).await.unwrap();
-    let error = storage.authenticate(&Request::default()).await.unwrap_err();
+    let error = storage.authenticate("alice", &Secret::new("wonderland")).await.unwrap_err();
     assert!(error.to_string().contains("users("), "{error}");
     let scope = scope();
-    let new = NewIdToken {
-        client_id: "c",
-        subject: None,
-        scope: &scope,
-        response_type: ResponseType::CODE,
-        redirect_uri: Some("https://client.example/cb"),
-        nonce: None,
-        auth_time: None,
-        acr: None,
-        amr: &[],
-        access_token: None,
-        code: None,
-    };
+    let new = NewIdToken::new("c", &scope).with_redirect_uri("https://client.example/cb");
     let error = storage.get_id_token(&alice(), new).await.unwrap_err();
     assert!(error.to_string().contains("id_tokens("), "{error}");
     assert_eq!(error.advice(), Advice::CallOperator);
@@ -160,7 +151,7 @@ async fn past_the_deadline_a_read_may_be_retried_and_a_write_is_unknown() {
     let test = TestStorage::new("errors_deadline").await;
     let (client_id, _) = test.client().await;
     let pool = sqlx::PgPool::connect(test.database.url()).await.unwrap();
-    let storage = PgStorage::builder().deadline(Duration::from_millis(500)).pool(pool);
+    let storage = PgStorage::builder().deadline(Duration::from_millis(500)).build_with_pool(pool);
     let locker = lock_tokens(&test).await;
 
     let token = secret();
@@ -231,7 +222,7 @@ async fn a_proxy_without_a_server_is_not_stormed() {
         }
     });
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect_lazy(&url).unwrap();
-    let storage = PgStorage::builder().deadline(Duration::from_secs(1)).pool(pool);
+    let storage = PgStorage::builder().deadline(Duration::from_secs(1)).build_with_pool(pool);
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let storage = storage.clone();
@@ -283,7 +274,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
     test.sql(&store_expired_tokens(25, "c")).await;
     // After the first batch the one connection that it runs on is taken away.
     let (pool, mut taken, mut told) = (test.storage.pool().clone(), None, Vec::new());
-    let purged = purge(&test.storage, 10, |batch| {
+    let purged = test.storage.purge(10, |batch| {
         told.push(batch.tokens);
         for _ in 0..1000 {
             taken = pool.try_acquire();
@@ -299,7 +290,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
     assert_eq!(error.advice(), Advice::BackOff);
     assert_eq!(told, [10]);
     drop(taken);
-    let rest = purge(&test.storage, 10, |_| ControlFlow::Continue(())).await.unwrap();
+    let rest = test.storage.purge(10, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!((rest.tokens, rest.more), (15, false));
 }
 

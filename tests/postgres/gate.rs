@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oauth_storage::{NewToken, PgStorage, Secret, TokenPair, TokenStorage as _};
+use oauth_storage::token::NewToken;
+use oauth_storage::{PgStorage, Secret, TokenPair, TokenStorage as _};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 
@@ -126,7 +127,7 @@ impl Held {
     pub(crate) fn create(
         &self,
         access: &Secret,
-    ) -> JoinHandle<oauth_storage::Result<oauth_storage::Token>> {
+    ) -> JoinHandle<oauth_storage::error::Result<oauth_storage::token::Token>> {
         let (storage, id, access) =
             (self.test.storage.clone(), self.client_id.clone(), access.clone());
         tokio::spawn(async move {

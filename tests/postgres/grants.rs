@@ -7,31 +7,30 @@ mod revoke;
 use std::time::Duration;
 
 use chrono::SubsecRound as _;
+use oauth_storage::authorization_code::CodeChallenge;
+use oauth_storage::error::InvalidReason;
+use oauth_storage::grant::{GrantContext, IssuedTokens, RotationOutcome, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef, TokenState};
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientRegistry as _, CodeChallenge, CodeRedemption, Error,
-    GrantContext, GrantStorage, IssuedTokens, NewAuthorizationCode, NewToken, Problem,
-    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRef,
-    TokenRotation, TokenState, TokenStorage as _, User, list_all_grants,
+    AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption, Error, GrantStorage,
+    GrantStorageExt as _, NewAuthorizationCode, RedemptionOutcome, RequestContext, Secret,
+    Settings, TokenPair, TokenStorage as _, User,
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{TestStorage, alice, digest, scope, secret};
-
-const URI: &str = "https://client.example/cb";
+use crate::support::{TestStorage, URI, alice, digest, scope, secret};
 
 /// A code with PKCE, and what redeems it.
-async fn code(test: &TestStorage, client_id: &str, request: &Request) -> CodeRedemption {
+async fn code(test: &TestStorage, client_id: &str, request: &RequestContext) -> CodeRedemption {
     let (code, verifier) = (Secret::generate().unwrap(), secret());
-    let new = NewAuthorizationCode {
-        code_challenge: Some(CodeChallenge::s256(&verifier)),
-        ..NewAuthorizationCode::new(client_id, scope(), URI, code.clone())
-    };
+    let new = NewAuthorizationCode::new(client_id, scope(), URI, code.clone())
+        .with_code_challenge(CodeChallenge::s256(&verifier));
     test.storage.create_authorization_code(request, new).await.unwrap();
     CodeRedemption::new(client_id, URI, code).with_code_verifier(verifier).with_refresh_token(true)
 }
 
 async fn redeem(storage: &impl GrantStorage, redemption: &CodeRedemption) -> RedemptionOutcome {
-    let request = Request::default();
+    let request = RequestContext::default();
     storage.redeem_authorization_code(&request, redemption.clone()).await.unwrap()
 }
 
@@ -48,7 +47,7 @@ fn refresh_of(issued: &IssuedTokens) -> &Secret {
 
 async fn rotate(
     storage: &impl GrantStorage,
-    request: &Request,
+    request: &RequestContext,
     rotation: &TokenRotation,
 ) -> RotationOutcome {
     storage.rotate_refresh_token(request, rotation.clone()).await.unwrap()
@@ -56,7 +55,7 @@ async fn rotate(
 
 async fn next(
     storage: &impl GrantStorage,
-    request: &Request,
+    request: &RequestContext,
     client_id: &str,
     refresh: &Secret,
 ) -> IssuedTokens {
@@ -66,9 +65,9 @@ async fn next(
     }
 }
 
-fn grace(grace: Duration) -> Request {
-    let settings = Settings { refresh_token_grace: grace, ..Settings::default() };
-    Request::default().with_settings(settings)
+fn grace(grace: Duration) -> RequestContext {
+    let settings = Settings::default().with_refresh_token_grace(grace);
+    RequestContext::default().with_settings(settings)
 }
 
 /// Refresh tokens, those of them that were rotated, and tokens whose grant is not revoked.
@@ -107,7 +106,7 @@ async fn s2_a_second_valid_redemption_revokes_the_grant_and_that_survives() {
     let token_ref = TokenRef::Any(&issued.tokens.access_token);
     let found = test.storage.get_token(&alice(), &client_id, token_ref).await.unwrap();
     assert_eq!(found.unwrap().state, TokenState::Revoked);
-    let live = list_all_grants(&test.storage, "alice").await.unwrap();
+    let live = test.storage.list_all_grants("alice").await.unwrap();
     assert_eq!(live.iter().map(|grant| grant.grant_id).collect::<Vec<_>>(), [other.token.grant_id]);
 }
 
@@ -196,7 +195,7 @@ async fn s4_expiry_and_the_client_are_checked_by_the_act_itself() {
     test.storage.set_client_disabled(&client_id, true).await.unwrap();
     assert_eq!(redeem(&test.storage, &disabled).await, RedemptionOutcome::Invalid);
     let rotation = TokenRotation::new(&client_id, refresh_of(&issued).clone());
-    let rotated = rotate(&test.storage, &Request::default(), &rotation).await;
+    let rotated = rotate(&test.storage, &RequestContext::default(), &rotation).await;
     assert_eq!(rotated, RotationOutcome::Invalid);
     test.storage.set_client_disabled(&client_id, false).await.unwrap();
     issue(&test.storage, &disabled).await;
@@ -217,14 +216,16 @@ async fn a_duplicate_among_the_new_tokens_spends_nothing() {
         ("refresh_token", TokenPair::new(secret()).with_refresh_token(refresh.clone())),
     ] {
         let redemption = fresh.clone().with_tokens(tokens);
-        match test.storage.redeem_authorization_code(&Request::default(), redemption).await {
-            Err(Error::Invalid { field: f, problem: Problem::Duplicate }) => assert_eq!(f, field),
+        match test.storage.redeem_authorization_code(&RequestContext::default(), redemption).await {
+            Err(Error::Invalid { field: f, reason: InvalidReason::Duplicate }) => {
+                assert_eq!(f, field)
+            }
             other => panic!("{other:?}"),
         }
     }
     let tokens = TokenPair::new(secret()).with_refresh_token(refresh.clone());
     let rotation = TokenRotation::new(&client_id, refresh).with_tokens(tokens);
-    let error = test.storage.rotate_refresh_token(&Request::default(), rotation).await;
+    let error = test.storage.rotate_refresh_token(&RequestContext::default(), rotation).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Invalid { field: "refresh_token", .. }), "{error}");
     assert_eq!(rows(&test).await, (1, 0, 2));
@@ -298,9 +299,10 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
     };
 
     let wider = of_scope(&refresh, "openid profile admin");
-    let error = test.storage.rotate_refresh_token(&Request::default(), wider).await.unwrap_err();
+    let error =
+        test.storage.rotate_refresh_token(&RequestContext::default(), wider).await.unwrap_err();
     assert!(
-        matches!(error, Error::Invalid { field: "scope", problem: Problem::NotAllowed }),
+        matches!(error, Error::Invalid { field: "scope", reason: InvalidReason::NotAllowed }),
         "{error}"
     );
     assert_eq!(record(&refresh).await.state, TokenState::Active, "not spent");
@@ -323,7 +325,7 @@ async fn s8_rotation_neither_moves_the_end_nor_widens_the_scope() {
 
     // No access token outlives the grant.
     test.sql("UPDATE oauth_storage.token SET expires_at = now() + interval '1 minute'").await;
-    let last = next(&test.storage, &Request::default(), &client_id, &refresh).await;
+    let last = next(&test.storage, &RequestContext::default(), &client_id, &refresh).await;
     assert!(last.token.expires_in() <= 60);
 }
 
@@ -346,13 +348,14 @@ async fn s8_a_scope_that_could_not_be_compared_is_refused() {
     let refresh = refresh_of(&issued);
     let wider = TokenRotation::new(&client_id, refresh.clone())
         .with_scope("openid profile admin".parse().unwrap());
-    let error = test.storage.rotate_refresh_token(&Request::default(), wider).await.unwrap_err();
+    let error =
+        test.storage.rotate_refresh_token(&RequestContext::default(), wider).await.unwrap_err();
     assert!(
-        matches!(error, Error::Invalid { field: "scope", problem: Problem::NotAllowed }),
+        matches!(error, Error::Invalid { field: "scope", reason: InvalidReason::NotAllowed }),
         "{error}"
     );
     // Without a scope there is nothing to compare, and the token was not spent.
-    next(&test.storage, &Request::default(), &client_id, refresh).await;
+    next(&test.storage, &RequestContext::default(), &client_id, refresh).await;
 }
 
 /// A refresh token that joined the grant later may end later than the grant's refresh tokens do.
@@ -360,18 +363,15 @@ async fn s8_a_scope_that_could_not_be_compared_is_refused() {
 async fn s8_nothing_is_issued_after_the_absolute_end_of_a_grant() {
     let test = TestStorage::new("s8_end").await;
     let (client_id, _) = test.client().await;
-    let settings = Settings {
-        refresh_token_idle_expires_in: Some(Duration::from_hours(1)),
-        ..Settings::default()
-    };
+    let settings = Settings::default().with_refresh_token_idle_expires_in(Duration::from_hours(1));
     let tokens = TokenPair::generate().unwrap();
     let refresh = tokens.refresh_token.clone().unwrap();
     let new = NewToken::new(&client_id, scope(), tokens);
     test.storage.create_token(&alice().with_settings(settings), new).await.unwrap();
-    let issued = next(&test.storage, &Request::default(), &client_id, &refresh).await;
+    let issued = next(&test.storage, &RequestContext::default(), &client_id, &refresh).await;
     test.sql("UPDATE oauth_storage.authorization_grant SET refresh_expires_at = now()").await;
     let late = TokenRotation::new(&client_id, refresh_of(&issued).clone());
-    let outcome = rotate(&test.storage, &Request::default(), &late).await;
+    let outcome = rotate(&test.storage, &RequestContext::default(), &late).await;
     assert_eq!(outcome, RotationOutcome::Invalid);
 }
 
@@ -388,7 +388,7 @@ async fn s11_introspection_answers_alike_whatever_is_wrong() {
     let (revoked, expired, rotated) = (tokens().await, tokens().await, tokens().await);
     let token = TokenRef::Any(&revoked.tokens.access_token);
     test.storage.revoke_token(&alice(), &client_id, token).await.unwrap();
-    next(&test.storage, &Request::default(), &client_id, refresh_of(&rotated)).await;
+    next(&test.storage, &RequestContext::default(), &client_id, refresh_of(&rotated)).await;
     let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
     sqlx::query("UPDATE oauth_storage.token SET expires_at = now() WHERE digest = $1")
         .bind(digest(&expired.tokens.access_token).0)
@@ -409,29 +409,26 @@ async fn s16_what_was_settled_at_the_authorization_stays_the_same() {
     let test = TestStorage::new("s16").await;
     let (client_id, _) = test.client().await;
     let object = |json: serde_json::Value| json.as_object().cloned();
-    let context = GrantContext {
-        nonce: Some("n-0S6_WzA2Mj".into()),
-        auth_time: Some(chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000)),
-        acr: Some("urn:mace:incommon:iap:silver".into()),
-        amr: vec!["pwd".into(), "otp, \"really\"".into()],
-        claims: object(serde_json::json!({ "userinfo": { "email": null } })),
-        resource: vec!["https://api.example/".into(), "urn:ä".into()],
-        jkt: Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".into()),
-        x5t_s256: Some("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2".into()),
-        extension: object(serde_json::json!({ "tenant": 7 })),
-    };
+    let context = GrantContext::default()
+        .with_nonce("n-0S6_WzA2Mj".to_owned())
+        .with_auth_time(chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000))
+        .with_acr("urn:mace:incommon:iap:silver".to_owned())
+        .with_amr(vec!["pwd".into(), "otp, \"really\"".into()])
+        .with_claims(object(serde_json::json!({ "userinfo": { "email": null } })))
+        .with_resource(vec!["https://api.example/".into(), "urn:ä".into()])
+        .with_jkt("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".to_owned())
+        .with_x5t_s256("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2".to_owned())
+        .with_extension(object(serde_json::json!({ "tenant": 7 })));
     let code = Secret::generate().unwrap();
-    let new = NewAuthorizationCode {
-        context: context.clone(),
-        ..NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
-    };
+    let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
+        .with_context(context.clone());
     let grant_id = test.storage.create_authorization_code(&alice(), new).await.unwrap().grant_id;
     let redemption = CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
     let mut issued = issue(&test.storage, &redemption).await;
     assert_eq!((&issued.token.context, issued.token.subject.as_deref()), (&context, Some("alice")));
     for _ in 0..3 {
         // Another user at the refresh changes nothing.
-        let mallory = Request::for_user(User::new("mallory"));
+        let mallory = RequestContext::for_user(User::new("mallory"));
         issued = next(&test.storage, &mallory, &client_id, refresh_of(&issued)).await;
         let token = &issued.token;
         assert_eq!((&token.context, token.subject.as_deref()), (&context, Some("alice")));
@@ -451,7 +448,7 @@ async fn in_the_applications_transaction_everything_is_undone_with_it() {
 
     let mut transaction = connection.begin().await.unwrap();
     let access_token = {
-        let inside = test.storage.on(&mut transaction);
+        let inside = test.storage.with_connection(&mut transaction);
         let access_token = issue(&inside, &redemption).await.tokens.access_token;
         assert!(inside.introspect(&access_token).await.unwrap().is_some());
         // Nobody else sees it yet.
@@ -463,9 +460,9 @@ async fn in_the_applications_transaction_everything_is_undone_with_it() {
 
     let mut transaction = connection.begin().await.unwrap();
     {
-        let inside = test.storage.on(&mut transaction);
+        let inside = test.storage.with_connection(&mut transaction);
         let issued = issue(&inside, &redemption).await;
-        next(&inside, &Request::default(), &client_id, refresh_of(&issued)).await;
+        next(&inside, &RequestContext::default(), &client_id, refresh_of(&issued)).await;
         assert_eq!(inside.list_grants("alice", None, 10).await.unwrap().grants.len(), 1);
         assert!(inside.revoke_grant(issued.token.grant_id).await.unwrap());
         assert_eq!(inside.revoke_subject("alice").await.unwrap(), 0);

@@ -4,12 +4,17 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use oauth_storage::authorization_code::CodeChallenge;
+use oauth_storage::client::{ClientSecret, ClientSecretRotation};
+use oauth_storage::endpoint::FormParameters;
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, CodeRedemption, FormParameters, GrantStorage as _,
-    NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage, RedemptionOutcome, Request,
-    RotateClientSecret, RotationOutcome, Secret, Settings, TokenPair, TokenRef, TokenRotation,
-    TokenStorage as _, User, UserStorage as _,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
+    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage,
+    RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
+    UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use tracing_subscriber::fmt::MakeWriter;
@@ -50,19 +55,14 @@ fn needle(name: &str) -> Secret {
 async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     let mut seen = String::new();
     let mut see = |shown: &dyn std::fmt::Debug| seen.push_str(&format!("{shown:?}\n{shown:#?}\n"));
-    let settings = Settings { allow_plain_code_challenge: true, ..Settings::default() };
-    let request = Request {
-        form: FormParameters {
-            username: Some("alice".into()),
-            password: Some(needle("password")),
-            client_secret: Some(needle("form-client-secret")),
-            code: Some(needle("form-code")),
-            ..FormParameters::default()
-        },
-        ..Request::for_user(User::new("alice"))
-    }
-    .with_settings(settings);
+    let settings = Settings::default().with_allow_plain_code_challenge(true);
+    let request = RequestContext::for_user(User::new("alice")).with_settings(settings);
     see(&request);
+    let mut form = FormParameters::default();
+    form.password = Some(needle("password"));
+    form.client_secret = Some(needle("form-client-secret"));
+    form.code = Some(needle("form-code"));
+    see(&form);
 
     let metadata =
         || ClientMetadata::authorization_code(["https://client.example/cb"]).with_scope(scope());
@@ -70,17 +70,16 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     see(&registered);
     let client_id = registered.client.client_id.clone();
     let rotated = storage
-        .rotate_client_secret(&client_id, RotateClientSecret::default())
+        .rotate_client_secret(&client_id, ClientSecretRotation::default())
         .await
         .unwrap()
         .unwrap();
     see(&rotated);
     let mut generated =
         vec![registered.client_secret.unwrap(), rotated.client_secret.clone().unwrap()];
-    let chosen = NewClient {
-        client_secret: ClientSecret::Chosen(needle("chosen-client-secret")),
-        ..NewClient::new(metadata()).with_client_id("chosen")
-    };
+    let chosen = NewClient::new(metadata())
+        .with_client_id("chosen")
+        .with_client_secret(ClientSecret::Chosen(needle("chosen-client-secret")));
     see(&chosen);
     see(&storage.register_client(chosen.clone()).await);
     see(&storage.register_client(chosen).await.unwrap_err());
@@ -94,14 +93,15 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
         NewUser { username: "alice".into(), subject: "alice".into(), password: needle("password") };
     see(&user);
     see(&storage.password_users().create(user).await);
-    see(&storage.authenticate(&request).await.unwrap().unwrap());
+    see(&storage.authenticate("alice", &needle("password")).await.unwrap().unwrap());
 
     let verifier = needle("verifier");
     let code = needle("code");
-    let new = NewAuthorizationCode {
-        code_challenge: CodeChallenge::from_parameters(Some(verifier.expose()), None).unwrap(),
-        ..NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
-    };
+    let new =
+        NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
+            .with_code_challenge(
+                CodeChallenge::from_parameters(Some(verifier.expose()), None).unwrap(),
+            );
     see(&new);
     see(&storage.create_authorization_code(&request, new.clone()).await.unwrap());
     see(&storage.create_authorization_code(&request, new).await.unwrap_err());
@@ -126,10 +126,9 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     storage.delete_authorization_code(&request, &client_id, &code).await.unwrap();
 
     let (code, verifier) = (needle("code-to-redeem"), needle("verifier-to-redeem"));
-    let new = NewAuthorizationCode {
-        code_challenge: Some(CodeChallenge::s256(&verifier)),
-        ..NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
-    };
+    let new =
+        NewAuthorizationCode::new(&client_id, scope(), "https://client.example/cb", code.clone())
+            .with_code_challenge(CodeChallenge::s256(&verifier));
     storage.create_authorization_code(&request, new).await.unwrap();
     let tokens = TokenPair::new(needle("redeemed-access"));
     let redemption = CodeRedemption::new(&client_id, "https://client.example/cb", code.clone())

@@ -4,16 +4,16 @@ mod life;
 
 use std::time::{Duration, Instant};
 
+use oauth_storage::error::{Advice, InvalidReason};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    Advice, AuthorizationCodeStorage as _, ClientRegistry as _, ClientStorage as _, CodeRedemption,
-    Error, GrantStorage as _, NewAuthorizationCode, NewToken, PgStorage, Problem,
-    RedemptionOutcome, Request, Secret, TokenPair, TokenRef, TokenStorage as _,
+    AuthorizationCodeStorage as _, ClientRegistry as _, ClientStorage as _, CodeRedemption, Error,
+    GrantStorage as _, NewAuthorizationCode, PgStorage, RedemptionOutcome, RequestContext, Secret,
+    TokenPair, TokenStorage as _,
 };
 
 use crate::gate::{Gate, Held};
-use crate::support::{TestStorage, alice, digest, scope, secret};
-
-const URI: &str = "https://client.example/cb";
+use crate::support::{TestStorage, URI, alice, digest, scope, secret};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_neighbour_harms_nobody() {
@@ -28,7 +28,7 @@ async fn a_bad_neighbour_harms_nobody() {
     for call in calls {
         match call.await.unwrap() {
             Ok(_) => stored += 1,
-            Err(Error::Invalid { field: "access_token", problem: Problem::Duplicate }) => {
+            Err(Error::Invalid { field: "access_token", reason: InvalidReason::Duplicate }) => {
                 duplicates += 1;
             }
             Err(other) => panic!("{other}"),
@@ -163,7 +163,7 @@ async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
             let storage = held.test.storage.clone();
             let redeem = CodeRedemption::new(&held.client_id, URI, code.clone());
             tokio::spawn(async move {
-                storage.redeem_authorization_code(&Request::default(), redeem).await.unwrap()
+                storage.redeem_authorization_code(&RequestContext::default(), redeem).await.unwrap()
             })
         })
         .collect();

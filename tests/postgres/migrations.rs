@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oauth_storage::{Error, PgStorage, SchemaProblem};
+use oauth_storage::error::SchemaProblem;
+use oauth_storage::{Error, PgStorage};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 
@@ -83,7 +84,7 @@ async fn a_newer_schema_and_a_damaged_one_say_so() {
         storage.migrate().await.unwrap_err(),
     ] {
         let newer = SchemaProblem::Newer { applied: 99_990_101_000_000 };
-        assert!(matches!(&error, Error::Schema(problem) if *problem == newer), "{error}");
+        assert!(matches!(&error, Error::Schema(reason) if *reason == newer), "{error}");
         assert!(error.to_string().contains("update the oauth-storage dependency"), "{error}");
     }
 
@@ -98,7 +99,7 @@ async fn a_newer_schema_and_a_damaged_one_say_so() {
         [storage.migrate().await.unwrap_err(), storage.pending_migrations().await.unwrap_err()]
     {
         let damaged = SchemaProblem::Damaged { version: 20_261_125_090_200 };
-        assert!(matches!(&error, Error::Schema(problem) if *problem == damaged), "{error}");
+        assert!(matches!(&error, Error::Schema(reason) if *reason == damaged), "{error}");
     }
 }
 

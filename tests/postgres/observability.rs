@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::postgres::telemetry;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, TokenPair, TokenRef, TokenStorage as _, metrics,
+    AuthorizationCodeStorage as _, CodeRedemption, Error, GrantStorage as _, NewAuthorizationCode,
+    PgStorage, RedemptionOutcome, Settings, TokenPair, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tracing::field::{Field, Visit};
@@ -16,7 +21,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
 use crate::gate::Gate;
-use crate::support::{TestStorage, alice, eventually, pair, scope, secret};
+use crate::support::{TestStorage, URI, alice, eventually, pair, scope, secret};
 
 /// What was counted, by name and labels.
 struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
@@ -25,7 +30,7 @@ struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
 struct Meters {
     snapshotter: Snapshotter,
     seen: Mutex<Counted>,
-    _local: ::metrics::LocalRecorderGuard<'static>,
+    _local: metrics::LocalRecorderGuard<'static>,
 }
 
 impl Meters {
@@ -35,7 +40,7 @@ impl Meters {
         Self {
             snapshotter: recorder.snapshotter(),
             seen: Mutex::new(Counted(HashMap::new(), HashMap::new())),
-            _local: ::metrics::set_default_local_recorder(recorder),
+            _local: metrics::set_default_local_recorder(recorder),
         }
     }
 
@@ -79,8 +84,8 @@ impl Meters {
     fn connected(&self, lanes: &str) -> f64 {
         ["idle", "used"]
             .map(|state| {
-                let labels = [(metrics::LANES, lanes), (metrics::STATE, state)];
-                self.value(metrics::CONNECTED_LANES, &labels)
+                let labels = [(telemetry::LANES, lanes), (telemetry::STATE, state)];
+                self.value(telemetry::CONNECTED_LANES, &labels)
             })
             .iter()
             .sum()
@@ -91,6 +96,65 @@ fn name(metric: &str, labels: &[(&str, &str)]) -> String {
     let mut labels = labels.to_vec();
     labels.sort_unstable();
     labels.iter().fold(metric.to_owned(), |name, (label, value)| format!("{name} {label}={value}"))
+}
+
+#[tokio::test]
+async fn replays_and_revocations_are_counted() {
+    let meters = Meters::install();
+    let test = TestStorage::new("metrics_revocations").await;
+    let (client_id, _) = test.client().await;
+    let storage = &test.storage;
+    let replays = |credential| {
+        let of = [(telemetry::CREDENTIAL, credential)];
+        meters.value(telemetry::REPLAYS, &of)
+    };
+    let revoked = |operation| {
+        let of = [(telemetry::OPERATION, operation)];
+        meters.value(telemetry::REVOCATIONS, &of)
+    };
+    let code = secret();
+    let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
+    storage.create_authorization_code(&alice(), new).await.unwrap();
+    let no_grace =
+        alice().with_settings(Settings::default().with_refresh_token_grace(Duration::ZERO));
+    let redemption = CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
+    let issued = storage.redeem_authorization_code(&no_grace, redemption.clone()).await.unwrap();
+    let RedemptionOutcome::Issued(issued) = issued else { panic!("{issued:?}") };
+    let rotation = TokenRotation::new(&client_id, issued.tokens.refresh_token.unwrap());
+    let outcome = storage.rotate_refresh_token(&no_grace, rotation.clone()).await.unwrap();
+    assert!(matches!(outcome, RotationOutcome::Issued(_)));
+    assert_eq!((replays("authorization_code"), replays("refresh_token")), (0.0, 0.0));
+    let outcome = storage.rotate_refresh_token(&no_grace, rotation).await.unwrap();
+    assert!(matches!(outcome, RotationOutcome::Reused { .. }));
+    assert_eq!((replays("authorization_code"), replays("refresh_token")), (0.0, 1.0));
+    let outcome = storage.redeem_authorization_code(&no_grace, redemption).await.unwrap();
+    assert!(matches!(outcome, RedemptionOutcome::Replayed { .. }));
+    assert_eq!((replays("authorization_code"), replays("refresh_token")), (1.0, 1.0));
+
+    let mut grants = Vec::new();
+    for _ in 0..7 {
+        let new = NewToken::new(&client_id, scope(), TokenPair::generate().unwrap());
+        grants.push(storage.create_token(&alice(), new).await.unwrap().grant_id);
+    }
+    assert!(storage.revoke_grant(grants[0]).await.unwrap());
+    assert!(!storage.revoke_grant(grants[0]).await.unwrap());
+    assert!(storage.revoke_grant_of("alice", grants[1]).await.unwrap());
+    assert_eq!(storage.revoke_grants_of("alice", &client_id).await.unwrap(), 5);
+    for _ in 0..2 {
+        let new = NewToken::new(&client_id, scope(), TokenPair::generate().unwrap());
+        storage.create_token(&alice(), new).await.unwrap();
+    }
+    assert_eq!(storage.revoke_subject("alice").await.unwrap(), 2);
+    assert_eq!(storage.revoke_client(&client_id).await.unwrap(), 0);
+    for (operation, grants) in [
+        ("revoke_grant", 1.0),
+        ("revoke_grant_of", 1.0),
+        ("revoke_grants_of", 5.0),
+        ("revoke_subject", 2.0),
+        ("revoke_client", 0.0),
+    ] {
+        assert_eq!(revoked(operation), grants, "{operation}");
+    }
 }
 
 #[tokio::test]
@@ -108,7 +172,7 @@ async fn calls_errors_and_latency_are_counted_by_operation() {
     // Not on a lane, and in a transaction of the application's.
     storage.list_grants("alice", None, 10).await.unwrap();
     let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
-    storage.on(&mut connection).list_grants("alice", None, 10).await.unwrap();
+    storage.with_connection(&mut connection).list_grants("alice", None, 10).await.unwrap();
     assert_eq!(storage.revoke_subject("alice").await.unwrap(), 1);
 
     let calls = [
@@ -120,15 +184,15 @@ async fn calls_errors_and_latency_are_counted_by_operation() {
         ("introspect", 0.0),
     ];
     for (operation, times) in calls {
-        let of = [(metrics::OPERATION, operation)];
-        assert_eq!(meters.value(metrics::CALLS, &of), times, "{operation}");
+        let of = [(telemetry::OPERATION, operation)];
+        assert_eq!(meters.value(telemetry::CALLS, &of), times, "{operation}");
         let failed = if operation == "create_token" { 1.0 } else { 0.0 };
-        let invalid = [of[0], (metrics::ERROR, "invalid")];
-        assert_eq!(meters.value(metrics::ERRORS, &invalid), failed, "{operation}");
-        let took = meters.samples(metrics::OPERATION_DURATION, &of);
+        let invalid = [of[0], (telemetry::ERROR, "invalid")];
+        assert_eq!(meters.value(telemetry::ERRORS, &invalid), failed, "{operation}");
+        let took = meters.samples(telemetry::OPERATION_DURATION, &of);
         assert_eq!(took.len() as f64, times - failed, "{operation}");
         assert!(took.iter().all(|seconds| (1e-5..5.0).contains(seconds)), "{operation}: {took:?}");
-        let took = meters.samples(metrics::OPERATION_DURATION, &invalid);
+        let took = meters.samples(telemetry::OPERATION_DURATION, &invalid);
         assert_eq!(took.len() as f64, failed, "{operation}");
     }
 }
@@ -149,12 +213,12 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
             storage.get_token(&alice(), &id, TokenRef::Any(&token)).await.map(drop)
         })
     };
-    let read = [(metrics::LANES, "read")];
-    let waiting = || meters.value(metrics::QUEUE_LENGTH, &read);
-    let used = [read[0], (metrics::STATE, "used")];
+    let read = [(telemetry::LANES, "read")];
+    let waiting = || meters.value(telemetry::QUEUE_LENGTH, &read);
+    let used = [read[0], (telemetry::STATE, "used")];
     let at_work = find();
     eventually("a lane is at work", async || {
-        meters.value(metrics::CONNECTED_LANES, &used) == 1.0 && waiting() == 0.0
+        meters.value(telemetry::CONNECTED_LANES, &used) == 1.0 && waiting() == 0.0
     })
     .await;
     let queued = find();
@@ -167,14 +231,16 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     queued.await.unwrap().unwrap();
 
     let error = |kind| {
-        let of = [(metrics::OPERATION, "get_token"), (metrics::ERROR, kind)];
-        meters.value(metrics::ERRORS, &of)
+        let of = [(telemetry::OPERATION, "get_token"), (telemetry::ERROR, kind)];
+        meters.value(telemetry::ERRORS, &of)
     };
     assert_eq!((error("overloaded"), error("cancelled")), (1.0, 1.0));
-    assert_eq!(meters.value(metrics::CALLS, &[(metrics::OPERATION, "get_token")]), 3.0);
+    assert_eq!(meters.value(telemetry::CALLS, &[(telemetry::OPERATION, "get_token")]), 3.0);
     assert_eq!(waiting(), 0.0);
-    eventually("no lane is at work", async || meters.value(metrics::CONNECTED_LANES, &used) == 0.0)
-        .await;
+    eventually("no lane is at work", async || {
+        meters.value(telemetry::CONNECTED_LANES, &used) == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -194,12 +260,12 @@ async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
     }
     callers.join_all().await;
     for operation in ["create_token", "find_token"] {
-        let sizes = meters.samples(metrics::BATCH_SIZE, &[(metrics::OPERATION, operation)]);
+        let sizes = meters.samples(telemetry::BATCH_SIZE, &[(telemetry::OPERATION, operation)]);
         assert_eq!(sizes.iter().sum::<f64>(), 64.0, "{operation}: {sizes:?}");
         assert!(sizes.iter().any(|size| *size > 1.0), "{operation}: {sizes:?}");
     }
     for lanes in ["read", "write"] {
-        assert_eq!(meters.value(metrics::QUEUE_LENGTH, &[(metrics::LANES, lanes)]), 0.0);
+        assert_eq!(meters.value(telemetry::QUEUE_LENGTH, &[(telemetry::LANES, lanes)]), 0.0);
     }
 }
 
@@ -211,7 +277,7 @@ async fn lanes_are_seen_to_connect_to_break_and_to_end() {
         meters.connected("read") == 2.0 && meters.connected("write") == 2.0
     })
     .await;
-    let broken = |lanes| meters.value(metrics::BROKEN_LANES, &[(metrics::LANES, lanes)]);
+    let broken = |lanes| meters.value(telemetry::BROKEN_LANES, &[(telemetry::LANES, lanes)]);
     assert_eq!((broken("read"), broken("write")), (0.0, 0.0));
 
     let name = test.database.name();

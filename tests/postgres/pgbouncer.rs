@@ -11,21 +11,23 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oauth_storage::conformance::Conformance;
+use oauth_storage::error::Advice;
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    Advice, AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption,
-    Error, GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage,
-    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRotation,
-    TokenStorage as _,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption, Error,
+    GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome,
+    RequestContext, Secret, Settings, TokenPair, TokenStorage as _,
 };
+use oauth_storage_conformance::Conformance;
 use oauth_storage_testbed::{Cluster, Database};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::support::{alice, eventually, pair, run_sql, scope, secret, url_as};
+use crate::support::{URI, alice, eventually, pair, run_sql, scope, secret, url_as};
 
 const README: &str = include_str!("../../README.md");
-const URI: &str = "https://client.example/cb";
 
 /// The first version that follows prepared statements from one session to another.
 const SUPPORTED: (u32, u32) = (1, 21);
@@ -188,8 +190,8 @@ async fn nothing_is_spent_twice_behind_pgbouncer() {
     let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
     let client_id = nodes[0].register_client(NewClient::new(metadata)).await.unwrap();
     let client_id = client_id.client.client_id;
-    let strict = Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() };
-    let strict = Request::default().with_settings(strict);
+    let strict = Settings::default().with_refresh_token_grace(Duration::ZERO);
+    let strict = RequestContext::default().with_settings(strict);
 
     for _ in 0..20 {
         let (code, tokens) = (Secret::generate().unwrap(), pair());

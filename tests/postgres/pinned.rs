@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oauth_storage::conformance::Conformance;
+use oauth_storage::grant::GrantContext;
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    AuthorizationCodeStorage as _, Error, GrantContext, GrantStorage as _, NewAuthorizationCode,
-    NewToken, NewUser, PgStorage, Secret, TokenStorage as _,
+    AuthorizationCodeStorage as _, Error, GrantStorage as _, NewAuthorizationCode, PgStorage,
+    Secret, TokenStorage as _,
 };
+use oauth_storage_conformance::Conformance;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{TestStorage, alice, database, pair, run_sql, scope, unique, url_as};
@@ -129,21 +132,16 @@ async fn s24_values_come_back_whatever_the_formats_are() {
     make_hostile(test.database.url(), &format!("DATABASE {}", test.database.name())).await;
     let storage = PgStorage::connect(test.database.url()).await.unwrap();
     let (client_id, _) = test.client().await;
-    let context = GrantContext {
-        auth_time: Some(chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::microseconds(1)),
-        acr: Some(r#"\ ' " € 漢"#.into()),
-        amr: vec!["NULL".into(), r"\x00".into(), "{a,b}".into()],
-        extension: serde_json::json!({ "number": 0.1, "big": 9007199254740993i64 })
-            .as_object()
-            .cloned(),
-        ..GrantContext::default()
-    };
+    let extension = serde_json::json!({ "number": 0.1, "big": 9007199254740993i64 });
+    let context = GrantContext::default()
+        .with_auth_time(chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::microseconds(1))
+        .with_acr(r#"\ ' " € 漢"#.to_owned())
+        .with_amr(vec!["NULL".into(), r"\x00".into(), "{a,b}".into()])
+        .with_extension(extension.as_object().cloned());
     let code = Secret::generate().unwrap();
     let uri = "https://client.example/cb?a=%27";
-    let new = NewAuthorizationCode {
-        context: context.clone(),
-        ..NewAuthorizationCode::new(&client_id, scope(), uri, code.clone())
-    };
+    let new = NewAuthorizationCode::new(&client_id, scope(), uri, code.clone())
+        .with_context(context.clone());
     storage.create_authorization_code(&alice(), new).await.unwrap();
     let found = storage.get_authorization_code(&alice(), &client_id, &code).await.unwrap().unwrap();
     assert_eq!((found.redirect_uri.as_str(), &found.context), (uri, &context));

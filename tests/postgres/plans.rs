@@ -5,17 +5,16 @@
 
 use std::time::Duration;
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, PgStorage,
-    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair, TokenRef,
-    TokenRotation, TokenStorage as _, User,
+    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage,
+    RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 
-use crate::support::{pair, run_sql, scope, store_grants};
-
-const URI: &str = "https://client.example/cb";
+use crate::support::{URI, pair, run_sql, scope, store_grants};
 
 /// The plans that were logged while the call ran.
 async fn plans<T>(cluster: &Cluster, call: impl Future<Output = T>) -> (T, Vec<String>) {
@@ -77,10 +76,10 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     .await;
     run_sql(database.url(), "VACUUM ANALYZE").await;
 
-    let alice = Request::for_user(User::new("alice"));
-    let request = Request::default();
-    let settings = Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() };
-    let strict = Request::default().with_settings(settings);
+    let alice = RequestContext::for_user(User::new("alice"));
+    let request = RequestContext::default();
+    let settings = Settings::default().with_refresh_token_grace(Duration::ZERO);
+    let strict = RequestContext::default().with_settings(settings);
     let mut failures = Vec::new();
     let mut check = |what: &str, plans: Vec<String>, most: usize| {
         if plans.is_empty() || plans.len() > most {

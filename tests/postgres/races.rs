@@ -10,18 +10,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::authorization_code::CodeChallenge;
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    AuthorizationCodeStorage as _, CodeChallenge, CodeRedemption, GrantStorage as _,
-    NewAuthorizationCode, NewToken, PgStorage, RedemptionOutcome, Request, RotationOutcome, Secret,
-    Settings, TokenPair, TokenRotation, TokenStorage as _, purge,
+    AuthorizationCodeStorage as _, CodeRedemption, GrantStorage as _, GrantStorageExt as _,
+    NewAuthorizationCode, PgStorage, RedemptionOutcome, RequestContext, Secret, Settings,
+    TokenPair, TokenStorage as _,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::support::{TestStorage, alice, scope, secret, store_expired_tokens};
+use crate::support::{TestStorage, URI, alice, scope, secret, store_expired_tokens};
 use other_process::{OtherProcess, child_input, child_step};
 
-const URI: &str = "https://client.example/cb";
 const TASKS: usize = 64;
 
 const LIVE_GRANTS: &str =
@@ -37,9 +39,9 @@ async fn storage(url: &str) -> PgStorage {
     builder.connect(url).await.unwrap()
 }
 
-fn grace(grace: Duration) -> Request {
-    let settings = Settings { refresh_token_grace: grace, ..Settings::default() };
-    Request::default().with_settings(settings)
+fn grace(grace: Duration) -> RequestContext {
+    let settings = Settings::default().with_refresh_token_grace(grace);
+    RequestContext::default().with_settings(settings)
 }
 
 async fn number(test: &TestStorage, sql: &'static str) -> i64 {
@@ -64,10 +66,8 @@ async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
     for _ in 0..count {
         let code = Secret::generate().unwrap();
         let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
-        let settings = Settings {
-            authorization_code_expires_in: Duration::from_mins(10),
-            ..Settings::default()
-        };
+        let settings =
+            Settings::default().with_authorization_code_expires_in(Duration::from_mins(10));
         let request = alice().with_settings(settings);
         test.storage.create_authorization_code(&request, new).await.unwrap();
         codes.push(code);
@@ -95,7 +95,7 @@ async fn redeem_all(
                 let redemption =
                     CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
                 barrier.wait().await;
-                let request = Request::default();
+                let request = RequestContext::default();
                 match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
                     RedemptionOutcome::Issued(_) => won.push(index),
                     RedemptionOutcome::Replayed { .. } => replays += 1,
@@ -194,7 +194,7 @@ async fn rotate_all(
     storage: &PgStorage,
     client_id: &str,
     refresh: &Secret,
-    request: &Request,
+    request: &RequestContext,
     tasks: usize,
 ) -> HashMap<&'static str, usize> {
     let barrier = Arc::new(Barrier::new(tasks));
@@ -304,23 +304,20 @@ async fn s3_ten_thousand_hostile_replays_burn_no_code_and_revoke_no_grant() {
     let mut good = Vec::new();
     for _ in 0..TASKS {
         let code = Secret::generate().unwrap();
-        let new = NewAuthorizationCode {
-            code_challenge: Some(CodeChallenge::s256(&verifier)),
-            ..NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
-        };
+        let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone())
+            .with_code_challenge(CodeChallenge::s256(&verifier));
         storage.create_authorization_code(&alice(), new).await.unwrap();
         let redemption = CodeRedemption::new(&client_id, URI, code);
         good.push(redemption.with_code_verifier(verifier.clone()));
     }
     let expired = Secret::generate().unwrap();
-    let settings =
-        Settings { authorization_code_expires_in: Duration::from_micros(1), ..Settings::default() };
+    let settings = Settings::default().with_authorization_code_expires_in(Duration::from_micros(1));
     let new = NewAuthorizationCode::new(&client_id, scope(), URI, expired.clone());
     storage.create_authorization_code(&alice().with_settings(settings), new).await.unwrap();
     // One half was redeemed before, the other is redeemed afterwards.
     let (before, after) = good.split_at(TASKS / 2);
     let redeem_good = async |redemption: &CodeRedemption| {
-        let (request, redemption) = (Request::default(), redemption.clone());
+        let (request, redemption) = (RequestContext::default(), redemption.clone());
         match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
             RedemptionOutcome::Issued(issued) => issued.tokens.access_token,
             other => panic!("{other:?}"),
@@ -345,7 +342,7 @@ async fn s3_ten_thousand_hostile_replays_burn_no_code_and_revoke_no_grant() {
                     3 => (wrong.code, wrong.code_verifier) = (expired.clone(), None),
                     _ => wrong.code = Secret::generate().unwrap(),
                 }
-                let request = Request::default();
+                let request = RequestContext::default();
                 let redeemed = storage.redeem_authorization_code(&request, wrong).await.unwrap();
                 assert_eq!(redeemed, RedemptionOutcome::Invalid);
             }
@@ -373,13 +370,14 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
         purgers.spawn(async move {
             let node = storage(&url).await;
             connected.wait().await;
-            purge(&node, 1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
+            node.purge(1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
         });
     }
     let (_, mut refresh) = pair(&test, &client_id).await;
     for _ in 0..50 {
         let rotation = TokenRotation::new(&client_id, refresh);
-        match test.storage.rotate_refresh_token(&Request::default(), rotation).await.unwrap() {
+        match test.storage.rotate_refresh_token(&RequestContext::default(), rotation).await.unwrap()
+        {
             RotationOutcome::Issued(issued) => refresh = issued.tokens.refresh_token.unwrap(),
             other => panic!("{other:?}"),
         }

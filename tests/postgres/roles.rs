@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use oauth_storage::conformance::Conformance;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+use oauth_storage::postgres::NewUser;
 use oauth_storage::{
-    ClientStorage as _, Error, FormParameters, GrantStorage as _, NewUser, PgStorage, Request,
-    Secret, UserStorage as _,
+    ClientStorage as _, Error, GrantStorage as _, PgStorage, RequestContext, Secret,
+    UserStorage as _,
 };
+use oauth_storage_conformance::Conformance;
 use oauth_storage_testbed::Database;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -77,13 +78,8 @@ async fn the_rights_of_the_readme_are_enough() {
     assert!(users.set_password("alice", Secret::new("wonderland")).await.unwrap());
     for disabled in [true, false] {
         assert!(users.set_disabled("alice", disabled).await.unwrap());
-        let form = FormParameters {
-            username: Some("alice".into()),
-            password: Some(Secret::new("wonderland")),
-            ..FormParameters::default()
-        };
-        let request = Request { form, ..Request::default() };
-        assert_eq!(storage.authenticate(&request).await.unwrap().is_none(), disabled);
+        let found = storage.authenticate("alice", &Secret::new("wonderland")).await.unwrap();
+        assert_eq!(found.is_none(), disabled);
     }
 
     let suite = Conformance::new(Arc::new(storage.clone()));
@@ -91,7 +87,7 @@ async fn the_rights_of_the_readme_are_enough() {
 
     let mut connection = PgConnection::connect(&roles.url(&roles.app)).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
-    storage.on(&mut transaction).revoke_subject("alice").await.unwrap();
+    storage.with_connection(&mut transaction).revoke_subject("alice").await.unwrap();
     transaction.commit().await.unwrap();
     storage.close().await;
     roles.drop().await;
@@ -152,7 +148,7 @@ async fn without_the_right_to_migrate_a_pending_migration_is_denied() {
     assert_eq!(storage.pending_migrations().await.unwrap().len(), 1);
     let error = storage.migrate().await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
-    assert!(storage.get_client(&Request::default(), "c", None).await.unwrap().is_none());
+    assert!(storage.get_client(&RequestContext::default(), "c", None).await.unwrap().is_none());
     storage.close().await;
     roles.drop().await;
 }

@@ -3,13 +3,17 @@
 use std::process::Command;
 use std::time::Duration;
 
+use oauth_storage::postgres::PgStorageBuilder;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, NewClient, PgStorage, PgStorageBuilder, Request, Scope,
-    Secret, TokenPair, User,
+    ClientMetadata, ClientRegistry as _, NewClient, PgStorage, RequestContext, Scope, Secret,
+    TokenPair, User,
 };
 use oauth_storage_testbed::{Cluster, Database};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
+
+/// The redirect URI of the test clients.
+pub(crate) const URI: &str = "https://client.example/cb";
 
 /// A storage on a database of its own, which goes when this does.
 pub(crate) struct TestStorage {
@@ -39,8 +43,7 @@ impl TestStorage {
 
     /// A client of the code flow with a secret.
     pub(crate) async fn client(&self) -> (String, Secret) {
-        let metadata =
-            ClientMetadata::authorization_code(["https://client.example/cb"]).with_scope(scope());
+        let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
         let registered = self.storage.register_client(NewClient::new(metadata)).await.unwrap();
         (registered.client.client_id, registered.client_secret.unwrap())
     }
@@ -72,8 +75,8 @@ pub(crate) fn scope() -> Scope {
     "openid profile".parse().unwrap()
 }
 
-pub(crate) fn alice() -> Request {
-    Request::for_user(User::new("alice"))
+pub(crate) fn alice() -> RequestContext {
+    RequestContext::for_user(User::new("alice"))
 }
 
 /// A secret that was made elsewhere, such as a JWT: it names no grant.

@@ -6,9 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use oauth_storage::client::ClientSecret;
+use oauth_storage::postgres::NewUser;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ClientSecret, ClientStorage as _, FormParameters,
-    NewClient, NewUser, Request, Secret, UserStorage as _,
+    ClientMetadata, ClientRegistry as _, ClientStorage as _, NewClient, RequestContext, Secret,
+    UserStorage as _,
 };
 
 use crate::support::{TestStorage, secret};
@@ -124,10 +126,9 @@ async fn assert_alike(
 async fn s14_unknown_costs_what_wrong_costs() {
     let test = TestStorage::new("s14").await;
     let (generated_id, generated) = test.client().await;
-    let chosen = NewClient {
-        client_secret: ClientSecret::Chosen(Secret::new("correct horse battery")),
-        ..NewClient::new(ClientMetadata::client_credentials()).with_client_id("chosen")
-    };
+    let chosen = NewClient::new(ClientMetadata::client_credentials())
+        .with_client_id("chosen")
+        .with_client_secret(ClientSecret::Chosen(Secret::new("correct horse battery")));
     test.storage.register_client(chosen).await.unwrap();
     let user = NewUser {
         username: "alice".into(),
@@ -136,7 +137,7 @@ async fn s14_unknown_costs_what_wrong_costs() {
     };
     test.storage.password_users().create(user).await.unwrap();
 
-    let request = Request::default();
+    let request = RequestContext::default();
     let refused = async |client_id: &str, secret: &Secret| {
         let found = test.storage.get_client(&request, client_id, Some(secret)).await.unwrap();
         assert!(found.is_none());
@@ -155,13 +156,8 @@ async fn s14_unknown_costs_what_wrong_costs() {
     }
 
     let login = async |username: &str| {
-        let form = FormParameters {
-            username: Some(username.into()),
-            password: Some(Secret::new("looking-glass")),
-            ..FormParameters::default()
-        };
-        let request = Request { form, ..Request::default() };
-        assert!(test.storage.authenticate(&request).await.unwrap().is_none());
+        let password = Secret::new("looking-glass");
+        assert!(test.storage.authenticate(username, &password).await.unwrap().is_none());
     };
     let (known, unknown) = (async || login("alice").await, async || login("nobody").await);
     assert_alike("users", HASHED, known, unknown).await;

@@ -7,9 +7,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use oauth_storage::error::Advice;
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    Advice, ClientMetadata, ClientRegistry as _, Error, GrantStorage as _, NewClient, NewToken,
-    PgStorage, TokenPair, TokenStorage as _,
+    ClientMetadata, ClientRegistry as _, Error, GrantStorage as _, NewClient, PgStorage, TokenPair,
+    TokenStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

@@ -1,16 +1,13 @@
 //! The shipped table of users.
 
-use oauth_storage::{Error, FormParameters, NewUser, Problem, Request, Secret, UserStorage as _};
+use oauth_storage::error::InvalidReason;
+use oauth_storage::postgres::NewUser;
+use oauth_storage::{Error, PgStorage, Secret, User, UserStorage as _};
 
 use crate::support::TestStorage;
 
-fn login(username: &str, password: &str) -> Request {
-    let form = FormParameters {
-        username: Some(username.into()),
-        password: Some(Secret::new(password)),
-        ..FormParameters::default()
-    };
-    Request { form, ..Request::default() }
+async fn login(storage: &PgStorage, username: &str, password: &str) -> Option<User> {
+    storage.authenticate(username, &Secret::new(password)).await.unwrap()
 }
 
 fn user(username: &str, subject: &str, password: &str) -> NewUser {
@@ -24,7 +21,7 @@ async fn s15_users_log_in_with_their_password_only() {
     users.create(user("alice", "sub-1", "wonderland")).await.unwrap();
     users.create(user("bob", "sub-2", "wonderland")).await.unwrap();
 
-    let found = test.storage.authenticate(&login("alice", "wonderland")).await.unwrap().unwrap();
+    let found = login(&test.storage, "alice", "wonderland").await.unwrap();
     assert_eq!(found.subject, "sub-1");
     assert!(found.auth_time.is_some());
     for (username, password) in [
@@ -36,19 +33,18 @@ async fn s15_users_log_in_with_their_password_only() {
         ("al\0ice", "wonderland"),
         ("alice", &"x".repeat(2000)),
     ] {
-        let found = test.storage.authenticate(&login(username, password)).await.unwrap();
+        let found = login(&test.storage, username, password).await;
         assert!(found.is_none(), "{username:?}");
     }
-    assert!(test.storage.authenticate(&Request::default()).await.unwrap().is_none());
 
     assert!(users.set_password("alice", Secret::new("looking-glass")).await.unwrap());
-    assert!(test.storage.authenticate(&login("alice", "wonderland")).await.unwrap().is_none());
-    assert!(test.storage.authenticate(&login("alice", "looking-glass")).await.unwrap().is_some());
+    assert!(login(&test.storage, "alice", "wonderland").await.is_none());
+    assert!(login(&test.storage, "alice", "looking-glass").await.is_some());
 
     assert!(users.set_disabled("alice", true).await.unwrap());
-    assert!(test.storage.authenticate(&login("alice", "looking-glass")).await.unwrap().is_none());
+    assert!(login(&test.storage, "alice", "looking-glass").await.is_none());
     assert!(users.set_disabled("alice", false).await.unwrap());
-    assert!(test.storage.authenticate(&login("alice", "looking-glass")).await.unwrap().is_some());
+    assert!(login(&test.storage, "alice", "looking-glass").await.is_some());
     assert!(!users.set_disabled("nobody", true).await.unwrap());
     assert!(!users.set_password("nobody", Secret::new("looking-glass")).await.unwrap());
 }
@@ -59,21 +55,21 @@ async fn bad_users_are_refused_by_field() {
     let users = test.storage.password_users();
     users.create(user("alice", "sub-1", "wonderland")).await.unwrap();
     let long = "x".repeat(256);
-    for (new, field, problem) in [
-        (user("alice", "sub-2", "wonderland"), "username", Problem::Duplicate),
-        (user("bob", "sub-1", "wonderland"), "subject", Problem::Duplicate),
-        (user("", "sub-2", "wonderland"), "username", Problem::Empty),
-        (user("a\0b", "sub-2", "wonderland"), "username", Problem::Character),
-        (user(&long, "sub-2", "wonderland"), "username", Problem::TooLong(255)),
-        (user("bob", "", "wonderland"), "subject", Problem::Empty),
-        (user("bob", "sub-2", "short"), "password", Problem::TooShort(8)),
-        (user("bob", "sub-2", &"x".repeat(1025)), "password", Problem::TooLong(1024)),
+    for (new, field, reason) in [
+        (user("alice", "sub-2", "wonderland"), "username", InvalidReason::Duplicate),
+        (user("bob", "sub-1", "wonderland"), "subject", InvalidReason::Duplicate),
+        (user("", "sub-2", "wonderland"), "username", InvalidReason::Empty),
+        (user("a\0b", "sub-2", "wonderland"), "username", InvalidReason::Character),
+        (user(&long, "sub-2", "wonderland"), "username", InvalidReason::TooLong(255)),
+        (user("bob", "", "wonderland"), "subject", InvalidReason::Empty),
+        (user("bob", "sub-2", "short"), "password", InvalidReason::TooShort(8)),
+        (user("bob", "sub-2", &"x".repeat(1025)), "password", InvalidReason::TooLong(1024)),
     ] {
         match users.create(new).await {
-            Err(Error::Invalid { field: f, problem: p }) => assert_eq!((f, p), (field, problem)),
+            Err(Error::Invalid { field: f, reason: p }) => assert_eq!((f, p), (field, reason)),
             other => panic!("{field}: {other:?}"),
         }
     }
-    let bob = test.storage.authenticate(&login("bob", "wonderland")).await.unwrap();
+    let bob = login(&test.storage, "bob", "wonderland").await;
     assert!(bob.is_none(), "nothing was stored");
 }

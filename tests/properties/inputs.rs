@@ -1,6 +1,7 @@
 //! Strategies for the input of hostile clients and of honest ones.
 
-use oauth_storage::{ClientMetadata, GrantContext};
+use oauth_storage::ClientMetadata;
+use oauth_storage::grant::GrantContext;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
@@ -201,16 +202,15 @@ pub(crate) fn context() -> impl Strategy<Value = GrantContext> {
     ]);
     let objects = (prop::option::weighted(0.2, object()), prop::option::weighted(0.2, object()));
     (texts, time, objects).prop_map(|((nonce, acr, amr, resource, jkt), time, objects)| {
-        GrantContext {
-            nonce,
-            auth_time: time.and_then(|time| chrono::DateTime::from_timestamp(time, 999)),
-            acr,
-            amr,
-            claims: objects.0,
-            resource,
-            x5t_s256: jkt.clone(),
-            jkt,
-            extension: objects.1,
-        }
+        GrantContext::default()
+            .with_nonce(nonce)
+            .with_auth_time(time.and_then(|time| chrono::DateTime::from_timestamp(time, 999)))
+            .with_acr(acr)
+            .with_amr(amr)
+            .with_claims(objects.0)
+            .with_resource(resource)
+            .with_x5t_s256(jkt.clone())
+            .with_jkt(jkt)
+            .with_extension(objects.1)
     })
 }

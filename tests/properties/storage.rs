@@ -6,13 +6,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::authorization_code::{CodeChallenge, CodeChallengeMethod};
+use oauth_storage::client::{ClientSecret, ClientSecretRotation};
+use oauth_storage::grant::{GrantContext, RotationOutcome, TokenRotation};
+use oauth_storage::id_token::NewIdToken;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientSecret,
-    ClientStorage as _, CodeChallenge, CodeChallengeMethod, CodeRedemption, Error, FormParameters,
-    GrantContext, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
-    NewIdToken, NewToken, NewUser, PgStorage, RedemptionOutcome, Request, RotateClientSecret,
-    RotationOutcome, Scope, Secret, Settings, TokenPair, TokenRef, TokenRotation,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
+    CodeRedemption, Error, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
+    PgStorage, RedemptionOutcome, RequestContext, Scope, Secret, Settings, TokenPair,
     TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Database;
@@ -108,13 +112,13 @@ fn hostile() -> impl Strategy<Value = Hostile> {
         ]
     };
     let settings = (seconds(), seconds(), seconds(), any::<bool>()).prop_map(
-        |(access, refresh, code, plain)| Settings {
-            access_token_expires_in: access,
-            refresh_token_expires_in: refresh,
-            refresh_token_idle_expires_in: plain.then_some(code),
-            authorization_code_expires_in: code,
-            allow_plain_code_challenge: plain,
-            ..Settings::default()
+        |(access, refresh, code, plain)| {
+            Settings::default()
+                .with_access_token_expires_in(access)
+                .with_refresh_token_expires_in(refresh)
+                .with_refresh_token_idle_expires_in(plain.then_some(code))
+                .with_authorization_code_expires_in(code)
+                .with_allow_plain_code_challenge(plain)
         },
     );
     let limit = prop_oneof![Just(0), Just(usize::MAX), 1_usize..1100, any::<usize>()];
@@ -147,20 +151,12 @@ impl Hostile {
         if n.is_multiple_of(2) { good.to_owned() } else { self.text(n) }
     }
 
-    fn request(&self) -> Request {
-        let user = User {
-            subject: self.text(0),
-            auth_time: self.context.auth_time,
-            acr: self.context.acr.clone(),
-            amr: self.context.amr.clone(),
-        };
-        let form = FormParameters {
-            username: Some(self.text(1)),
-            password: Some(self.secret(1)),
-            ..FormParameters::default()
-        };
-        Request { url: self.text(2), form, user: Some(user), ..Request::default() }
-            .with_settings(self.settings.clone())
+    fn request(&self) -> RequestContext {
+        let user = User::new(self.text(0))
+            .with_auth_time(self.context.auth_time)
+            .with_acr(self.context.acr.clone())
+            .with_amr(self.context.amr.clone());
+        RequestContext::for_user(user).with_settings(self.settings.clone())
     }
 
     fn scope(&self) -> Scope {
@@ -201,17 +197,15 @@ impl Hostile {
     }
 
     fn code(&self, n: usize, client_id: &str) -> NewAuthorizationCode {
-        NewAuthorizationCode {
-            code_challenge: self.challenge(n),
-            nonce: Some(self.text(n)),
-            context: self.context.clone(),
-            ..NewAuthorizationCode::new(
-                self.client(n, client_id),
-                self.scope(),
-                if n < 2 { URI.to_owned() } else { self.text(n) },
-                self.secret(n),
-            )
-        }
+        NewAuthorizationCode::new(
+            self.client(n, client_id),
+            self.scope(),
+            if n < 2 { URI.to_owned() } else { self.text(n) },
+            self.secret(n),
+        )
+        .with_code_challenge(self.challenge(n))
+        .with_nonce(self.text(n))
+        .with_context(self.context.clone())
     }
 }
 
@@ -223,7 +217,7 @@ impl Calls {
     fn add<T: Send + 'static>(
         &mut self,
         name: &'static str,
-        call: impl Future<Output = oauth_storage::Result<T>> + Send + 'static,
+        call: impl Future<Output = oauth_storage::error::Result<T>> + Send + 'static,
     ) {
         self.0.spawn(async move {
             match call.await {
@@ -290,7 +284,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("get_client with a secret", |s, h, id| async {
         s.get_client(&h.request(), &id, Some(&h.secret(0))).await
     });
-    call!("authenticate", |s, h, _id| async { s.authenticate(&h.request()).await });
+    call!("authenticate", |s, h, _id| async { s.authenticate(&h.text(1), &h.secret(1)).await });
     call!("get_grant", |s, h, _id| async { s.get_grant(Uuid::from_u128(h.id)).await });
     call!("revoke_grant", |s, h, _id| async { s.revoke_grant(Uuid::from_u128(h.id)).await });
     call!("revoke_grant_of", |s, h, _id| async {
@@ -317,7 +311,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     });
     call!("register_client with a chosen secret", |s, h, _id| {
         let client_secret = ClientSecret::Chosen(h.secret(3));
-        let new = NewClient { client_secret, ..NewClient::new(h.metadata.clone()) };
+        let new = NewClient::new(h.metadata.clone()).with_client_secret(client_secret);
         async move { s.register_client(new).await }
     });
     call!("read_client", |s, h, _id| async { s.read_client(&h.text(0)).await });
@@ -326,7 +320,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     });
     call!("rotate_client_secret", |s, h, _id| async {
         let overlap = h.settings.refresh_token_expires_in;
-        s.rotate_client_secret(&h.text(0), RotateClientSecret::with_overlap(overlap)).await
+        s.rotate_client_secret(&h.text(0), ClientSecretRotation::new().with_overlap(overlap)).await
     });
     call!("set_client_disabled", |s, h, _id| async {
         s.set_client_disabled(&h.text(1), true).await
@@ -334,14 +328,12 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("delete_client", |s, h, _id| async { s.delete_client(&h.text(2)).await });
     call!("get_id_token", |s, h, id| async {
         let (scope, text, token) = (h.scope(), h.text(4), h.secret(4));
-        let new = NewIdToken {
-            subject: Some(&text),
-            redirect_uri: Some(&text),
-            nonce: Some(&text),
-            access_token: Some(&token),
-            code: Some(&token),
-            ..NewIdToken::new(&id, &scope)
-        };
+        let new = NewIdToken::new(&id, &scope)
+            .with_subject(text.as_str())
+            .with_redirect_uri(text.as_str())
+            .with_nonce(text.as_str())
+            .with_access_token(&token)
+            .with_code(&token);
         s.get_id_token(&h.request(), new.with_context(&h.context)).await
     });
     call!("create user", |s, h, _id| async {
@@ -364,7 +356,7 @@ fn good_calls(calls: &mut Calls, storage: &PgStorage, id: &str) {
         calls.good("an honest flow", async move {
             // A user of its own: the hostile input may name any other.
             let subject = secret().expose().to_owned();
-            let (request, code) = (Request::for_user(User::new(&subject)), secret());
+            let (request, code) = (RequestContext::for_user(User::new(&subject)), secret());
             let new = NewAuthorizationCode::new(&id, scope(), URI, code.clone());
             s.create_authorization_code(&request, new).await.unwrap();
             let redemption = CodeRedemption::new(&id, URI, code).with_refresh_token(true);
@@ -429,7 +421,7 @@ fn registered_metadata_comes_back() {
             let id = &registered.client.client_id;
             let read = bed.storage.read_client(id).await.unwrap().unwrap();
             prop_assert!(alike(&read.metadata, &metadata), "{:?} became {:?}", metadata, read);
-            let found = bed.storage.get_client(&Request::default(), id, None).await.unwrap();
+            let found = bed.storage.get_client(&RequestContext::default(), id, None).await.unwrap();
             prop_assert_eq!(found.unwrap(), read);
         }
         Ok(())
@@ -441,7 +433,7 @@ fn tokens_carry_what_was_granted() {
     let bed = Bed::new("properties_tokens");
     let strategy = (context(), credential(), text(), text());
     bed.check(&strategy, async |bed, (context, token, subject, scope)| {
-        let request = Request::for_user(User::new(subject.clone()));
+        let request = RequestContext::for_user(User::new(subject.clone()));
         let scope: Scope = scope.parse().unwrap_or_default();
         // An earlier case may have stored the same token.
         let token = Secret::new(format!("{token}{}", secret().expose()));
@@ -487,13 +479,8 @@ fn only_the_exact_name_and_password_authenticate() {
         match bed.storage.password_users().create(user).await {
             Ok(_) => {
                 let login = async |username: &str, password: Secret| {
-                    let form = FormParameters {
-                        username: Some(username.to_owned()),
-                        password: Some(password),
-                        ..FormParameters::default()
-                    };
-                    let request = Request { form, ..Request::default() };
-                    bed.storage.authenticate(&request).await.unwrap().map(|user| user.subject)
+                    let user = bed.storage.authenticate(username, &password).await.unwrap();
+                    user.map(|user| user.subject)
                 };
                 prop_assert_eq!(login(&username, password.clone()).await, Some(subject.clone()));
                 if Secret::new(other.clone()) != password {

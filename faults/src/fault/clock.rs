@@ -6,10 +6,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::NewToken;
 use oauth_storage::{
     AuthorizationCodeStorage as _, CodeRedemption, GrantStorage as _, NewAuthorizationCode,
-    NewToken, RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenPair,
-    TokenRotation, TokenStorage as _, User,
+    RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 
 use crate::Result;
@@ -78,13 +79,11 @@ async fn off_by(skew: i64, time: Duration) -> Result<Row> {
 /// Checks each decision that depends on the clock, before and after its time.
 async fn decisions(scene: &mut Scene, skew: i64) -> Result<()> {
     let storage = scene.caller.storage.clone();
-    let settings = Settings {
-        access_token_expires_in: LIFETIME,
-        authorization_code_expires_in: LIFETIME,
-        refresh_token_grace: LIFETIME,
-        ..Settings::default()
-    };
-    let request = Request::for_user(User::new("skewed")).with_settings(settings);
+    let settings = Settings::default()
+        .with_access_token_expires_in(LIFETIME)
+        .with_authorization_code_expires_in(LIFETIME)
+        .with_refresh_token_grace(LIFETIME);
+    let request = RequestContext::for_user(User::new("skewed")).with_settings(settings);
     let client_id = scene.world.any_client().to_owned();
     let client_id = client_id.as_str();
     let scope = || scene.world.scope.clone();

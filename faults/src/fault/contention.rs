@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use oauth_storage::PgStorage;
 use tokio::process::Command;
 
-use crate::Result;
 use crate::caller::Caller;
 use crate::fault::Extent;
 use crate::ledger::Ledger;
@@ -17,8 +16,8 @@ use crate::load::Load;
 use crate::report::Row;
 use crate::scene::{Scene, builder, server};
 use crate::tally::Counts;
-use crate::verdict;
 use crate::world::World;
+use crate::{Result, verdict};
 
 /// The URL of the database, for a child process.
 pub(crate) const CHILD: &str = "OAUTH_STORAGE_FAULTS_CHILD";

@@ -24,11 +24,11 @@ pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let database = shared().await?.database("dropped_pool").await?;
     let pool = PgPoolOptions::new().max_connections(u32::try_from(CONNECTIONS)?);
     let pool = pool.connect(database.url()).await?;
-    let scene = Scene::of(database.url(), builder()?.pool(pool)).await?;
+    let scene = Scene::of(database.url(), builder()?.build_with_pool(pool)).await?;
     let mut row = on(scene, rounds, time, true).await?;
 
     row.absorb(lanes);
-    row.remark("storage.on(&mut connection) is not tested: the application owns that connection");
+    row.remark("storage.with_connection(&mut connection) is not tested: the application owns that connection");
     Ok(row)
 }
 

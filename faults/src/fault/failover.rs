@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use oauth_storage::{Advice, Error, NewToken, PgStorage, Request, TokenPair, TokenStorage as _};
+use oauth_storage::error::Advice;
+use oauth_storage::token::NewToken;
+use oauth_storage::{Error, PgStorage, RequestContext, TokenPair, TokenStorage as _};
 use oauth_storage_testbed::Cluster;
 
 use crate::database::Database;
@@ -92,7 +94,7 @@ async fn refuses_writes(scene: &mut Scene) -> Result<()> {
     let mut refused = false;
     for _ in 0..100 {
         let new = NewToken::new(&client_id, scene.world.scope.clone(), TokenPair::generate()?);
-        match storage.create_token(&Request::default(), new).await {
+        match storage.create_token(&RequestContext::default(), new).await {
             Err(error @ Error::Unavailable { .. }) if error.to_string().contains("25006") => {
                 refused = error.advice() == Advice::Retry;
                 break;

@@ -1,12 +1,11 @@
 use sqlx::{Connection as _, PgConnection};
 
+use crate::check::check_client_id;
 use crate::error::{Error, Result};
-use crate::model::check_client_id;
-use crate::postgres::PgStorage;
-use crate::postgres::cluster;
+use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Connections;
 use crate::postgres::grant::{Change, Owner};
+use crate::postgres::{PgStorage, cluster};
 
 impl<C: Connections> PgStorage<C> {
     /// Waits for every statement that issues to a client that was just disabled; or lets them again.

@@ -6,15 +6,14 @@
 //! one. A batch that waited would keep the others of the batch from whoever needs them. Every scan and every statement is bounded by the size of a batch, so a batch
 //! that the server cuts off is halved and progress is made under any time limit.
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::revoke::RevokeGrant;
-use super::scan::{Place, scan, scan_cluster};
+use super::scan::{Change, Owner, Place, scan, scan_cluster};
 use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
+use crate::postgres::batching::{Call, Connections};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Call, Connections};
 
 /// Grants of a scan, and of a statement that changes them: some ten milliseconds.
 const BATCH: usize = 1_000;
@@ -24,28 +23,6 @@ const MOST: usize = 1_000_000;
 
 /// Batches without progress, because the server cuts them off, before the operation gives up.
 const PATIENCE: u32 = 50;
-
-/// Selects the grants to change.
-#[derive(Clone, Copy)]
-pub(in crate::postgres) enum Owner<'a> {
-    Subject {
-        subject: &'a str,
-        /// Only those for this client.
-        client_id: Option<&'a str>,
-    },
-    Client {
-        client_id: &'a str,
-        /// Only while this deletion of the client is not finished.
-        deleted_at: Option<DateTime<Utc>>,
-    },
-}
-
-/// The change to a grant.
-#[derive(Clone, Copy, PartialEq)]
-pub(in crate::postgres) enum Change {
-    Revoke,
-    Delete,
-}
 
 /// The size of the batches, which adapts to the time limit of the server.
 struct Pace {

@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use crate::check::{check_batch, check_limit, check_subject};
 use crate::error::Result;
-use crate::model::user::check_subject;
-use crate::model::{Grant, GrantPage, GrantState, Purged, Scope};
-use crate::postgres::PgStorage;
-use crate::postgres::context;
+use crate::grant::{Grant, GrantPage, GrantState, Purged};
+use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Connections;
 use crate::postgres::token::corrupt_grant;
-use crate::storage::{check_batch, check_limit};
+use crate::postgres::{PgStorage, context};
+use crate::scope::Scope;
 
 /// Grants that one page passes before it ends, if they are no longer live: about a millisecond.
 const SCAN: i64 = 1_000;

@@ -2,19 +2,22 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use crate::authorization_code::CodeChallenge;
 use crate::error::Error;
-use crate::model::{CodeChallenge, CodeRedemption, Lifetimes, TokenPair};
+use crate::grant::CodeRedemption;
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::cluster::{self, after};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::SpentRow;
 use crate::postgres::token::{PairColumns, PairDigests, by_position, duplicate_token};
-use crate::request::Request;
-use crate::secret::Digest;
+use crate::request::RequestContext;
+use crate::secret::TokenHash;
+use crate::settings::Lifetimes;
+use crate::token::TokenPair;
 
 /// Spends a code and stores its tokens.
 pub(super) struct RedeemCode {
-    digest: Digest,
+    digest: TokenHash,
     /// The grant that the code names. Only looked for on a cluster.
     named_grant: Option<Uuid>,
     client_id: String,
@@ -28,7 +31,7 @@ impl RedeemCode {
     /// `None` for what cannot be valid.
     pub(super) fn new(
         connections: &impl Connections,
-        request: &Request,
+        request: &RequestContext,
         redemption: &CodeRedemption,
         tokens: &TokenPair,
     ) -> Option<Self> {
@@ -45,7 +48,7 @@ impl RedeemCode {
     }
 }
 
-impl Operation for RedeemCode {
+impl Statement for RedeemCode {
     /// `None` for an invalid code.
     type Outcome = Option<SpentRow>;
     const NAME: &'static str = "redeem_authorization_code";
@@ -110,7 +113,7 @@ impl Operation for RedeemCode {
 }
 
 impl RedeemCode {
-    /// Does what [`run`](Operation::run) does, in several statements. `None` for an invalid code; the transaction
+    /// Does what [`run`](Statement::run) does, in several statements. `None` for an invalid code; the transaction
     /// has to be rolled back then.
     async fn spend_on_shard(
         &self,

@@ -3,9 +3,9 @@ use std::collections::HashSet;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::postgres::batching::Statement;
 use crate::postgres::cluster;
 use crate::postgres::error::Effect;
-use crate::postgres::executor::Operation;
 
 /// Revokes one grant; that of a subject only where one is given.
 pub(super) struct RevokeGrant {
@@ -13,7 +13,7 @@ pub(super) struct RevokeGrant {
     pub(super) subject: Option<String>,
 }
 
-impl Operation for RevokeGrant {
+impl Statement for RevokeGrant {
     /// True if this call revoked it.
     type Outcome = bool;
     const NAME: &'static str = "revoke_grant";

@@ -2,22 +2,26 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use crate::check::check_client_id;
 use crate::error::{Error, Result};
-use crate::model::{Scope, TokenPair, TokenRef, TokenRotation, check_client_id, micros};
+use crate::grant::TokenRotation;
 use crate::postgres::PgStorage;
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::cluster::{self, NewTokenRow, after};
 use crate::postgres::error::Effect;
-use crate::postgres::executor::{Connections, Operation};
 use crate::postgres::grant::SpentRow;
 use crate::postgres::token::{
     FindToken, NamedToken, PairColumns, PairDigests, by_position, duplicate_token,
 };
-use crate::request::Request;
-use crate::secret::Digest;
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::TokenHash;
+use crate::settings::micros;
+use crate::token::{TokenPair, TokenRef};
 
 /// Spends a refresh token and stores its successors.
 pub(super) struct RotateToken {
-    digest: Digest,
+    digest: TokenHash,
     /// The grant that the token names. Only looked for on a cluster.
     named_grant: Option<Uuid>,
     client_id: String,
@@ -34,7 +38,7 @@ impl RotateToken {
     /// `None` for what cannot be valid.
     pub(super) fn new(
         connections: &impl Connections,
-        request: &Request,
+        request: &RequestContext,
         rotation: &TokenRotation,
         tokens: &TokenPair,
     ) -> Option<Self> {
@@ -82,7 +86,7 @@ impl RotateToken {
     }
 }
 
-impl Operation for RotateToken {
+impl Statement for RotateToken {
     /// `None` for an invalid token.
     type Outcome = Option<SpentRow>;
     const NAME: &'static str = "rotate_refresh_token";
@@ -142,7 +146,7 @@ impl Operation for RotateToken {
 }
 
 impl RotateToken {
-    /// Does what [`run`](Operation::run) does, in several statements. `None` for an invalid token: nothing was
+    /// Does what [`run`](Statement::run) does, in several statements. `None` for an invalid token: nothing was
     /// changed.
     async fn spend_on_shard(
         &self,

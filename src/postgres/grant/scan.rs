@@ -3,9 +3,30 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::bulk::{Change, Owner};
 use crate::error::Result;
-use crate::postgres::executor::Call;
+use crate::postgres::batching::Call;
+
+/// Selects the grants to change.
+#[derive(Clone, Copy)]
+pub(in crate::postgres) enum Owner<'a> {
+    Subject {
+        subject: &'a str,
+        /// Only those for this client.
+        client_id: Option<&'a str>,
+    },
+    Client {
+        client_id: &'a str,
+        /// Only while this deletion of the client is not finished.
+        deleted_at: Option<DateTime<Utc>>,
+    },
+}
+
+/// The change to a grant.
+#[derive(Clone, Copy, PartialEq)]
+pub(in crate::postgres) enum Change {
+    Revoke,
+    Delete,
+}
 
 /// The place of a scan: of a subject by grant, of a client by bucket of grants.
 #[derive(Clone, Copy, PartialEq)]

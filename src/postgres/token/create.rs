@@ -9,23 +9,25 @@ use uuid::Uuid;
 
 use super::pair::{PairColumns, PairDigests};
 use super::{by_position, corrupt_grant};
-use crate::error::{Error, Problem, Result};
-use crate::model::{GrantContext, Lifetimes, NewToken, Scope, Token, TokenKind, TokenState};
-use crate::postgres::PgStorage;
+use crate::context::GrantContext;
+use crate::error::{Error, InvalidReason, Result};
+use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::cluster::{self, NewGrantRow, after};
-use crate::postgres::context;
 use crate::postgres::error::{Effect, UniqueViolation, unique_violation};
-use crate::postgres::executor::{Connections, Operation};
-use crate::postgres::observe::observe;
-use crate::request::Request;
-use crate::secret::{Digest, Secret};
+use crate::postgres::telemetry::observe;
+use crate::postgres::{PgStorage, context};
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::{Secret, TokenHash};
+use crate::settings::Lifetimes;
+use crate::token::{NewToken, Token, TokenKind, TokenState};
 
 impl<C: Connections> PgStorage<C> {
     /// Not an `async fn`: its future would keep the new token, and be too large (see the test in
     /// `postgres.rs`).
     pub(super) fn create(
         &self,
-        request: &Request,
+        request: &RequestContext,
         token: NewToken,
     ) -> impl Future<Output = Result<Token>> + Send {
         let joins = token.grant_id.is_some();
@@ -46,12 +48,13 @@ impl<C: Connections> PgStorage<C> {
             let (created, token) = new?;
             let created = match created {
                 Ok(created) => created.await.and_then(|issued_at| {
-                    let issued_at = issued_at.ok_or(Error::invalid("client_id", Problem::Unknown));
+                    let issued_at =
+                        issued_at.ok_or(Error::invalid("client_id", InvalidReason::Unknown));
                     Ok(token.issued(issued_at?))
                 }),
                 // Of a disabled client no grant is found either.
                 Err(joined) => joined.await.and_then(|row| {
-                    row.ok_or(Error::invalid("grant_id", Problem::Unknown))?.into_token(token)
+                    row.ok_or(Error::invalid("grant_id", InvalidReason::Unknown))?.into_token(token)
                 }),
             };
             match created {
@@ -85,7 +88,7 @@ impl Unissued {
 impl CreateToken {
     fn new(
         connections: &impl Connections,
-        request: &Request,
+        request: &RequestContext,
         new: NewToken,
         grant_id: Uuid,
     ) -> Result<(Self, Unissued)> {
@@ -103,7 +106,7 @@ impl CreateToken {
             context,
         };
         let token = Token {
-            kind: TokenKind::AccessToken,
+            kind: TokenKind::Access,
             grant_id: create.grant_id,
             client_id: create.client_id.clone(),
             subject: create.subject.clone(),
@@ -118,7 +121,7 @@ impl CreateToken {
     }
 }
 
-impl Operation for CreateToken {
+impl Statement for CreateToken {
     /// The time of issue; `None` for a client that is unknown or disabled.
     type Outcome = Option<DateTime<Utc>>;
     const NAME: &'static str = "create_token";
@@ -210,7 +213,7 @@ impl JoinedRow {
     }
 }
 
-impl Operation for CreateTokenInGrant {
+impl Statement for CreateTokenInGrant {
     /// `None` where there is no such grant of that client and subject.
     type Outcome = Option<JoinedRow>;
     const NAME: &'static str = "create_token_in_grant";
@@ -296,7 +299,7 @@ pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Er
         UniqueViolation::Of("token_pkey") | UniqueViolation::OnShard => "access_token",
         UniqueViolation::Of(_) => return None,
     };
-    Some(Error::invalid(field, Problem::Duplicate))
+    Some(Error::invalid(field, InvalidReason::Duplicate))
 }
 
 impl<C: Connections> PgStorage<C> {
@@ -305,29 +308,31 @@ impl<C: Connections> PgStorage<C> {
     pub(in crate::postgres) async fn which_is_duplicate(
         &self,
         error: Error,
-        access: Digest,
-        refresh: Option<Digest>,
+        access: TokenHash,
+        refresh: Option<TokenHash>,
     ) -> Error {
-        let is_duplicate =
-            matches!(error, Error::Invalid { field: "access_token", problem: Problem::Duplicate });
+        let is_duplicate = matches!(
+            error,
+            Error::Invalid { field: "access_token", reason: InvalidReason::Duplicate }
+        );
         if !is_duplicate {
             return error;
         }
-        let exists = async |digest: Option<Digest>| match digest {
+        let exists = async |digest: Option<TokenHash>| match digest {
             // In a transaction that failed with the statement, or it was purged meanwhile.
             Some(digest) => self.token_exists(digest).await.unwrap_or(false),
             None => false,
         };
         if exists(refresh).await {
-            return Error::invalid("refresh_token", Problem::Duplicate);
+            return Error::invalid("refresh_token", InvalidReason::Duplicate);
         }
         if self.connections.is_cluster() && !exists(Some(access)).await {
-            return Error::invalid("grant_id", Problem::Duplicate);
+            return Error::invalid("grant_id", InvalidReason::Duplicate);
         }
         error
     }
 
-    async fn token_exists(&self, digest: Digest) -> Result<bool> {
+    async fn token_exists(&self, digest: TokenHash) -> Result<bool> {
         let (digest, tail) = digest.halves();
         let mut call = self.connections.begin(Effect::Read).await?;
         call.statement(|connection| {

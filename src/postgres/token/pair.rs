@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::model::{Lifetimes, TokenPair};
+use crate::postgres::batching::Connections;
 use crate::postgres::cluster::{self, Duplicate, NewTokenRow, after};
-use crate::postgres::executor::Connections;
+use crate::settings::Lifetimes;
+use crate::token::TokenPair;
 
 /// The digests of a pair, in the halves that are stored.
 pub(in crate::postgres) struct PairDigests {

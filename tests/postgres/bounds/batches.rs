@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    ClientRegistry as _, Error, GrantStorage as _, NewToken, PgStorage, TokenStorage as _,
-    list_all_grants,
+    ClientRegistry as _, Error, GrantStorage as _, GrantStorageExt as _, PgStorage,
+    TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -127,7 +128,7 @@ async fn s18_a_revocation_that_was_dropped_is_continued_by_the_next() {
     assert!((1..5_000).contains(&left), "{left}");
     let rest = test.storage.revoke_subject("robot").await.unwrap();
     assert_eq!(rest, u64::try_from(left).unwrap());
-    assert_eq!(list_all_grants(&test.storage, "robot").await.unwrap(), []);
+    assert_eq!(test.storage.list_all_grants("robot").await.unwrap(), []);
 }
 
 /// An application's transaction holds one row of five thousand. The rest is revoked at once, nobody
@@ -157,7 +158,7 @@ async fn s21_a_held_grant_keeps_a_revocation_from_nothing_else() {
     }
     sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();
     assert_eq!(revoking.await.unwrap().unwrap(), 5_000);
-    assert_eq!(list_all_grants(&test.storage, "robot").await.unwrap(), []);
+    assert_eq!(test.storage.list_all_grants("robot").await.unwrap(), []);
 }
 
 /// Two nodes revoke the same client. Each passes by what the other holds, and neither is left with

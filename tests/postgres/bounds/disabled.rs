@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::NewToken;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption, GrantStorage as _,
-    NewAuthorizationCode, NewToken, PgStorage, RedemptionOutcome, RotationOutcome, Secret,
-    TokenPair, TokenRotation, TokenStorage as _,
+    NewAuthorizationCode, PgStorage, RedemptionOutcome, Secret, TokenPair, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::support::{TestStorage, alice, pair, scope};
-
-const URI: &str = "https://client.example/cb";
+use crate::support::{TestStorage, URI, alice, pair, scope};
 
 /// Issues in every way until the client is refused; what was issued.
 async fn issue_on(storage: PgStorage, client_id: String, way: usize) -> Vec<TokenPair> {

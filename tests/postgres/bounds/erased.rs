@@ -1,16 +1,17 @@
 //! S22: an erased subject leaves no trace in a dump.
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::NewToken;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption,
-    GrantStorage as _, NewAuthorizationCode, NewClient, NewToken, NewUser, PgStorage,
-    RedemptionOutcome, Request, RotationOutcome, Secret, TokenPair, TokenRotation,
-    TokenStorage as _, User,
+    GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome,
+    RequestContext, Secret, TokenPair, TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 
-use crate::support::{dump, scope};
+use crate::support::{URI, dump, scope};
 
-const URI: &str = "https://client.example/cb";
 const SUBJECT: &str = "n33dle-of-a-person";
 
 /// Everything that names a subject: a user, an unused code, a spent one, tokens, rotated and not.
@@ -21,7 +22,7 @@ async fn live_a_life(storage: &PgStorage, client_id: &str) -> Vec<TokenPair> {
         password: Secret::new("wonderland"),
     };
     storage.password_users().create(user).await.unwrap();
-    let request = Request::for_user(User::new(SUBJECT));
+    let request = RequestContext::for_user(User::new(SUBJECT));
     let code = Secret::generate().unwrap();
     for code in [code.clone(), Secret::generate().unwrap()] {
         let new = NewAuthorizationCode::new(client_id, scope(), URI, code);
@@ -53,7 +54,7 @@ async fn s22_an_erased_subject_leaves_no_trace_in_a_dump() {
     let tokens = live_a_life(&storage, &client_id).await;
     let other = TokenPair::generate().unwrap();
     let new = NewToken::new(&client_id, scope(), other.clone()).with_subject("somebody else");
-    storage.create_token(&Request::default(), new).await.unwrap();
+    storage.create_token(&RequestContext::default(), new).await.unwrap();
 
     let traces = async || {
         let dump = dump(&cluster, database.url()).await;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::NewToken;
 use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, Request, RotationOutcome, Scope, Secret,
-    Settings, TokenRotation, TokenStorage as _,
+    Error, GrantStorage as _, PgStorage, RequestContext, Scope, Secret, Settings, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
@@ -105,8 +106,8 @@ fn rotate_on(
     callers: usize,
     disturbance: &mut Disturbance,
 ) {
-    let settings = Settings { refresh_token_grace: Duration::from_mins(1), ..Settings::default() };
-    let request = Request::default().with_settings(settings);
+    let settings = Settings::default().with_refresh_token_grace(Duration::from_mins(1));
+    let request = RequestContext::default().with_settings(settings);
     for _ in 0..callers {
         let (storage, request) = (test.storage.clone(), request.clone());
         let stop = Arc::clone(&disturbance.stop);

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    ClientRegistry as _, GrantStorage as _, NewToken, PgStorage, Request, RotationOutcome,
-    Settings, TokenPair, TokenRef, TokenRotation, TokenStorage as _, list_all_grants, purge,
+    ClientRegistry as _, GrantStorage as _, GrantStorageExt as _, PgStorage, RequestContext,
+    Settings, TokenPair, TokenStorage as _,
 };
 use uuid::Uuid;
 
@@ -80,7 +82,7 @@ async fn s18_revoking_and_erasing_a_subject_is_linear() {
     is_linear("list_all_grants", async |rows| {
         let subject = Uuid::new_v4().to_string();
         test.sql(&store_grants(rows, "'client-' || n % 50", &format!("'{subject}'"))).await;
-        let (took, listed) = timed(list_all_grants(&test.storage, &subject)).await;
+        let (took, listed) = timed(test.storage.list_all_grants(&subject)).await;
         assert_eq!(listed.unwrap().len(), rows);
         took
     })
@@ -107,7 +109,7 @@ async fn s18_a_purge_is_linear() {
     test.sql(&store_grants(rows(), &format!("'{client_id}'"), "'stays'")).await;
     is_linear("purge", async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
-        let all = purge(&test.storage, 1_000, |_| ControlFlow::Continue(()));
+        let all = test.storage.purge(1_000, |_| ControlFlow::Continue(()));
         let (took, purged) = timed(all).await;
         assert_eq!(purged.unwrap().tokens, rows as u64);
         took
@@ -128,8 +130,8 @@ async fn s18_the_rotations_of_a_grant_cost_its_revocation_nothing() {
     let (test, client_id) = new("s18_rotations").await;
     let storage = &test.storage;
     let rotations = if rows() > 4_000 { 500_000 } else { 50_000 };
-    let strict = Request::default()
-        .with_settings(Settings { refresh_token_grace: Duration::ZERO, ..Settings::default() });
+    let strict = RequestContext::default()
+        .with_settings(Settings::default().with_refresh_token_grace(Duration::ZERO));
     let mut took = Vec::new();
     for way in ["revoke_grant", "revoke_token", "replay"] {
         let first = pair();

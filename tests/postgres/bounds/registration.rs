@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
+use oauth_storage::error::InvalidReason;
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::NewToken;
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, ClientStorage as _, Error, GrantStorage as _, NewClient,
-    NewToken, PgStorage, Problem, RotationOutcome, TokenPair, TokenRotation, TokenStorage as _,
+    PgStorage, TokenPair, TokenStorage as _,
 };
 
-use crate::support::{TestStorage, alice, eventually, pair, scope, store_grants};
+use crate::support::{TestStorage, URI, alice, eventually, pair, scope, store_grants};
 
-const URI: &str = "https://client.example/cb";
-
-async fn register(storage: &PgStorage, client_id: &str) -> oauth_storage::Result<()> {
+async fn register(storage: &PgStorage, client_id: &str) -> Result<(), oauth_storage::Error> {
     let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
     let new = NewClient::new(metadata).with_client_id(client_id);
     storage.register_client(new).await.map(drop)
 }
 
-async fn issue(storage: &PgStorage, client_id: &str) -> oauth_storage::Result<TokenPair> {
+async fn issue(storage: &PgStorage, client_id: &str) -> Result<TokenPair, oauth_storage::Error> {
     let new = NewToken::new(client_id, scope(), pair());
     let tokens = new.tokens.clone();
     storage.create_token(&alice(), new).await.map(|_| tokens)
@@ -51,7 +52,7 @@ async fn s19_a_deletion_that_was_cut_off_leaves_nothing_to_inherit() {
     assert!(record.deleted_at.is_some() && record.disabled_at.is_some());
     let error = register(storage, "robot").await.unwrap_err();
     assert!(
-        matches!(error, Error::Invalid { field: "client_id", problem: Problem::Duplicate }),
+        matches!(error, Error::Invalid { field: "client_id", reason: InvalidReason::Duplicate }),
         "{error:?}"
     );
     issue(storage, "robot").await.unwrap_err();

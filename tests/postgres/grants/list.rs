@@ -1,8 +1,9 @@
 use std::time::{Duration, Instant};
 
+use oauth_storage::grant::{GrantState, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    GrantState, GrantStorage as _, NewToken, Request, TokenRef, TokenRotation, TokenStorage as _,
-    User, list_all_grants,
+    GrantStorage as _, GrantStorageExt as _, RequestContext, TokenStorage as _, User,
 };
 
 use super::{code, issue, next, refresh_of, rotate};
@@ -24,7 +25,7 @@ async fn grants_are_listed_page_by_page_the_newest_first() {
                 let refresh = refresh_of(&issued).clone();
                 let narrower =
                     TokenRotation::new(&client_id, refresh).with_scope("openid".parse().unwrap());
-                let _ = rotate(&test.storage, &Request::default(), &narrower).await;
+                let _ = rotate(&test.storage, &RequestContext::default(), &narrower).await;
             }
             _ => {}
         }
@@ -33,7 +34,7 @@ async fn grants_are_listed_page_by_page_the_newest_first() {
     // A grant without a refresh token; and one of somebody else.
     let new = NewToken::new(&client_id, scope(), access_token());
     expected.push(test.storage.create_token(&alice(), new).await.unwrap());
-    let bob = Request::for_user(User::new("bob"));
+    let bob = RequestContext::for_user(User::new("bob"));
     let new = NewToken::new(&client_id, scope(), access_token());
     test.storage.create_token(&bob, new).await.unwrap();
 
@@ -59,14 +60,15 @@ async fn grants_are_listed_page_by_page_the_newest_first() {
         assert_eq!(grant.state, GrantState::Active);
     }
     // The revocation of the last token of a chain ends the grant.
-    let carol = Request::for_user(User::new("carol"));
+    let carol = RequestContext::for_user(User::new("carol"));
     let issued = issue(&test.storage, &code(&test, &client_id, &carol).await).await;
-    let moved = next(&test.storage, &Request::default(), &client_id, refresh_of(&issued)).await;
-    assert_eq!(list_all_grants(&test.storage, "carol").await.unwrap().len(), 1);
+    let moved =
+        next(&test.storage, &RequestContext::default(), &client_id, refresh_of(&issued)).await;
+    assert_eq!(test.storage.list_all_grants("carol").await.unwrap().len(), 1);
     let token = TokenRef::Access(&moved.tokens.access_token);
     test.storage.revoke_token(&carol, &client_id, token).await.unwrap();
     for subject in ["carol", "nobody"] {
-        assert_eq!(list_all_grants(&test.storage, subject).await.unwrap(), []);
+        assert_eq!(test.storage.list_all_grants(subject).await.unwrap(), []);
     }
     for limit in [0, 1001] {
         assert!(test.storage.list_grants("alice", None, limit).await.is_err());
@@ -79,7 +81,7 @@ async fn s18_the_first_page_is_quick_whatever_is_dead() {
     let test = TestStorage::new("s18_list").await;
     let (client_id, _) = test.client().await;
     let new = NewToken::new(&client_id, scope(), pair()).with_subject("oldest");
-    test.storage.create_token(&Request::default(), new).await.unwrap();
+    test.storage.create_token(&RequestContext::default(), new).await.unwrap();
     test.sql(&store_grants(60_000, &format!("'{client_id}'"), "'user-' || n % 2")).await;
     test.sql(
         "UPDATE oauth_storage.authorization_grant SET revoked_at = now()

@@ -1,5 +1,6 @@
+use oauth_storage::token::TokenRef;
 use oauth_storage::{
-    GrantStorage as _, RedemptionOutcome, Request, TokenRef, TokenStorage as _, User,
+    GrantStorage as _, RedemptionOutcome, RequestContext, TokenStorage as _, User,
 };
 
 use super::{code, issue, redeem, refresh_of, rows};
@@ -31,7 +32,7 @@ async fn revocation_by_grant_subject_and_client_says_how_many() {
     let test = TestStorage::new("revoke_by").await;
     let (client_id, _) = test.client().await;
     let (other_id, _) = test.client().await;
-    let bob = Request::for_user(User::new("bob"));
+    let bob = RequestContext::for_user(User::new("bob"));
     let mut grants = Vec::new();
     for (client_id, request) in [
         (&client_id, &alice()),

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use oauth_storage::{
-    Error, GrantStorage as _, NewToken, PgStorage, Secret, TokenPair, TokenRef, TokenStorage as _,
-};
+use oauth_storage::token::{NewToken, TokenRef};
+use oauth_storage::{Error, GrantStorage as _, PgStorage, Secret, TokenPair, TokenStorage as _};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::gate::Gate;

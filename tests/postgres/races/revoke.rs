@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption, GrantStorage as _,
-    NewAuthorizationCode, NewToken, PgStorage, RedemptionOutcome, Request, RotationOutcome, Secret,
-    TokenPair, TokenRef, TokenRotation, TokenStorage as _,
+    NewAuthorizationCode, PgStorage, RedemptionOutcome, RequestContext, Secret, TokenPair,
+    TokenStorage as _,
 };
 use tokio::task::JoinSet;
 
@@ -48,7 +50,7 @@ async fn s9_nothing_is_live_when_revocation_has_returned() {
 /// Rotates until the grant ends; how often, and the last pair.
 async fn rotate_on(
     storage: &PgStorage,
-    request: &Request,
+    request: &RequestContext,
     client_id: &str,
     first: Secret,
     retry: bool,
@@ -79,7 +81,7 @@ async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
     for kill in [Kill::Subject, Kill::Client, Kill::Grant, Kill::Token] {
         let (client_id, _) = test.client().await;
         let subject = format!("{kill:?}");
-        let user = Request::for_user(oauth_storage::User::new(&subject));
+        let user = RequestContext::for_user(oauth_storage::User::new(&subject));
         let tokens = TokenPair::generate().unwrap();
         let refresh = tokens.refresh_token.clone().unwrap();
         let new = NewToken::new(&client_id, scope(), tokens);
@@ -99,7 +101,7 @@ async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
         storage.create_token(&user, new).await.unwrap();
         let rotating = {
             let (storage, client_id, first) = (storage.clone(), client_id.clone(), refresh.clone());
-            let request = Request::default();
+            let request = RequestContext::default();
             tokio::spawn(
                 async move { rotate_on(&storage, &request, &client_id, first, false).await },
             )
@@ -136,13 +138,13 @@ async fn refresh_against(
     kill: Kill,
 ) -> usize {
     let subject = format!("user-{lane}");
-    let user = Request::for_user(oauth_storage::User::new(&subject));
+    let user = RequestContext::for_user(oauth_storage::User::new(&subject));
     let code = Secret::generate().unwrap();
     let new = NewAuthorizationCode::new(client_id, scope(), URI, code.clone());
     let grant_id = storage.create_authorization_code(&user, new).await.unwrap().grant_id;
     let redemption = CodeRedemption::new(client_id, URI, code).with_refresh_token(true);
     let redeem = async |storage: &PgStorage, redemption| {
-        let request = Request::default();
+        let request = RequestContext::default();
         match storage.redeem_authorization_code(&request, redemption).await.unwrap() {
             RedemptionOutcome::Issued(issued) => Some(issued.tokens),
             _ => None,
@@ -177,7 +179,7 @@ async fn refresh_against(
         Kill::Client => drop(storage.revoke_client(client_id).await.unwrap()),
     }
     let grant = storage.get_grant(grant_id).await.unwrap().unwrap();
-    assert_eq!(grant.state, oauth_storage::GrantState::Revoked, "{kill:?}, round {round}");
+    assert_eq!(grant.state, oauth_storage::grant::GrantState::Revoked, "{kill:?}, round {round}");
     let (rotations, last) = rotating.await.unwrap();
     if let Some(last) = last {
         let found = storage.introspect(&last.access_token).await.unwrap();
@@ -204,9 +206,9 @@ async fn s9_a_revocation_behind_a_transaction_ends_what_it_stored() {
         test.storage.create_token(&alice(), new).await.unwrap();
         // A redeems, and has not committed.
         let redemption = CodeRedemption::new(&client_id, URI, code.clone());
-        let inside = test.storage.on(&mut a);
+        let inside = test.storage.with_connection(&mut a);
         let outcome =
-            inside.redeem_authorization_code(&Request::default(), redemption).await.unwrap();
+            inside.redeem_authorization_code(&RequestContext::default(), redemption).await.unwrap();
         let RedemptionOutcome::Issued(issued) = outcome else { panic!("{outcome:?}") };
         drop(inside);
         // B deletes the code, behind A; C revokes, behind B.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use oauth_storage::error::InvalidReason;
+use oauth_storage::grant::{IssuedTokens, RotationOutcome, TokenRotation};
+use oauth_storage::token::TokenRef;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption, Error,
-    GrantStorage as _, IssuedTokens, NewAuthorizationCode, NewClient, PgStorage, Problem,
-    RedemptionOutcome, Request, RotationOutcome, Secret, Settings, TokenRef, TokenRotation,
-    TokenStorage as _, User,
+    GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome,
+    RequestContext, Secret, Settings, TokenStorage as _, User,
 };
 use tokio::task::JoinSet;
 
@@ -66,19 +68,17 @@ impl Hot {
         let number = fastrand::u32(0..CODES);
         let code = Secret::new(format!("hot-{generation}-{number}"));
         let subject = format!("hot-{}", number % SUBJECTS);
-        let settings = Settings {
-            authorization_code_expires_in: CODE_LIFETIME,
-            refresh_token_grace: Duration::from_secs(if chance(50) { 10 } else { 0 }),
-            ..Settings::default()
-        };
-        let request = Request::for_user(User::new(&subject)).with_settings(settings);
+        let settings = Settings::default()
+            .with_authorization_code_expires_in(CODE_LIFETIME)
+            .with_refresh_token_grace(Duration::from_secs(if chance(50) { 10 } else { 0 }));
+        let request = RequestContext::for_user(User::new(&subject)).with_settings(settings);
         let storage = &self.caller.storage;
 
         let scope = "openid".parse()?;
         let new = NewAuthorizationCode::new(CLIENT, scope, HOT_URI, code.clone());
         let created = self.count(storage.create_authorization_code(&request, new)).await;
         let is_duplicate = |error: &Error| {
-            matches!(error, Error::Invalid { field: "code", problem: Problem::Duplicate })
+            matches!(error, Error::Invalid { field: "code", reason: InvalidReason::Duplicate })
         };
         if let Err(error) = created.as_ref()
             && !is_duplicate(error)
@@ -98,7 +98,7 @@ impl Hot {
     }
 
     /// One more operation on a grant, or on the grants of its subject.
-    async fn follow(&self, request: &Request, subject: &str, issued: &IssuedTokens) {
+    async fn follow(&self, request: &RequestContext, subject: &str, issued: &IssuedTokens) {
         let storage = &self.caller.storage;
         let grant_id = issued.token.grant_id;
         let access_token = &issued.tokens.access_token;
@@ -123,13 +123,13 @@ impl Hot {
 
     async fn count<T>(
         &self,
-        call: impl Future<Output = oauth_storage::Result<T>>,
-    ) -> oauth_storage::Result<T> {
+        call: impl Future<Output = oauth_storage::error::Result<T>>,
+    ) -> Result<T, oauth_storage::Error> {
         self.met.fetch_add(1, Ordering::Relaxed);
         call.await
     }
 
-    fn value<T>(&self, result: oauth_storage::Result<T>) -> Option<T> {
+    fn value<T>(&self, result: oauth_storage::error::Result<T>) -> Option<T> {
         result.inspect_err(|error| self.failed(error)).ok()
     }
 

@@ -4,12 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oauth_storage::client::ClientSecretRotation;
+use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::id_token::NewIdToken;
+use oauth_storage::postgres::NewUser;
+use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, FormParameters, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode,
-    NewClient, NewIdToken, NewToken, NewUser, PgStorage, RedemptionOutcome, Request,
-    RotateClientSecret, RotationOutcome, Secret, Settings, TokenPair, TokenRef, TokenRotation,
-    TokenStorage as _, User, UserStorage as _, purge,
+    CodeRedemption, GrantStorage as _, GrantStorageExt as _, IdTokenStorage as _,
+    NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome, RequestContext, Secret,
+    Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
 };
 use uuid::Uuid;
 
@@ -62,7 +66,7 @@ methods!(
     ReadClient,
     ListClients,
     UpdateClient,
-    RotateClientSecret,
+    ClientSecretRotation,
     SetClientDisabled,
     DeleteClient,
     Authenticate,
@@ -81,13 +85,13 @@ pub(crate) struct Sweep {
     world: Arc<World>,
     url: String,
     subject: String,
-    request: Request,
+    request: RequestContext,
 }
 
 /// A stored grant, and the secrets of its code or its pair.
 struct Made {
     history: History,
-    request: Request,
+    request: RequestContext,
     code: Secret,
     tokens: TokenPair,
 }
@@ -95,14 +99,13 @@ struct Made {
 impl Sweep {
     pub(crate) fn new(scene: &Scene) -> Self {
         let subject = format!("swept-{}", Uuid::now_v7());
-        let settings =
-            Settings { authorization_code_expires_in: CODE_LIFETIME, ..Settings::default() };
-        let settings = Settings { refresh_token_grace: Duration::ZERO, ..settings };
+        let settings = Settings::default().with_authorization_code_expires_in(CODE_LIFETIME);
+        let settings = settings.with_refresh_token_grace(Duration::ZERO);
         Self {
             caller: scene.caller.clone(),
             world: Arc::clone(&scene.world),
             url: scene.url.clone(),
-            request: Request::for_user(User::new(&subject)).with_settings(settings),
+            request: RequestContext::for_user(User::new(&subject)).with_settings(settings),
             subject,
         }
     }
@@ -127,7 +130,7 @@ impl Sweep {
     async fn with_pair(&self) -> Result<Made> {
         let mut history = History::new(self.world.any_client(), true);
         let subject = User::new(format!("swept-{}", Uuid::now_v7()));
-        let request = Request { user: Some(subject), ..self.request.clone() };
+        let request = self.request.clone().with_user(subject);
         let tokens = TokenPair::generate()?;
         let scope = self.world.scope.clone();
         let new = NewToken::new(&history.client_id, scope, tokens.clone());
@@ -192,7 +195,7 @@ impl Sweep {
             | Method::RegisterClient
             | Method::ReadClient
             | Method::UpdateClient
-            | Method::RotateClientSecret
+            | Method::ClientSecretRotation
             | Method::SetClientDisabled
             | Method::DeleteClient
             | Method::RevokeClient => self.of_client(method, at).await,
@@ -374,11 +377,12 @@ impl Sweep {
                 dropped
             }
             Method::UpdateClient => {
-                let metadata = ClientMetadata::authorization_code([URI]).with_name("renamed");
+                let metadata =
+                    ClientMetadata::authorization_code([URI]).with_client_name("renamed");
                 caller.call_cut(storage.update_client(&client_id, metadata), cut).await.1
             }
-            Method::RotateClientSecret => {
-                let rotation = RotateClientSecret::default();
+            Method::ClientSecretRotation => {
+                let rotation = ClientSecretRotation::default();
                 caller.call_cut(storage.rotate_client_secret(&client_id, rotation), cut).await.1
             }
             Method::SetClientDisabled => {
@@ -411,18 +415,13 @@ impl Sweep {
             }
             Method::PurgeExpired => caller.call_cut(storage.purge_expired(100), cut).await.1,
             Method::Purge => {
-                let all = purge(storage, 100, |_| ControlFlow::Continue(()));
+                let all = storage.purge(100, |_| ControlFlow::Continue(()));
                 caller.call_cut(all, cut).await.1
             }
             Method::ListClients => caller.call_cut(storage.list_clients(None, 10), cut).await.1,
             Method::Authenticate => {
-                let form = FormParameters {
-                    username: Some(name),
-                    password: Some(password()),
-                    ..FormParameters::default()
-                };
-                let request = Request { form, ..Request::default() };
-                caller.call_cut(storage.authenticate(&request), cut).await.1
+                let password = password();
+                caller.call_cut(storage.authenticate(&name, &password), cut).await.1
             }
             Method::GetIdToken => {
                 let client_id = self.world.any_client();

@@ -1,0 +1,34 @@
+//! Introspection (RFC 7662) and revocation (RFC 7009).
+
+use axum::Json;
+use axum::extract::State;
+use oauth_storage::token::TokenRef;
+use serde_json::{Map, Value};
+
+use super::Shared;
+use super::client::ClientForm;
+use super::error::{OAuthError, Result, require};
+
+/// For resource servers, which are confidential clients (RFC 7662 2.1).
+pub(crate) async fn introspect(
+    State(server): Shared,
+    ClientForm { client, form }: ClientForm,
+) -> Result<Json<Map<String, Value>>> {
+    if client.is_public() {
+        return Err(OAuthError::invalid_client());
+    }
+    let found = server.storage.introspect(&require(form.token, "token")?).await?;
+    let inactive = || Map::from_iter([("active".into(), false.into())]);
+    Ok(Json(found.map_or_else(inactive, |token| token.introspection_response())))
+}
+
+/// Revokes the token and its grant. An unknown token, or one of another client, is left as it is;
+/// the response is the same (RFC 7009 2.2).
+pub(crate) async fn revoke(
+    State(server): Shared,
+    ClientForm { client, form }: ClientForm,
+) -> Result<()> {
+    let token = require(form.token, "token")?;
+    let (request, token) = (server.request(None), TokenRef::Any(&token));
+    Ok(server.storage.revoke_token(&request, &client.client_id, token).await?)
+}

@@ -1,0 +1,105 @@
+//! An authorization server on `oauth-storage`: small but complete, to read and to copy from.
+//!
+//! `cargo run -p authorization-server` needs only Rust and the PostgreSQL programs. It starts
+//! its own database server, or creates a database on the one that `DATABASE_URL` names. Its data and
+//! its signing key are gone when it ends.
+
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+
+use authorization_server::Config;
+use lexopt::prelude::*;
+use oauth_storage::id_token::NewIdToken;
+use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+use oauth_storage::postgres::NewUser;
+use oauth_storage::{PgStorage, RequestContext, ResponseType, Scope, Secret, Settings};
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const USAGE: &str = "\
+cargo run -p authorization-server -- [OPTIONS]
+  --port PORT    port on 127.0.0.1 (default: 8080)
+  --issuer URL   URL for browsers and clients (default: http://127.0.0.1:PORT)
+  --implicit     allow tokens in authorization responses
+  --password     allow the password grant";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).init();
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("authorization_server: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<()> {
+    let (mut port, mut issuer, mut implicit, mut password) = (8080, None, false, false);
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("port") => port = arguments.value()?.parse()?,
+            Long("issuer") => issuer = Some(arguments.value()?.string()?),
+            Long("implicit") => implicit = true,
+            Long("password") => password = true,
+            _ => return Err(format!("{}\n\n{USAGE}", argument.unexpected()).into()),
+        }
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let address = listener.local_addr()?;
+    let issuer = issuer.unwrap_or_else(|| format!("http://{address}"));
+    let issuer = issuer.trim_end_matches('/').to_owned();
+
+    // ── A database, its schema, a storage ────────────────────────────────────────────────────
+    let testbed = oauth_storage_testbed::Testbed::start().await?;
+    println!("{testbed}");
+    let database = testbed.database("authorization_server").await?;
+    let signer = IdTokenSigner::new(&issuer, SigningKey::generate()?)?.with_claims(id_token_claims);
+    let jwk_set = signer.jwk_set();
+    let storage = PgStorage::builder().password_users().id_tokens(signer);
+    let storage = storage.connect(database.url()).await?;
+    storage.migrate().await?;
+    let alice = NewUser {
+        username: "alice".into(),
+        subject: "248289761001".into(),
+        password: Secret::new("wonderland"),
+    };
+    storage.password_users().create(alice).await?;
+
+    // ── The server ───────────────────────────────────────────────────────────────────────────
+    let config = Config {
+        issuer: issuer.clone(),
+        scope: "openid profile email api:read".parse()?,
+        implicit,
+        password,
+        settings: Settings::default(),
+        claims,
+    };
+    let router = authorization_server::router(storage.clone(), jwk_set, config);
+    println!("listening on http://{address}; Ctrl-C ends it");
+    println!("  your applications   {issuer}/   (alice / wonderland)");
+    println!("  discovery           {issuer}/.well-known/openid-configuration");
+    let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
+    axum::serve(listener, router).with_graceful_shutdown(end).await?;
+
+    storage.close().await;
+    database.close().await?;
+    println!("ended");
+    Ok(())
+}
+
+/// Claims for the ID token: only where no access token is issued, because then the client cannot ask
+/// the userinfo endpoint (OpenID Connect Core 5.4).
+fn id_token_claims(request: &RequestContext, new: &NewIdToken<'_>) -> Map<String, Value> {
+    match new.full_subject(request) {
+        Some(subject) if new.response_type == ResponseType::ID_TOKEN => claims(subject, new.scope),
+        _ => Map::new(),
+    }
+}
+
+/// The claims about alice, the only user (OpenID Connect Core 5.1 and 5.4).
+fn claims(_subject: &str, scope: &Scope) -> Map<String, Value> {
+    let known = [("profile", "name", "Alice Liddell"), ("email", "email", "alice@example.com")];
+    let granted = known.into_iter().filter(|(token, ..)| scope.contains(token));
+    granted.map(|(_, name, value)| (name.to_owned(), value.into())).collect()
+}

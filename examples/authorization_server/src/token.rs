@@ -1,0 +1,97 @@
+//! The token endpoint (RFC 6749 3.2).
+
+use axum::Json;
+use axum::extract::State;
+use oauth_storage::client::GrantType;
+use oauth_storage::grant::{IssuedTokens, RotationOutcome, TokenRotation};
+use oauth_storage::id_token::NewIdToken;
+use oauth_storage::token::NewToken;
+use oauth_storage::{CodeRedemption, RedemptionOutcome, TokenPair, User};
+use serde_json::{Map, Value};
+
+use super::client::ClientForm;
+use super::error::{OAuthError, Result, ensure, require};
+use super::{Server, Shared};
+
+pub(crate) async fn token(
+    State(server): Shared,
+    asked: ClientForm,
+) -> Result<Json<Map<String, Value>>> {
+    let name = require(asked.form.grant_type.as_deref(), "grant_type")?;
+    let unsupported = || OAuthError::new("unsupported_grant_type", "there is none such here");
+    let grant_type = server.grant_types().into_iter().find(|offered| offered.as_str() == name);
+    let grant_type = grant_type.ok_or_else(unsupported)?;
+    let registered = asked.client.allows_grant_type(grant_type);
+    ensure(registered, "unauthorized_client", "the client is not registered for this grant type")?;
+
+    let IssuedTokens { token, tokens, .. } = match grant_type {
+        GrantType::AuthorizationCode => asked.redeem(&server).await?,
+        GrantType::RefreshToken => asked.refresh(&server).await?,
+        GrantType::ClientCredentials => asked.create(&server, None).await?,
+        GrantType::Password => asked.log_in(&server).await?,
+        _ => return Err(unsupported()),
+    };
+    let mut response = token.token_response(&tokens);
+    // OpenID Connect Core 3.1.3.3.
+    if token.scope.contains("openid") && token.subject.is_some() {
+        let new = NewIdToken::for_token(&token, &tokens.access_token);
+        let id_token = server.storage.get_id_token(&server.request(None), new).await?;
+        response.insert("id_token".into(), id_token.into());
+    }
+    Ok(Json(response))
+}
+
+impl ClientForm {
+    /// Exchanges a code (RFC 6749 4.1.3). The statement that spends the code also checks its client,
+    /// expiry, redirect URI and PKCE verifier.
+    async fn redeem(self, server: &Server) -> Result<IssuedTokens> {
+        let Self { client, form } = self;
+        let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
+        let redirect_uri = redirect_uri.ok_or_else(invalid_grant)?;
+        let mut redemption =
+            CodeRedemption::new(&client.client_id, redirect_uri, require(form.code, "code")?)
+                .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken));
+        redemption.code_verifier = form.code_verifier;
+        match server.storage.redeem_authorization_code(&server.request(None), redemption).await? {
+            RedemptionOutcome::Issued(issued) => Ok(*issued),
+            // The response is the same for both. A replay has revoked the grant.
+            RedemptionOutcome::Replayed { .. } | RedemptionOutcome::Invalid => Err(invalid_grant()),
+        }
+    }
+
+    /// Exchanges a refresh token (RFC 6749 6) for a new pair (RFC 9700 4.14.2).
+    async fn refresh(self, server: &Server) -> Result<IssuedTokens> {
+        let refresh_token = require(self.form.refresh_token, "refresh_token")?;
+        let mut rotation = TokenRotation::new(self.client.client_id, refresh_token);
+        rotation.scope = self.form.scope.map(|scope| scope.parse()).transpose()?;
+        match server.storage.rotate_refresh_token(&server.request(None), rotation).await? {
+            RotationOutcome::Issued(issued) => Ok(*issued),
+            RotationOutcome::Reused { .. } | RotationOutcome::Invalid => Err(invalid_grant()),
+        }
+    }
+
+    /// Issues tokens for a user who gave the client their password (RFC 6749 4.3).
+    async fn log_in(self, server: &Server) -> Result<IssuedTokens> {
+        let username = require(self.form.username.as_deref(), "username")?;
+        let password = require(self.form.password.as_ref(), "password")?;
+        let user = server.storage.authenticate(username, password).await?;
+        self.create(server, Some(user.ok_or_else(invalid_grant)?)).await
+    }
+
+    /// Issues tokens for a user or, without one, for the client itself (RFC 6749 4.4).
+    async fn create(self, server: &Server, user: Option<User>) -> Result<IssuedTokens> {
+        let scope = self.client.requested_scope(self.form.scope.as_deref())?;
+        let mut tokens = TokenPair::generate()?;
+        // A client that acts for itself needs no refresh token (RFC 6749 4.4.3).
+        if user.is_none() || !self.client.allows_grant_type(GrantType::RefreshToken) {
+            tokens = tokens.without_refresh_token();
+        }
+        let new = NewToken::new(self.client.client_id, scope, tokens.clone());
+        let token = server.storage.create_token(&server.request(user), new).await?;
+        Ok(IssuedTokens::new(token, tokens))
+    }
+}
+
+fn invalid_grant() -> OAuthError {
+    OAuthError::new("invalid_grant", "it is unknown, wrong, expired or used, or another client's")
+}

@@ -1,0 +1,180 @@
+//! Authorization codes and PKCE challenges.
+
+mod code_challenge;
+mod storage;
+
+pub use code_challenge::{CodeChallenge, CodeChallengeMethod};
+pub use storage::AuthorizationCodeStorage;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::check::{check_client_id, check_subject};
+use crate::context::GrantContext;
+use crate::error::{Error, InvalidReason, Result};
+use crate::redirect_uri::check_redirect_uri;
+use crate::request::RequestContext;
+use crate::response_type::ResponseType;
+use crate::scope::Scope;
+use crate::secret::Secret;
+
+/// The record of an authorization code that was not yet used. The code itself is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AuthorizationCode {
+    /// The grant that the tokens of this code will belong to.
+    pub grant_id: Uuid,
+    /// The client it was issued to.
+    pub client_id: String,
+    /// The resource owner.
+    pub subject: Option<String>,
+    /// The granted scope.
+    pub scope: Scope,
+    /// The response type that it was issued for.
+    pub response_type: ResponseType,
+    /// The redirect URI it was sent to.
+    pub redirect_uri: String,
+    /// The PKCE challenge, where the client gave one.
+    #[serde(flatten)]
+    pub code_challenge: Option<CodeChallenge>,
+    /// Time at which the code was stored.
+    pub issued_at: DateTime<Utc>,
+    /// Expiry. Decide by [`AuthorizationCode::expired`].
+    pub expires_at: DateTime<Utc>,
+    /// True if its lifetime was over, by PostgreSQL's clock at the time of the lookup.
+    pub expired: bool,
+    /// Values that travel to every token of the grant.
+    #[serde(flatten)]
+    pub context: GrantContext,
+}
+
+impl AuthorizationCode {
+    /// Returns true if the token request's redirect URI is the one the code was sent to
+    /// (RFC 6749 4.1.3).
+    #[must_use]
+    pub fn matches_redirect_uri(&self, redirect_uri: &str) -> bool {
+        self.redirect_uri == redirect_uri
+    }
+
+    /// Returns true if the token request's PKCE verifier fits (RFC 7636 4.6). Without a challenge there
+    /// must be no verifier, or an attacker could strip the challenge (RFC 9700 4.8.2).
+    #[must_use]
+    pub fn matches_code_verifier(&self, verifier: Option<&Secret>) -> bool {
+        match (&self.code_challenge, verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => challenge.matches(verifier),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+/// The code to store with
+/// [`create_authorization_code`](crate::AuthorizationCodeStorage::create_authorization_code).
+///
+/// ```
+/// use oauth_storage::{NewAuthorizationCode, Secret};
+/// use oauth_storage::authorization_code::CodeChallenge;
+///
+/// let verifier = Secret::generate()?;
+/// let (uri, code) = ("https://client.example/cb", Secret::generate()?);
+/// let new = NewAuthorizationCode::new("s6BhdRkqt3", "openid".parse()?, uri, code)
+///     .with_code_challenge(CodeChallenge::s256(&verifier))
+///     .with_nonce("n-0S6_WzA2Mj".to_owned());
+/// assert_eq!(new.response_type.to_string(), "code");
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewAuthorizationCode {
+    /// The client it is issued to.
+    pub client_id: String,
+    /// The granted scope.
+    pub scope: Scope,
+    /// The response type of the authorization request; `code`, or a hybrid.
+    pub response_type: ResponseType,
+    /// The redirect URI it is sent to.
+    pub redirect_uri: String,
+    /// The code.
+    pub code: Secret,
+    /// The PKCE challenge.
+    pub code_challenge: Option<CodeChallenge>,
+    /// The `nonce` of the authentication request.
+    pub nonce: Option<String>,
+    /// Other values that travel to the tokens. Missing parts of the authentication are taken from
+    /// the request's user, the nonce from the field above.
+    pub context: GrantContext,
+}
+
+impl NewAuthorizationCode {
+    /// A code of response type `code`, without PKCE and nonce.
+    pub fn new(
+        client_id: impl Into<String>,
+        scope: Scope,
+        redirect_uri: impl Into<String>,
+        code: Secret,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            scope,
+            response_type: ResponseType::CODE,
+            redirect_uri: redirect_uri.into(),
+            code,
+            code_challenge: None,
+            nonce: None,
+            context: GrantContext::default(),
+        }
+    }
+
+    setters! {
+        /// Sets the response type of the authorization request.
+        with_response_type(response_type: ResponseType) => response_type;
+        /// Sets the PKCE challenge.
+        with_code_challenge(code_challenge: impl Into<Option<CodeChallenge>>) => code_challenge.into();
+        /// Sets the `nonce` of the authentication request.
+        with_nonce(nonce: impl Into<Option<String>>) => nonce.into();
+        /// Sets other values that travel to the tokens.
+        with_context(context: GrantContext) => context;
+    }
+
+    /// The identifier of the code's grant, for storages: the one that the code names, or a fresh one.
+    #[must_use]
+    pub fn new_grant_id(&self) -> Uuid {
+        self.code.grant_id().unwrap_or_else(Uuid::now_v7)
+    }
+
+    /// The context to store: with the nonce, and with the user's authentication.
+    #[must_use]
+    pub fn full_context(&self, request: &RequestContext) -> GrantContext {
+        let mut context = self.context.clone().or_from(request.user.as_ref());
+        if self.nonce.is_some() {
+            context.nonce.clone_from(&self.nonce);
+        }
+        context
+    }
+
+    /// Checks everything that came from outside, for any implementation of
+    /// [`AuthorizationCodeStorage`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self, request: &RequestContext) -> Result<()> {
+        request.settings.check()?;
+        check_client_id(&self.client_id)?;
+        self.code.check("code")?;
+        if self.code.grant_id().is_some_and(|grant_id| grant_id.is_nil()) {
+            return Err(Error::invalid("code", InvalidReason::NotAllowed));
+        }
+        check_redirect_uri(&self.redirect_uri)?;
+        if !self.response_type.has_code() {
+            return Err(Error::invalid("response_type", InvalidReason::NotAllowed));
+        }
+        if let Some(challenge) = &self.code_challenge {
+            challenge.check()?;
+            challenge.check_method(&request.settings)?;
+        }
+        if let Some(subject) = request.subject() {
+            check_subject(subject)?;
+        }
+        self.full_context(request).check()
+    }
+}

@@ -1,0 +1,384 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::check::{check_json, check_text};
+use crate::client::{GrantType, TokenEndpointAuthMethod};
+use crate::error::{Error, InvalidReason, Result};
+use crate::redirect_uri::check_redirect_uri;
+use crate::response_type::ResponseType;
+use crate::scope::Scope;
+
+/// The most redirect URIs of a client.
+const MAX_REDIRECT_URIS: usize = 100;
+
+/// The largest set of descriptive metadata, as JSON, in bytes.
+const MAX_DETAILS_BYTES: usize = 64 * 1024;
+
+/// Client metadata in the terms of RFC 7591 2. Its JSON is that of a registration request.
+///
+/// ```
+/// use oauth_storage::ClientMetadata;
+///
+/// let metadata: ClientMetadata = serde_json::from_str(
+///     r#"{ "redirect_uris": ["https://client.example/cb"], "client_name": "Example",
+///          "client_name#de": "Beispiel" }"#,
+/// )?;
+/// metadata.check()?;
+/// assert_eq!(metadata.details.client_name.as_deref(), Some("Example"));
+/// assert_eq!(metadata.details.other["client_name#de"], "Beispiel");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ClientMetadata {
+    /// Registered redirect URIs; compared byte by byte.
+    pub redirect_uris: Vec<String>,
+    /// The authentication method.
+    pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The grant types that it may use.
+    pub grant_types: Vec<GrantType>,
+    /// The response types that it may use.
+    pub response_types: Vec<ResponseType>,
+    /// The widest scope that it may ask for.
+    pub scope: Scope,
+    /// Metadata that the storage keeps and returns without acting on it.
+    #[serde(flatten)]
+    pub details: ClientDetails,
+}
+
+/// The defaults of RFC 7591 2.
+impl Default for ClientMetadata {
+    fn default() -> Self {
+        Self {
+            redirect_uris: Vec::new(),
+            token_endpoint_auth_method: TokenEndpointAuthMethod::default(),
+            grant_types: vec![GrantType::AuthorizationCode],
+            response_types: vec![ResponseType::CODE],
+            scope: Scope::default(),
+            details: ClientDetails::default(),
+        }
+    }
+}
+
+/// The descriptive part of the client metadata (RFC 7591 2), stored as one JSON object.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the names are the RFC's own")]
+pub struct ClientDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logo_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tos_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software_version: Option<String>,
+    /// Everything else: localized names, OpenID Connect's own metadata, extensions.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl ClientMetadata {
+    /// A client of the authorization code flow that also refreshes.
+    pub fn authorization_code<U: Into<String>>(redirect_uris: impl IntoIterator<Item = U>) -> Self {
+        Self {
+            redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
+            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            ..Self::default()
+        }
+    }
+
+    /// A client that acts for itself (RFC 6749 4.4).
+    #[must_use]
+    pub fn client_credentials() -> Self {
+        Self {
+            grant_types: vec![GrantType::ClientCredentials],
+            response_types: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Makes it a public client, which has no secret (RFC 6749 2.1).
+    #[must_use]
+    pub fn public(self) -> Self {
+        self.with_token_endpoint_auth_method(TokenEndpointAuthMethod::None)
+    }
+
+    /// Sets the name that a person reads.
+    #[must_use]
+    pub fn with_client_name(mut self, client_name: impl Into<String>) -> Self {
+        self.details.client_name = Some(client_name.into());
+        self
+    }
+
+    setters! {
+        /// Sets the redirect URIs.
+        with_redirect_uris(redirect_uris: Vec<String>) => redirect_uris;
+        /// Sets the authentication method.
+        with_token_endpoint_auth_method(token_endpoint_auth_method: TokenEndpointAuthMethod) =>
+            token_endpoint_auth_method;
+        /// Sets the grant types that the client may use.
+        with_grant_types(grant_types: Vec<GrantType>) => grant_types;
+        /// Sets the response types that the client may use.
+        with_response_types(response_types: Vec<ResponseType>) => response_types;
+        /// Sets the widest scope that the client may request.
+        with_scope(scope: Scope) => scope;
+        /// Sets the descriptive metadata.
+        with_details(details: ClientDetails) => details;
+    }
+
+    /// Checks every value, and that grant types and response types go together (RFC 7591 2.1).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        if self.redirect_uris.len() > MAX_REDIRECT_URIS {
+            return Err(Error::invalid("redirect_uris", InvalidReason::TooMany(MAX_REDIRECT_URIS)));
+        }
+        self.redirect_uris.iter().try_for_each(|uri| check_redirect_uri(uri))?;
+        self.check_grant_types()?;
+
+        let details = &self.details;
+        for (field, value) in [
+            ("client_name", &details.client_name),
+            ("client_uri", &details.client_uri),
+            ("logo_uri", &details.logo_uri),
+            ("tos_uri", &details.tos_uri),
+            ("policy_uri", &details.policy_uri),
+            ("jwks_uri", &details.jwks_uri),
+            ("software_id", &details.software_id),
+            ("software_version", &details.software_version),
+        ] {
+            if let Some(value) = value {
+                check_text(field, value, 2048)?;
+            }
+        }
+        // A page links or embeds these, so they must not run anything (RFC 7591 5).
+        for (field, value) in [
+            ("client_uri", &details.client_uri),
+            ("logo_uri", &details.logo_uri),
+            ("tos_uri", &details.tos_uri),
+            ("policy_uri", &details.policy_uri),
+            ("jwks_uri", &details.jwks_uri),
+        ] {
+            if let Some(value) = value
+                && !(value.starts_with("https://") || value.starts_with("http://"))
+            {
+                return Err(Error::invalid(field, InvalidReason::Hostile));
+            }
+        }
+        details.contacts.iter().try_for_each(|contact| check_text("contacts", contact, 2048))?;
+        if details.jwks.is_some() && details.jwks_uri.is_some() {
+            return Err(Error::invalid("jwks", InvalidReason::NotAllowed));
+        }
+        // Those are the registration's own, two of them secrets (RFC 7591 3.2.1, RFC 7592 3), and
+        // a client that sends them must not have them kept. These have a field, and a second one
+        // of the name could not be read again.
+        if RESERVED.iter().chain(&FIELDS).any(|name| details.other.contains_key(*name)) {
+            return Err(Error::invalid("metadata", InvalidReason::NotAllowed));
+        }
+        if details.jwks.as_ref().is_some_and(has_private_key) {
+            return Err(Error::invalid("jwks", InvalidReason::NotAllowed));
+        }
+        match serde_json::to_value(details) {
+            Ok(Value::Object(object)) => check_json("metadata", &object, MAX_DETAILS_BYTES),
+            _ => Err(Error::invalid("metadata", InvalidReason::Unsupported)),
+        }
+    }
+
+    fn check_grant_types(&self) -> Result<()> {
+        let has = |grant_type| self.grant_types.contains(&grant_type);
+        if self.grant_types.len() > 16 {
+            return Err(Error::invalid("grant_types", InvalidReason::TooMany(16)));
+        }
+        if self.response_types.len() > 16 {
+            return Err(Error::invalid("response_types", InvalidReason::TooMany(16)));
+        }
+        if self.grant_types.is_empty() {
+            return Err(Error::invalid("grant_types", InvalidReason::Empty));
+        }
+        for response_type in &self.response_types {
+            let allowed = (!response_type.has_code() || has(GrantType::AuthorizationCode))
+                && (!response_type.is_front_channel() || has(GrantType::Implicit));
+            if !allowed {
+                return Err(Error::invalid("response_types", InvalidReason::NotAllowed));
+            }
+        }
+        if (has(GrantType::AuthorizationCode) || has(GrantType::Implicit))
+            && self.redirect_uris.is_empty()
+        {
+            return Err(Error::invalid("redirect_uris", InvalidReason::Missing));
+        }
+        // RFC 6749 4.4: only confidential clients act for themselves.
+        if has(GrantType::ClientCredentials)
+            && self.token_endpoint_auth_method == TokenEndpointAuthMethod::None
+        {
+            return Err(Error::invalid("grant_types", InvalidReason::NotAllowed));
+        }
+        Ok(())
+    }
+}
+
+/// Members of a registration response that are not metadata.
+const RESERVED: [&str; 9] = [
+    "client_id",
+    "client_secret",
+    "client_id_issued_at",
+    "client_secret_expires_at",
+    "updated_at",
+    "disabled_at",
+    "deleted_at",
+    "registration_access_token",
+    "registration_client_uri",
+];
+
+/// Metadata with a field of its own, which the rest must not repeat.
+const FIELDS: [&str; 15] = [
+    "redirect_uris",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "response_types",
+    "scope",
+    "client_name",
+    "client_uri",
+    "logo_uri",
+    "tos_uri",
+    "policy_uri",
+    "contacts",
+    "jwks_uri",
+    "jwks",
+    "software_id",
+    "software_version",
+];
+
+/// Returns true if a JWK set has a private or symmetric key in it (RFC 7518 6).
+fn has_private_key(jwks: &Map<String, Value>) -> bool {
+    let keys = jwks.get("keys").and_then(Value::as_array);
+    keys.into_iter().flatten().filter_map(Value::as_object).any(|key| {
+        ["d", "k", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| key.contains_key(*name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(metadata: &ClientMetadata) -> (&'static str, InvalidReason) {
+        match metadata.check() {
+            Err(Error::Invalid { field, reason }) => (field, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn grant_and_response_types_go_together() {
+        let code = || ClientMetadata::authorization_code(["https://client.example/cb"]);
+        assert!(code().check().is_ok());
+        assert!(ClientMetadata::client_credentials().check().is_ok());
+
+        let mut hybrid = code();
+        hybrid.response_types.push("code id_token".parse().unwrap());
+        assert_eq!(refused(&hybrid), ("response_types", InvalidReason::NotAllowed));
+        hybrid.grant_types.push(GrantType::Implicit);
+        assert!(hybrid.check().is_ok());
+
+        let mut nowhere = code();
+        nowhere.redirect_uris.clear();
+        assert_eq!(refused(&nowhere), ("redirect_uris", InvalidReason::Missing));
+        let public = ClientMetadata::client_credentials().public();
+        assert_eq!(refused(&public), ("grant_types", InvalidReason::NotAllowed));
+    }
+
+    #[test]
+    fn details_must_not_run_anything_nor_break_jsonb() {
+        let base = ClientMetadata::client_credentials;
+        let mut metadata = base();
+        metadata.details.logo_uri = Some("javascript:alert(1)".into());
+        assert_eq!(refused(&metadata), ("logo_uri", InvalidReason::Hostile));
+        let mut metadata = base();
+        metadata.details.other.insert("x".into(), Value::String("a\0b".into()));
+        assert_eq!(refused(&metadata), ("metadata", InvalidReason::Character));
+        let mut metadata = base();
+        metadata.details.other.insert("x".into(), Value::String("x".repeat(MAX_DETAILS_BYTES)));
+        assert_eq!(refused(&metadata), ("metadata", InvalidReason::TooLong(MAX_DETAILS_BYTES)));
+    }
+
+    /// It would be stored, and no reader could take the row apart again: not this client's, nor
+    /// those of whoever shares its statement.
+    #[test]
+    fn what_has_a_field_has_no_place_among_the_rest() {
+        let written = serde_json::to_value(ClientMetadata::default().with_details(ClientDetails {
+            client_name: Some("x".into()),
+            client_uri: Some("x".into()),
+            logo_uri: Some("x".into()),
+            tos_uri: Some("x".into()),
+            policy_uri: Some("x".into()),
+            contacts: vec!["x".into()],
+            jwks_uri: Some("x".into()),
+            jwks: Some(Map::new()),
+            software_id: Some("x".into()),
+            software_version: Some("x".into()),
+            other: Map::new(),
+        }))
+        .unwrap();
+        for name in written.as_object().unwrap().keys() {
+            let mut metadata = ClientMetadata::client_credentials();
+            metadata.details.other.insert(name.clone(), 5.into());
+            assert_eq!(refused(&metadata), ("metadata", InvalidReason::NotAllowed), "{name}");
+        }
+    }
+
+    #[test]
+    fn s12_secrets_in_the_metadata_are_refused() {
+        for name in RESERVED {
+            let mut body = serde_json::json!({ "redirect_uris": ["https://client.example/cb"] });
+            body[name] = "x".into();
+            let metadata: ClientMetadata = serde_json::from_value(body).unwrap();
+            assert_eq!(refused(&metadata), ("metadata", InvalidReason::NotAllowed), "{name}");
+        }
+        let jwks = |key: Value| {
+            let mut metadata = ClientMetadata::client_credentials();
+            metadata.details.jwks = serde_json::json!({ "keys": [key] }).as_object().cloned();
+            metadata
+        };
+        let private = jwks(serde_json::json!({ "kty": "EC", "x": "a", "y": "b", "d": "secret" }));
+        assert_eq!(refused(&private), ("jwks", InvalidReason::NotAllowed));
+        assert!(jwks(serde_json::json!({ "kty": "EC", "x": "a", "y": "b" })).check().is_ok());
+    }
+
+    #[test]
+    fn json_is_that_of_rfc_7591() {
+        let metadata = ClientMetadata::authorization_code(["https://client.example/cb"])
+            .with_client_name("Example")
+            .with_scope("openid".parse().unwrap());
+        assert_eq!(
+            serde_json::to_value(&metadata).unwrap(),
+            serde_json::json!({
+                "redirect_uris": ["https://client.example/cb"],
+                "token_endpoint_auth_method": "client_secret_basic",
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+                "scope": "openid",
+                "client_name": "Example",
+            })
+        );
+        let unknown = serde_json::json!({ "grant_types": ["card_trick"] });
+        assert!(serde_json::from_value::<ClientMetadata>(unknown).is_err());
+        let jwt = serde_json::json!({ "token_endpoint_auth_method": "client_secret_jwt" });
+        assert!(serde_json::from_value::<ClientMetadata>(jwt).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! Client secrets at rest, and the check of one that is presented.
+//!
+//! A secret generated here has a recognizable form, and one chosen by a person must not have it.
+//! So the *presented* secret alone decides which hash is computed, never the client: an unknown
+//! client, a wrong secret and a client with the other kind of secret all cost the same (S14 of
+//! OWASP ASVS 11.2.4).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
+
+use crate::client::ClientSecret;
+use crate::error::{Error, InvalidReason, Result};
+use crate::secret::{Secret, TokenHash, check_vschar};
+
+/// The prefix lets secret scanners find a leaked one.
+const PREFIX: &str = "ocs_";
+const GENERATED_LEN: usize = PREFIX.len() + 43;
+const SHA256: &str = "sha256:";
+
+/// The limits of a chosen secret, in bytes.
+const CHOSEN_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+
+/// A client has at most this many secrets that a rotation left valid for an overlap.
+pub const MAX_PREVIOUS_SECRETS: usize = 2;
+
+/// A client has at most this many secrets at a time.
+const MAX_SECRETS: usize = 1 + MAX_PREVIOUS_SECRETS;
+
+/// The secret that is shown once, and the hash that is stored.
+#[derive(Debug)]
+pub struct HashedSecret {
+    /// The secret to show; `None` for one that its owner chose.
+    pub shown: Option<Secret>,
+    /// The hash to store.
+    pub hash: String,
+}
+
+pub(crate) fn check_chosen_secret(secret: &Secret) -> Result<()> {
+    let text = secret.expose();
+    check_vschar("client_secret", text, *CHOSEN_BYTES.end())?;
+    if text.len() < *CHOSEN_BYTES.start() {
+        return Err(Error::invalid(
+            "client_secret",
+            InvalidReason::TooShort(*CHOSEN_BYTES.start()),
+        ));
+    }
+    if is_generated(secret) {
+        return Err(Error::invalid("client_secret", InvalidReason::NotAllowed));
+    }
+    Ok(())
+}
+
+/// Makes the secret and its hash. The caller has checked a chosen one.
+pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
+    match secret {
+        ClientSecret::Generated => {
+            let secret = Secret::new(format!("{PREFIX}{}", Secret::generate_unnamed()?.expose()));
+            let hash = format!("{SHA256}{}", encode(secret.digest()));
+            Ok(HashedSecret { shown: Some(secret), hash })
+        }
+        #[cfg(feature = "password")]
+        ClientSecret::Chosen(secret) => {
+            Ok(HashedSecret { shown: None, hash: crate::password::hash(secret.clone()).await? })
+        }
+        #[cfg(not(feature = "password"))]
+        ClientSecret::Chosen(_) => Err(needs_feature()),
+    }
+}
+
+#[cfg(not(feature = "password"))]
+fn needs_feature() -> Error {
+    Error::configuration(
+        "a client secret that a person chose needs the feature `password` of oauth-storage",
+    )
+}
+
+/// Returns true if the presented secret is one of the stored ones, of which there are at most
+/// two; none for an unknown client.
+pub async fn verify_client_secret(presented: &Secret, stored: &[String]) -> Result<bool> {
+    if is_generated(presented) {
+        let presented = encode(presented.digest());
+        let mut found = subtle::Choice::from(0);
+        for index in 0..MAX_SECRETS {
+            let hash = stored.get(index).and_then(|hash| hash.strip_prefix(SHA256));
+            // Where there is none, a comparison that fails takes its place.
+            let hash = hash.unwrap_or("0000000000000000000000000000000000000000000");
+            found |= presented.as_bytes().ct_eq(hash.as_bytes());
+        }
+        return Ok(found.into());
+    }
+    if presented.expose().len() > *CHOSEN_BYTES.end() {
+        return Ok(false);
+    }
+    // In a box, for it would make every call's future larger.
+    Box::pin(verify_chosen(presented, stored)).await
+}
+
+#[cfg(feature = "password")]
+async fn verify_chosen(presented: &Secret, stored: &[String]) -> Result<bool> {
+    for index in 0..MAX_SECRETS {
+        let hash = stored.get(index).filter(|hash| !hash.starts_with(SHA256)).cloned();
+        if crate::password::verify(presented.clone(), hash).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(not(feature = "password"))]
+async fn verify_chosen(_presented: &Secret, stored: &[String]) -> Result<bool> {
+    if stored.iter().any(|hash| !hash.starts_with(SHA256)) {
+        return Err(needs_feature());
+    }
+    Ok(false)
+}
+
+/// A new client identifier: 128 random bits in base64url. It is public, and tells nothing.
+pub fn generate_client_id() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Configuration {
+        message: "the operating system gave no randomness".into(),
+        source: Some(Box::new(error)),
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn is_generated(secret: &Secret) -> bool {
+    secret.expose().len() == GENERATED_LEN && secret.expose().starts_with(PREFIX)
+}
+
+fn encode(digest: TokenHash) -> String {
+    URL_SAFE_NO_PAD.encode(digest.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn s13_a_generated_secret_is_long_and_only_its_hash_is_kept() {
+        let made = hash_client_secret(&ClientSecret::Generated).await.unwrap();
+        let shown = made.shown.unwrap();
+        assert_eq!(shown.expose().len(), 47);
+        assert!(!made.hash.contains(shown.expose()));
+        let stored = vec![made.hash];
+        assert!(verify_client_secret(&shown, &stored).await.unwrap());
+        let other = hash_client_secret(&ClientSecret::Generated).await.unwrap().shown.unwrap();
+        assert!(!verify_client_secret(&other, &stored).await.unwrap());
+        assert!(!verify_client_secret(&other, &[]).await.unwrap());
+        // The hash itself opens nothing.
+        assert!(!verify_client_secret(&Secret::new(stored[0].clone()), &stored).await.unwrap());
+    }
+
+    #[test]
+    fn a_chosen_secret_must_not_look_generated() {
+        let generated = Secret::new(format!("{PREFIX}{}", "a".repeat(43)));
+        assert!(check_chosen_secret(&generated).is_err());
+        assert!(check_chosen_secret(&Secret::new("short")).is_err());
+        assert!(check_chosen_secret(&Secret::new("correct horse battery")).is_ok());
+    }
+
+    #[test]
+    fn a_generated_client_id_is_a_client_id() {
+        let made = generate_client_id().unwrap();
+        assert_eq!(made.len(), 22);
+        assert!(crate::check::check_client_id(&made).is_ok());
+        assert_ne!(made, generate_client_id().unwrap());
+    }
+
+    #[cfg(feature = "password")]
+    #[tokio::test]
+    async fn s15_a_chosen_secret_is_kept_as_argon2id() {
+        let chosen = Secret::new("correct horse battery");
+        let made = hash_client_secret(&ClientSecret::Chosen(chosen.clone())).await.unwrap();
+        assert!(made.shown.is_none());
+        assert!(made.hash.starts_with("$argon2id$"), "{}", made.hash);
+        let before = hash_client_secret(&ClientSecret::Generated).await.unwrap();
+        let stored = vec![before.hash, made.hash];
+        assert!(verify_client_secret(&chosen, &stored).await.unwrap());
+        assert!(verify_client_secret(&before.shown.unwrap(), &stored).await.unwrap());
+        assert!(
+            !verify_client_secret(&Secret::new("correct horse staple"), &stored).await.unwrap()
+        );
+    }
+}

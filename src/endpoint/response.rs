@@ -1,0 +1,175 @@
+//! Response bodies of endpoints, in JSON.
+
+use serde_json::{Map, Value};
+
+use crate::client::RegisteredClient;
+use crate::grant::IssuedTokens;
+use crate::token::{Token, TokenKind, TokenPair};
+
+impl Token {
+    /// The body of a token response (RFC 6749 5.1), **with the secrets**. The record is that of the
+    /// access token. Add an ID token as `id_token`. Send it with `Cache-Control: no-store`.
+    ///
+    /// ```
+    /// # use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    /// use oauth_storage::{RequestContext, TokenPair, TokenStorage};
+    /// use oauth_storage::token::NewToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// # let storage = MemoryStorage::new();
+    /// # let new = NewClient::new(ClientMetadata::client_credentials());
+    /// # let client_id = storage.register_client(new).await?.client.client_id;
+    /// let tokens = TokenPair::generate()?.without_refresh_token();
+    /// let new = NewToken::new(client_id, "api:read".parse()?, tokens.clone());
+    /// let token = storage.create_token(&RequestContext::default(), new).await?;
+    /// let body = token.token_response(&tokens);
+    /// assert_eq!(body["access_token"], tokens.access_token.expose());
+    /// assert_eq!(body["expires_in"], 3600);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_response(&self, tokens: &TokenPair) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("access_token".into(), tokens.access_token.expose().into());
+        body.insert("token_type".into(), "Bearer".into());
+        body.insert("expires_in".into(), self.expires_in().into());
+        body.insert("scope".into(), self.scope.as_str().into());
+        if let Some(refresh_token) = &tokens.refresh_token {
+            body.insert("refresh_token".into(), refresh_token.expose().into());
+        }
+        body
+    }
+
+    /// The body of an introspection response (RFC 7662 2.2): `{"active": false}` for a token that is
+    /// not active. Answer the same for a token that was not found.
+    #[must_use]
+    pub fn introspection_response(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("active".into(), self.is_active().into());
+        if !self.is_active() {
+            return body;
+        }
+        body.insert("client_id".into(), self.client_id.as_str().into());
+        body.insert("scope".into(), self.scope.as_str().into());
+        body.insert("iat".into(), self.issued_at.timestamp().into());
+        body.insert("exp".into(), self.expires_at.timestamp().into());
+        if let Some(subject) = &self.subject {
+            body.insert("sub".into(), subject.as_str().into());
+        }
+        if self.kind == TokenKind::Access {
+            body.insert("token_type".into(), "Bearer".into());
+        }
+        body
+    }
+}
+
+impl IssuedTokens {
+    /// The body of the token response (RFC 6749 5.1), **with the secrets**: see
+    /// [`Token::token_response`].
+    #[must_use]
+    pub fn token_response(&self) -> Map<String, Value> {
+        self.token.token_response(&self.tokens)
+    }
+}
+
+impl RegisteredClient {
+    /// The body of a registration response (RFC 7591 3.2.1), **with the secret**: times in seconds,
+    /// zero for a secret without end. It is sent with status 201 and `Cache-Control: no-store`.
+    ///
+    /// ```
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
+    /// let registered = MemoryStorage::new().register_client(new).await?;
+    /// let body = registered.registration_response();
+    /// assert_eq!(body["client_id"], registered.client.client_id);
+    /// assert_eq!(body["client_secret_expires_at"], 0);
+    /// assert_eq!(body["redirect_uris"][0], "https://client.example/cb");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn registration_response(&self) -> Map<String, Value> {
+        let client = &self.client;
+        let mut body = match serde_json::to_value(&client.metadata) {
+            Ok(Value::Object(metadata)) => metadata,
+            // Metadata is an object of strings and JSON; it has no way to fail.
+            _ => Map::new(),
+        };
+        body.insert("client_id".into(), client.client_id.as_str().into());
+        body.insert("client_id_issued_at".into(), client.client_id_issued_at.timestamp().into());
+        if let Some(secret) = &self.client_secret {
+            let expires_at = client.client_secret_expires_at.map_or(0, |time| time.timestamp());
+            body.insert("client_secret".into(), secret.expose().into());
+            body.insert("client_secret_expires_at".into(), expires_at.into());
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::client::{Client, ClientMetadata};
+    use crate::context::GrantContext;
+    use crate::secret::Secret;
+    use crate::token::TokenState;
+
+    #[test]
+    fn introspection_says_nothing_of_a_token_that_is_not_active() {
+        let mut token = Token {
+            kind: TokenKind::Access,
+            grant_id: Uuid::now_v7(),
+            client_id: "c".into(),
+            subject: Some("alice".into()),
+            scope: "openid".parse().unwrap(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::from_timestamp(60, 0).unwrap(),
+            state: TokenState::Active,
+            context: GrantContext::default(),
+        };
+        let body = token.introspection_response();
+        assert_eq!((&body["exp"], &body["sub"]), (&60.into(), &"alice".into()));
+        assert_eq!(body["token_type"], "Bearer");
+        token.kind = TokenKind::Refresh;
+        assert!(!token.introspection_response().contains_key("token_type"));
+        token.state = TokenState::Rotated;
+        assert_eq!(
+            token.introspection_response(),
+            Map::from_iter([("active".into(), false.into())])
+        );
+    }
+
+    #[test]
+    fn the_registration_response_has_seconds_and_the_secret_once() {
+        let client = Client {
+            client_id: "c".into(),
+            metadata: ClientMetadata::client_credentials(),
+            client_id_issued_at: DateTime::UNIX_EPOCH,
+            client_secret_expires_at: None,
+            updated_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+            deleted_at: None,
+        };
+        let mut registered = RegisteredClient { client, client_secret: Some(Secret::new("s")) };
+        registered.client.client_secret_expires_at = DateTime::from_timestamp(60, 0);
+        let body = registered.registration_response();
+        assert_eq!(body["client_secret"], "s");
+        assert_eq!(
+            (&body["client_id_issued_at"], &body["client_secret_expires_at"]),
+            (&0.into(), &60.into())
+        );
+        registered.client_secret = None;
+        let body = registered.registration_response();
+        assert!(
+            !body.contains_key("client_secret") && !body.contains_key("client_secret_expires_at")
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! Grants, and the exchanges that spend a credential.
+
+mod exchange;
+mod extension;
+mod storage;
+
+pub use crate::context::GrantContext;
+pub use exchange::{
+    CodeRedemption, IssuedTokens, RedemptionOutcome, RotationOutcome, TokenRotation,
+};
+pub use extension::GrantStorageExt;
+pub use storage::GrantStorage;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::scope::Scope;
+
+/// The record of one act of authorization: by a resource owner, for a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The identifier of the grant. It is not secret and proves nothing.
+    pub grant_id: Uuid,
+    /// The client that was authorized.
+    pub client_id: String,
+    /// The resource owner; `None` for client credentials.
+    pub subject: Option<String>,
+    /// The granted scope.
+    pub scope: Scope,
+    /// Time at which the first credential of the grant was stored.
+    pub granted_at: DateTime<Utc>,
+    /// Expiry of the last credential. Decide by [`Grant::state`].
+    pub expires_at: DateTime<Utc>,
+    /// The state, by PostgreSQL's clock at the time of the lookup.
+    pub state: GrantState,
+    /// Values that travel to every token of the grant.
+    #[serde(flatten)]
+    pub context: GrantContext,
+}
+
+/// The state of a grant. A credential is active only while its grant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GrantState {
+    /// The grant has a credential that has not expired.
+    Active,
+    /// Every credential has expired.
+    Expired,
+    /// The grant was revoked, and every credential with it.
+    Revoked,
+}
+
+impl GrantState {
+    pub(crate) const fn new(revoked: bool, expired: bool) -> Self {
+        match (revoked, expired) {
+            (true, _) => Self::Revoked,
+            (false, true) => Self::Expired,
+            (false, false) => Self::Active,
+        }
+    }
+}
+
+/// A page of a subject's live grants, the newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct GrantPage {
+    /// The grants. A page that is not the last may have fewer than were asked for, even none, where
+    /// the scan passed many that are no longer live.
+    pub grants: Vec<Grant>,
+    /// The `after` of the next page; `None` for the last page.
+    pub next: Option<Uuid>,
+}
+
+/// The rows that a purge removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Number of tokens.
+    pub tokens: u64,
+    /// Number of authorization codes.
+    pub authorization_codes: u64,
+    /// Number of grants, each with its last credential.
+    pub grants: u64,
+    /// True if there may be more to remove.
+    pub more: bool,
+}

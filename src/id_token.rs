@@ -1,0 +1,161 @@
+//! ID tokens.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::authorization_code::AuthorizationCode;
+use crate::context::GrantContext;
+use crate::error::Result;
+use crate::request::RequestContext;
+use crate::response_type::ResponseType;
+use crate::scope::Scope;
+use crate::secret::Secret;
+use crate::token::Token;
+
+/// The signer of ID tokens. It is pluggable: a storage takes an implementation of this trait and calls
+/// it. The feature `jwt` has one.
+#[async_trait]
+pub trait IdTokenStorage: Send + Sync {
+    /// The signed ID token, a compact JWT (OpenID Connect Core 2) with `iss`, `sub`, `aud`, `exp`,
+    /// `iat`, and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) for `subject` where there is none;
+    /// [`Error::Configuration`](crate::Error::Configuration) where no implementation was given.
+    async fn get_id_token(
+        &self,
+        request: &RequestContext,
+        id_token: NewIdToken<'_>,
+    ) -> Result<String>;
+}
+
+forward!(IdTokenStorage {
+    fn get_id_token(&self, request: &RequestContext, id_token: NewIdToken<'_>) -> Result<String>;
+});
+
+/// The claims of a new ID token.
+///
+/// The subject and the authentication, where they are not given here, come from the request's user.
+///
+/// ```
+/// use oauth_storage::id_token::NewIdToken;
+///
+/// let scope = "openid".parse()?;
+/// let new = NewIdToken::new("s6BhdRkqt3", &scope)
+///     .with_redirect_uri("https://client.example/cb")
+///     .with_nonce("n-0S6_WzA2Mj");
+/// assert_eq!(new.response_type.to_string(), "code");
+/// # Ok::<(), oauth_storage::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewIdToken<'a> {
+    /// The client: the audience.
+    pub client_id: &'a str,
+    /// The resource owner; none for the request's user.
+    pub subject: Option<&'a str>,
+    /// The scope that was granted.
+    pub scope: &'a Scope,
+    /// The response type of the authorization request.
+    pub response_type: ResponseType,
+    /// The redirect URI it will be sent to, or the code was sent to; none where that is not known,
+    /// as at a refresh.
+    pub redirect_uri: Option<&'a str>,
+    /// The `nonce` of the authentication request.
+    pub nonce: Option<&'a str>,
+    /// Time at which the end user authenticated.
+    pub auth_time: Option<DateTime<Utc>>,
+    /// The authentication context class reference.
+    pub acr: Option<&'a str>,
+    /// The authentication methods.
+    pub amr: &'a [String],
+    /// The access token that is issued with it, for `at_hash`.
+    pub access_token: Option<&'a Secret>,
+    /// The authorization code that is issued with it, for `c_hash`.
+    pub code: Option<&'a Secret>,
+}
+
+impl<'a> NewIdToken<'a> {
+    /// An ID token of response type `code`, of which no more is known.
+    #[must_use]
+    pub const fn new(client_id: &'a str, scope: &'a Scope) -> Self {
+        Self {
+            client_id,
+            subject: None,
+            scope,
+            response_type: ResponseType::CODE,
+            redirect_uri: None,
+            nonce: None,
+            auth_time: None,
+            acr: None,
+            amr: &[],
+            access_token: None,
+            code: None,
+        }
+    }
+
+    /// The ID token of a code exchange by the plain methods: of the code's client, subject, scope,
+    /// nonce and authentication.
+    #[must_use]
+    pub fn for_code(code: &'a AuthorizationCode, access_token: &'a Secret) -> Self {
+        Self {
+            subject: code.subject.as_deref(),
+            response_type: code.response_type,
+            redirect_uri: Some(&code.redirect_uri),
+            access_token: Some(access_token),
+            ..Self::new(&code.client_id, &code.scope)
+        }
+        .with_context(&code.context)
+    }
+
+    /// The ID token of a redemption or a rotation: of the token's client, subject, scope,
+    /// nonce and authentication (OpenID Connect Core 12.2).
+    #[must_use]
+    pub fn for_token(token: &'a Token, access_token: &'a Secret) -> Self {
+        Self {
+            subject: token.subject.as_deref(),
+            access_token: Some(access_token),
+            ..Self::new(&token.client_id, &token.scope)
+        }
+        .with_context(&token.context)
+    }
+
+    setters! {
+        /// Sets the resource owner.
+        with_subject(subject: impl Into<Option<&'a str>>) => subject.into();
+        /// Sets the response type of the authorization request.
+        with_response_type(response_type: ResponseType) => response_type;
+        /// Sets the redirect URI.
+        with_redirect_uri(redirect_uri: impl Into<Option<&'a str>>) => redirect_uri.into();
+        /// Sets the `nonce` of the authentication request.
+        with_nonce(nonce: impl Into<Option<&'a str>>) => nonce.into();
+        /// Sets the time at which the end user authenticated.
+        with_auth_time(auth_time: impl Into<Option<DateTime<Utc>>>) => auth_time.into();
+        /// Sets the authentication context class reference.
+        with_acr(acr: impl Into<Option<&'a str>>) => acr.into();
+        /// Sets the authentication methods.
+        with_amr(amr: &'a [String]) => amr;
+        /// Sets the access token that is issued with it, for `at_hash`.
+        with_access_token(access_token: impl Into<Option<&'a Secret>>) => access_token.into();
+        /// Sets the authorization code that is issued with it, for `c_hash`.
+        with_code(code: impl Into<Option<&'a Secret>>) => code.into();
+    }
+
+    /// The resource owner that it is for: the one that is named here, or else the request's user.
+    #[must_use]
+    pub fn full_subject(&self, request: &'a RequestContext) -> Option<&'a str> {
+        self.subject.or_else(|| request.subject())
+    }
+
+    /// Sets nonce and authentication from those of a grant.
+    #[must_use]
+    pub fn with_context(self, context: &'a GrantContext) -> Self {
+        Self {
+            nonce: context.nonce.as_deref(),
+            auth_time: context.auth_time,
+            acr: context.acr.as_deref(),
+            amr: &context.amr,
+            ..self
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The names of what a [`PgStorage`](crate::PgStorage) counts and measures, on the `metrics` facade.
+//!
+//! Names and labels are those of OpenTelemetry's conventions for database clients where these have
+//! one (`db.…`), and begin with `oauth_storage.` where they have none. An exporter makes of them
+//! what its system can take: `db_client_operation_duration` for Prometheus. `docs/operations.md`,
+//! in the repository, says what to watch.
+//!
+//! Install the recorder before you connect: a storage keeps the counters it began with.
+//!
+//! ```
+//! use oauth_storage::postgres::telemetry;
+//!
+//! // For an exporter that wants to know a histogram's buckets, here in seconds:
+//! let buckets = (telemetry::OPERATION_DURATION, [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 5.0]);
+//! assert_eq!(buckets.0, "db.client.operation.duration");
+//! ```
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
+};
+use pin_project_lite::pin_project;
+use tracing::Span;
+use tracing::instrument::{Instrument as _, Instrumented};
+
+use crate::error::{Error, Result};
+use crate::postgres::error::Effect;
+
+/// Histogram, seconds: how long a call took, as its caller saw it. By [`OPERATION`], and by
+/// [`ERROR`] if it failed.
+pub const OPERATION_DURATION: &str = "db.client.operation.duration";
+/// Counter: calls that ended, however they did. By [`OPERATION`].
+pub const CALLS: &str = "oauth_storage.calls";
+/// Counter: calls that failed. By [`OPERATION`] and [`ERROR`].
+pub const ERRORS: &str = "oauth_storage.errors";
+/// Counter: credentials that were presented again after they were spent. Each time its grant is revoked.
+/// By [`CREDENTIAL`]. A rise means stolen credentials, or a client that does not store its new tokens.
+pub const REPLAYS: &str = "oauth_storage.replays";
+/// Counter: grants that calls revoked. By [`OPERATION`], of the methods that return the number;
+/// `revoke_token` is in [`CALLS`] only.
+pub const REVOCATIONS: &str = "oauth_storage.revocations";
+/// Histogram: how many calls shared a statement on a lane. By [`OPERATION`]; `find_token` serves
+/// `get_token` and `introspect`.
+pub const BATCH_SIZE: &str = "oauth_storage.batch.size";
+/// Gauge: calls that wait for a lane. By [`LANES`].
+pub const QUEUE_LENGTH: &str = "db.client.connection.pending_requests";
+/// Gauge: lanes that have a connection. By [`LANES`] and [`STATE`].
+pub const CONNECTED_LANES: &str = "db.client.connection.count";
+/// Counter: connections of lanes that broke, each of which is replaced. By [`LANES`].
+pub const BROKEN_LANES: &str = "oauth_storage.lane.disconnects";
+
+/// Label: the method of the storage, such as `get_token`; of a batch, the statement.
+pub const OPERATION: &str = "db.operation.name";
+/// Label: the variant of [`Error`] in snake case, such as `outcome_unknown`; or
+/// `cancelled`, when the caller went away before the answer.
+pub const ERROR: &str = "error.type";
+/// Label: `authorization_code` (RFC 6749 4.1.2) or `refresh_token` (RFC 9700 4.14.2).
+pub const CREDENTIAL: &str = "oauth_storage.credential";
+/// Label: `read` or `write`.
+pub const LANES: &str = "db.client.connection.pool.name";
+/// Label: `idle` or `used`.
+pub const STATE: &str = "db.client.connection.state";
+
+const SYSTEM: (&str, &str) = ("db.system.name", "postgresql");
+
+/// The error label of a call that was dropped.
+const CANCELLED: &str = "cancelled";
+
+macro_rules! meters {
+    ($($(#[$cfg:meta])? $method:ident),* $(,)?) => {
+        /// A meter for each method of the storage.
+        pub(super) struct Methods {
+            $($(#[$cfg])? pub(super) $method: Method,)*
+        }
+
+        impl Methods {
+            fn new() -> Self {
+                Self { $($(#[$cfg])? $method: Method::new(stringify!($method)),)* }
+            }
+        }
+    };
+}
+
+meters! {
+    create_token,
+    get_token,
+    revoke_token,
+    create_authorization_code,
+    get_authorization_code,
+    delete_authorization_code,
+    get_client,
+    register_client,
+    read_client,
+    list_clients,
+    update_client,
+    rotate_client_secret,
+    set_client_disabled,
+    delete_client,
+    redeem_authorization_code,
+    rotate_refresh_token,
+    introspect,
+    get_grant,
+    revoke_grant,
+    revoke_grant_of,
+    revoke_grants_of,
+    revoke_subject,
+    revoke_client,
+    erase_subject,
+    list_grants,
+    purge_expired,
+    #[cfg(feature = "password")]
+    authenticate,
+    #[cfg(feature = "password")]
+    create_user,
+    #[cfg(feature = "password")]
+    set_user_password,
+    #[cfg(feature = "password")]
+    set_user_disabled,
+    #[cfg(feature = "password")]
+    delete_user,
+}
+
+/// The meters of one storage and its clones. They belong to the recorder that was installed when
+/// it was made.
+#[derive(Clone)]
+pub struct Meters(Arc<Methods>);
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        describe();
+        Self(Arc::new(Methods::new()))
+    }
+
+    pub(super) fn methods(&self) -> &Methods {
+        &self.0
+    }
+
+    // Both are rare enough to be looked up each time.
+
+    pub(super) fn replayed(&self, credential: &'static str) {
+        counter(REPLAYS, &[(CREDENTIAL, credential)]).increment(1);
+    }
+
+    pub(super) fn revoked(&self, operation: &'static str, grants: u64) {
+        counter(REVOCATIONS, &[(OPERATION, operation)]).increment(grants);
+    }
+}
+
+/// The meters of a method of the storage.
+pub(super) struct Method {
+    name: &'static str,
+    calls: Counter,
+    duration: Histogram,
+}
+
+impl Method {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            calls: counter(CALLS, &[(OPERATION, name)]),
+            duration: histogram(OPERATION_DURATION, &[SYSTEM, (OPERATION, name)]),
+        }
+    }
+
+    pub(super) fn begin(&self) -> Timer<'_> {
+        Timer { method: self, started: Instant::now(), ended: false }
+    }
+
+    fn ended(&self, seconds: f64, error: Option<&'static str>) {
+        self.calls.increment(1);
+        let Some(error) = error else { return self.duration.record(seconds) };
+        // Rare enough to be looked up each time.
+        let labels = [SYSTEM, (OPERATION, self.name), (ERROR, error)];
+        counter(ERRORS, &labels[1..]).increment(1);
+        histogram(OPERATION_DURATION, &labels).record(seconds);
+    }
+}
+
+/// A call that is under way.
+pub(super) struct Timer<'a> {
+    method: &'a Method,
+    started: Instant,
+    ended: bool,
+}
+
+impl Timer<'_> {
+    /// It was answered, with an error of this kind or without.
+    pub(super) fn end(&mut self, error: Option<&'static str>) {
+        self.ended = true;
+        self.method.ended(self.started.elapsed().as_secs_f64(), error);
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Some(CANCELLED));
+        }
+    }
+}
+
+/// The meters of a queue and its lanes.
+pub(super) struct Lanes {
+    queued: Gauge,
+    idle: Gauge,
+    used: Gauge,
+    broken: Counter,
+}
+
+impl Lanes {
+    pub(super) fn new(effect: Effect) -> Self {
+        let lanes = match effect {
+            Effect::Read => (LANES, "read"),
+            Effect::Write => (LANES, "write"),
+        };
+        let connected = |state| gauge(CONNECTED_LANES, &[lanes, (STATE, state)]);
+        Self {
+            queued: gauge(QUEUE_LENGTH, &[lanes]),
+            idle: connected("idle"),
+            used: connected("used"),
+            broken: counter(BROKEN_LANES, &[lanes]),
+        }
+    }
+
+    // Each storage of the process adds to the same gauges, so they are moved and not set.
+
+    pub(super) fn queued(&self, calls: usize) {
+        self.queued.increment(calls as f64);
+    }
+
+    pub(super) fn left_queue(&self, calls: usize) {
+        self.queued.decrement(calls as f64);
+    }
+
+    pub(super) fn connected(&self) {
+        self.idle.increment(1.0);
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.idle.decrement(1.0);
+    }
+
+    pub(super) fn broke(&self) {
+        self.broken.increment(1);
+    }
+
+    /// A lane is at work for as long as the guard lives.
+    pub(super) fn at_work(&self) -> AtWork<'_> {
+        self.idle.decrement(1.0);
+        self.used.increment(1.0);
+        AtWork(self)
+    }
+}
+
+pub(super) struct AtWork<'a>(&'a Lanes);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.used.decrement(1.0);
+        self.0.idle.increment(1.0);
+    }
+}
+
+/// The sizes of a lane's batches, by operation as each first comes up.
+#[derive(Default)]
+pub(super) struct Batches(HashMap<&'static str, Histogram>);
+
+impl Batches {
+    pub(super) fn record(&mut self, operation: &'static str, calls: usize) {
+        let new = || histogram(BATCH_SIZE, &[(OPERATION, operation)]);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has 256 calls at most")]
+        self.0.entry(operation).or_insert_with(new).record(calls as f64);
+    }
+}
+
+type Label = (&'static str, &'static str);
+
+fn labels(labels: &[Label]) -> Vec<metrics::Label> {
+    labels.iter().map(|(name, value)| metrics::Label::from_static_parts(name, value)).collect()
+}
+
+fn counter(name: &'static str, of: &[Label]) -> Counter {
+    metrics::counter!(name, labels(of))
+}
+
+fn histogram(name: &'static str, of: &[Label]) -> Histogram {
+    metrics::histogram!(name, labels(of))
+}
+
+fn gauge(name: &'static str, of: &[Label]) -> Gauge {
+    metrics::gauge!(name, labels(of))
+}
+
+fn describe() {
+    describe_histogram!(OPERATION_DURATION, Unit::Seconds, "Duration of calls of the storage");
+    describe_counter!(CALLS, Unit::Count, "Calls that ended");
+    describe_counter!(ERRORS, Unit::Count, "Calls that failed");
+    describe_counter!(REPLAYS, Unit::Count, "Spent credentials that were presented again");
+    describe_counter!(REVOCATIONS, Unit::Count, "Grants that calls revoked");
+    describe_histogram!(BATCH_SIZE, Unit::Count, "Calls that shared a statement");
+    describe_gauge!(QUEUE_LENGTH, Unit::Count, "Calls that wait for a lane");
+    describe_gauge!(CONNECTED_LANES, Unit::Count, "Lanes that have a connection");
+    describe_counter!(BROKEN_LANES, Unit::Count, "Connections of lanes that broke");
+}
+
+/// A call of a method of the storage, on its main table, with the ids that it names.
+///
+/// `observe!(self, get_token on token, client_id).run(future)`
+macro_rules! observe {
+    ($storage:expr, $method:ident on $table:ident $(, $id:ident $(= $value:expr)?)* $(,)?) => {
+        crate::postgres::telemetry::Observed::new(
+            tracing::info_span!(
+                concat!(stringify!($method), " oauth_storage.", stringify!($table)),
+                "otel.kind" = "client",
+                "db.system.name" = "postgresql",
+                "db.operation.name" = stringify!($method),
+                "db.collection.name" = concat!("oauth_storage.", stringify!($table)),
+                $($id $(= tracing::field::display(&$value))?,)*
+                "error.type" = tracing::field::Empty,
+                "db.response.status_code" = tracing::field::Empty,
+                "otel.status_code" = tracing::field::Empty,
+            ),
+            &$storage.meters().methods().$method,
+        )
+    };
+}
+
+pub(super) use observe;
+
+pub(super) struct Observed<'a> {
+    span: Span,
+    method: &'a Method,
+}
+
+impl<'a> Observed<'a> {
+    pub(super) const fn new(span: Span, method: &'a Method) -> Self {
+        Self { span, method }
+    }
+
+    /// Runs it inside the span, and records how it ended.
+    pub(super) fn run<F: Future>(self, call: F) -> Running<'a, F> {
+        Running { timer: self.method.begin(), call: call.instrument(self.span) }
+    }
+}
+
+pin_project! {
+    /// By hand, for an `async fn` would keep the inner future twice.
+    pub(super) struct Running<'a, F> {
+        timer: Timer<'a>,
+        #[pin]
+        call: Instrumented<F>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for Running<'_, F> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let mut this = self.project();
+        let result = ready!(this.call.as_mut().poll(context));
+        let error = result.as_ref().err();
+        this.timer.end(error.map(Error::kind));
+        if let Some(error) = error {
+            failed(this.call.span(), error);
+        }
+        Poll::Ready(result)
+    }
+}
+
+fn failed(span: &Span, error: &Error) {
+    span.record("error.type", error.kind());
+    span.record("otel.status_code", "ERROR");
+    if let Error::Backend { code: Some(code), .. } = error {
+        span.record("db.response.status_code", code);
+    }
+}

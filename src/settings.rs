@@ -1,0 +1,173 @@
+//! Lifetimes and policies.
+
+use std::time::Duration;
+
+use crate::error::{Error, InvalidReason, Result};
+
+/// Lifetimes and policies. The defaults are the careful ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Lifetime of an access token; one hour.
+    pub access_token_expires_in: Duration,
+    /// Lifetime of a refresh token and of its successors: an absolute end that rotation does not
+    /// move; 30 days.
+    pub refresh_token_expires_in: Duration,
+    /// Lifetime of a refresh token that is not used: each rotation gives the successor this long, but
+    /// no longer than the absolute end. `None`, the default, for no such limit.
+    pub refresh_token_idle_expires_in: Option<Duration>,
+    /// Lifetime of an authorization code; 60 seconds, at most ten minutes (RFC 6749 4.1.2).
+    pub authorization_code_expires_in: Duration,
+    /// Lifetime of an ID token; one hour.
+    pub id_token_expires_in: Duration,
+    /// Grace period after a rotation in which the old refresh token can be exchanged again, for a client
+    /// that lost the response; ten seconds by default, at most five minutes. Zero is strict: the second
+    /// exchange revokes the grant.
+    pub refresh_token_grace: Duration,
+    /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
+    pub allow_plain_code_challenge: bool,
+}
+
+/// The longest lifetime of an authorization code (RFC 6749 4.1.2).
+pub const MAX_AUTHORIZATION_CODE_LIFETIME: Duration = Duration::from_mins(10);
+
+/// The longest grace period of a rotated refresh token: what is stolen works as long.
+pub const MAX_REFRESH_TOKEN_GRACE: Duration = Duration::from_mins(5);
+
+/// The longest lifetime of anything: 100 years. A timestamp of PostgreSQL holds far more, but no
+/// deployment means more.
+pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 36_525);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_expires_in: Duration::from_hours(1),
+            refresh_token_expires_in: Duration::from_hours(24 * 30),
+            refresh_token_idle_expires_in: None,
+            authorization_code_expires_in: Duration::from_mins(1),
+            id_token_expires_in: Duration::from_hours(1),
+            refresh_token_grace: Duration::from_secs(10),
+            allow_plain_code_challenge: false,
+        }
+    }
+}
+
+impl Settings {
+    setters! {
+        /// Sets the lifetime of an access token.
+        with_access_token_expires_in(access_token_expires_in: Duration) => access_token_expires_in;
+        /// Sets the lifetime of a refresh token and of its successors.
+        with_refresh_token_expires_in(refresh_token_expires_in: Duration) => refresh_token_expires_in;
+        /// Sets the lifetime of a refresh token that is not used.
+        with_refresh_token_idle_expires_in(refresh_token_idle_expires_in: impl Into<Option<Duration>>) => refresh_token_idle_expires_in.into();
+        /// Sets the lifetime of an authorization code.
+        with_authorization_code_expires_in(authorization_code_expires_in: Duration) =>
+            authorization_code_expires_in;
+        /// Sets the lifetime of an ID token.
+        with_id_token_expires_in(id_token_expires_in: Duration) => id_token_expires_in;
+        /// Sets the grace period after a rotation; zero is strict.
+        with_refresh_token_grace(refresh_token_grace: Duration) => refresh_token_grace;
+        /// Accepts the PKCE method `plain`, or refuses it.
+        with_allow_plain_code_challenge(allow_plain_code_challenge: bool) =>
+            allow_plain_code_challenge;
+    }
+
+    /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], and for a code at most
+    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`]; and the grace period: at most
+    /// [`MAX_REFRESH_TOKEN_GRACE`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the name of the setting and [`InvalidReason::OutOfRange`].
+    pub fn check(&self) -> Result<()> {
+        for (field, lifetime, limit) in [
+            ("access_token_expires_in", self.access_token_expires_in, MAX_LIFETIME),
+            ("refresh_token_expires_in", self.refresh_token_expires_in, MAX_LIFETIME),
+            (
+                "refresh_token_idle_expires_in",
+                self.refresh_token_idle_expires_in.unwrap_or(self.refresh_token_expires_in),
+                MAX_LIFETIME,
+            ),
+            (
+                "authorization_code_expires_in",
+                self.authorization_code_expires_in,
+                MAX_AUTHORIZATION_CODE_LIFETIME,
+            ),
+            ("id_token_expires_in", self.id_token_expires_in, MAX_LIFETIME),
+        ] {
+            // PostgreSQL counts microseconds; less than one would be no lifetime at all.
+            if lifetime < Duration::from_micros(1) || lifetime > limit {
+                return Err(Error::invalid(field, InvalidReason::OutOfRange));
+            }
+        }
+        if self.refresh_token_grace > MAX_REFRESH_TOKEN_GRACE {
+            return Err(Error::invalid("refresh_token_grace", InvalidReason::OutOfRange));
+        }
+        Ok(())
+    }
+}
+
+/// The lifetimes of a pair and of its grant at its first issue, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Of the access token.
+    pub access_token: i64,
+    /// Of the refresh token: the idle lifetime where there is one and it ends earlier.
+    pub refresh_token: i64,
+    /// Of the grant: until its last token ends.
+    pub grant: i64,
+    /// Until the absolute end of the refresh tokens, where they have an idle lifetime.
+    pub refresh_end: Option<i64>,
+}
+
+impl Lifetimes {
+    /// The lifetimes of a pair by these settings.
+    #[must_use]
+    pub fn new(settings: &Settings, has_refresh_token: bool) -> Self {
+        let access_token = micros(settings.access_token_expires_in);
+        let absolute = micros(settings.refresh_token_expires_in);
+        let idle = settings.refresh_token_idle_expires_in.map(micros);
+        let refresh_token = idle.map_or(absolute, |idle| idle.min(absolute));
+        Self {
+            access_token,
+            refresh_token,
+            grant: if has_refresh_token { access_token.max(refresh_token) } else { access_token },
+            refresh_end: idle.filter(|_| has_refresh_token).map(|_| absolute),
+        }
+    }
+}
+
+/// Microseconds, PostgreSQL's unit of time.
+pub fn micros(lifetime: Duration) -> i64 {
+    i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let broken = [
+            Settings::default().with_access_token_expires_in(Duration::ZERO),
+            Settings::default().with_refresh_token_expires_in(Duration::MAX),
+            Settings::default().with_authorization_code_expires_in(Duration::from_secs(601)),
+            Settings::default().with_id_token_expires_in(Duration::from_nanos(1)),
+            Settings::default().with_refresh_token_idle_expires_in(Duration::ZERO),
+        ];
+        let fields = broken.map(|settings| match settings.check() {
+            Err(Error::Invalid { field, reason: InvalidReason::OutOfRange }) => field,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(
+            fields,
+            [
+                "access_token_expires_in",
+                "refresh_token_expires_in",
+                "authorization_code_expires_in",
+                "id_token_expires_in",
+                "refresh_token_idle_expires_in"
+            ]
+        );
+        assert!(Settings::default().check().is_ok());
+    }
+}

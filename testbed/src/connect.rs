@@ -1,0 +1,21 @@
+//! Connections with a time limit.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A connection for one operation. None is kept, since it would die with the runtime it was made
+/// on, and each test has its own.
+pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
+    patiently(PgConnection::connect(url)).await
+}
+
+/// Work of a connection, with the time limit.
+pub(crate) async fn patiently<T>(
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let timeout = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(timeout().into()))
+}
