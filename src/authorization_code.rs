@@ -19,7 +19,7 @@ use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::Secret;
 
-/// The record of an authorization code that was not yet used. The code itself is not in it.
+/// The record of an unused authorization code, without the code itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuthorizationCode {
     /// The grant that the tokens of this code will belong to.
@@ -34,16 +34,16 @@ pub struct AuthorizationCode {
     pub response_type: ResponseType,
     /// The redirect URI it was sent to.
     pub redirect_uri: String,
-    /// The PKCE challenge, where the client gave one.
+    /// The PKCE challenge, if the client sent one.
     #[serde(flatten)]
     pub code_challenge: Option<CodeChallenge>,
     /// Time at which the code was stored.
     pub issued_at: DateTime<Utc>,
-    /// Expiry. Decide by [`AuthorizationCode::expired`].
+    /// Time of expiry. To decide, use [`AuthorizationCode::expired`].
     pub expires_at: DateTime<Utc>,
-    /// True if its lifetime was over, by PostgreSQL's clock at the time of the lookup.
+    /// True if the code had expired at the time of the lookup, by PostgreSQL's clock.
     pub expired: bool,
-    /// Values that travel to every token of the grant.
+    /// The context of the grant.
     #[serde(flatten)]
     pub context: GrantContext,
 }
@@ -56,8 +56,9 @@ impl AuthorizationCode {
         self.redirect_uri == redirect_uri
     }
 
-    /// Returns true if the token request's PKCE verifier fits (RFC 7636 4.6). Without a challenge there
-    /// must be no verifier, or an attacker could strip the challenge (RFC 9700 4.8.2).
+    /// Returns true if the PKCE verifier of the token request matches (RFC 7636 4.6). Without a
+    /// challenge a verifier is refused, because otherwise an attacker could strip the challenge
+    /// (RFC 9700 4.8.2).
     #[must_use]
     pub fn matches_code_verifier(&self, verifier: Option<&Secret>) -> bool {
         match (&self.code_challenge, verifier) {
@@ -68,7 +69,7 @@ impl AuthorizationCode {
     }
 }
 
-/// The code to store with
+/// An authorization code to store with
 /// [`create_authorization_code`](crate::AuthorizationCodeStorage::create_authorization_code).
 ///
 /// ```
@@ -90,7 +91,7 @@ pub struct NewAuthorizationCode {
     pub client_id: String,
     /// The granted scope.
     pub scope: Scope,
-    /// The response type of the authorization request; `code`, or a hybrid.
+    /// The response type of the authorization request: `code` or a hybrid.
     pub response_type: ResponseType,
     /// The redirect URI it is sent to.
     pub redirect_uri: String,
@@ -100,8 +101,8 @@ pub struct NewAuthorizationCode {
     pub code_challenge: Option<CodeChallenge>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<String>,
-    /// Other values that travel to the tokens. Missing parts of the authentication are taken from
-    /// the request's user, the nonce from the field above.
+    /// Other values for the tokens. Missing authentication values are taken from the request's
+    /// user. The field `nonce`, if set, replaces the nonce of the context.
     pub context: GrantContext,
 }
 
@@ -132,17 +133,18 @@ impl NewAuthorizationCode {
         with_code_challenge(code_challenge: impl Into<Option<CodeChallenge>>) => code_challenge.into();
         /// Sets the `nonce` of the authentication request.
         with_nonce(nonce: impl Into<Option<String>>) => nonce.into();
-        /// Sets other values that travel to the tokens.
+        /// Sets other values for the tokens.
         with_context(context: GrantContext) => context;
     }
 
-    /// The identifier of the code's grant, for storages: the one that the code names, or a fresh one.
+    /// Returns the grant that the code names, or a new identifier. For storage implementations.
     #[must_use]
     pub fn new_grant_id(&self) -> Uuid {
         self.code.grant_id().unwrap_or_else(Uuid::now_v7)
     }
 
-    /// The context to store: with the nonce, and with the user's authentication.
+    /// Returns the context to store, with the nonce and the user's authentication. For storage
+    /// implementations.
     #[must_use]
     pub fn full_context(&self, request: &RequestContext) -> GrantContext {
         let mut context = self.context.clone().or_from(request.user.as_ref());
@@ -152,11 +154,10 @@ impl NewAuthorizationCode {
         context
     }
 
-    /// Checks everything that came from outside, for any implementation of
-    /// [`AuthorizationCodeStorage`].
+    /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self, request: &RequestContext) -> Result<()> {
         request.settings.check()?;
         check_client_id(&self.client_id)?;

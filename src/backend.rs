@@ -1,8 +1,9 @@
-//! Parts for whoever writes another storage.
+//! Building blocks for other storage implementations.
 //!
-//! [`MemoryStorage`](crate::MemoryStorage) and `PgStorage` are built on these and on the public methods
-//! that their documentation marks "for storages". Check inputs before anything is stored, decide by the
-//! database's clock, and run the conformance suite (the crate `oauth-storage-conformance`).
+//! [`MemoryStorage`](crate::MemoryStorage) and `PgStorage` are built on these and on the public
+//! methods documented as "For storage implementations". Check inputs before anything is stored,
+//! decide by the database's clock, and run the conformance suite (the crate
+//! `oauth-storage-conformance`).
 
 pub use crate::check::{
     MAX_IDENTIFIER_BYTES, MAX_TEXT_BYTES, check_batch, check_client_id, check_json, check_limit,

@@ -26,7 +26,7 @@ use crate::settings::MAX_LIFETIME;
 
 /// A registered client.
 ///
-/// Its JSON is for the application's own use. What answers a registration is
+/// Its JSON is for the application's own use. The body of a registration response is
 /// [`RegisteredClient::registration_response`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Client {
@@ -37,27 +37,27 @@ pub struct Client {
     pub metadata: ClientMetadata,
     /// Time of registration.
     pub client_id_issued_at: DateTime<Utc>,
-    /// Expiry of its secret; `None` for a secret without end, and for a client without a secret.
+    /// Expiry of its secret; `None` if the secret never expires or the client has none.
     pub client_secret_expires_at: Option<DateTime<Utc>>,
     /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// Start of being disabled; `None` if it is enabled.
+    /// Time at which the client was disabled; `None` if it is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Start of a deletion that is not finished; `None` otherwise. Call
+    /// Time at which an unfinished deletion began; `None` otherwise. Call
     /// [`delete_client`](crate::ClientRegistry::delete_client) again to finish it.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
 impl Client {
-    /// Returns true if the redirect URI is registered: exactly, byte by byte (RFC 9700 4.1.3).
+    /// Returns true if exactly this redirect URI is registered, byte by byte (RFC 9700 4.1.3).
     #[must_use]
     pub fn allows_redirect_uri(&self, redirect_uri: &str) -> bool {
         self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
     }
 
-    /// The redirect URI of a request: the given one if it is registered; if none is given, the only
-    /// registered one (RFC 6749 3.1.2.3). On `None` show an error page, because there is nowhere to
-    /// redirect to (RFC 6749 4.1.2.1).
+    /// Returns the redirect URI of a request: the given one if it is registered; if none is given,
+    /// the only registered one (RFC 6749 3.1.2.3). On `None` show an error page, because there is
+    /// nowhere to redirect to (RFC 6749 4.1.2.1).
     #[must_use]
     pub fn redirect_uri<'a>(&'a self, given: Option<&str>) -> Option<&'a str> {
         let own = self.metadata.redirect_uris.as_slice();
@@ -86,12 +86,12 @@ impl Client {
         scope.is_subset_of(&self.metadata.scope)
     }
 
-    /// The scope of a request: the given one, or where none is given all that the client has
+    /// Returns the scope of a request: the given one, or the client's whole scope if none is given
     /// (RFC 6749 3.3).
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `scope` that breaks the syntax, or with [`InvalidReason::NotAllowed`] one
-    /// that is not the client's.
+    /// Returns [`Error::Invalid`] with `scope` if the scope breaks the syntax or, with
+    /// [`InvalidReason::NotAllowed`], exceeds the client's.
     pub fn requested_scope(&self, given: Option<&str>) -> Result<Scope> {
         let Some(given) = given else { return Ok(self.metadata.scope.clone()) };
         let scope = given.parse()?;
@@ -109,7 +109,7 @@ impl Client {
     }
 }
 
-/// The client to register with [`register_client`](crate::ClientRegistry::register_client).
+/// A client to register with [`register_client`](crate::ClientRegistry::register_client).
 ///
 /// ```
 /// use oauth_storage::{ClientMetadata, NewClient};
@@ -119,18 +119,18 @@ impl Client {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct NewClient {
-    /// The client identifier; one is made where none is given.
+    /// The client identifier; `None` to generate one.
     pub client_id: Option<String>,
     /// The metadata.
     pub metadata: ClientMetadata,
-    /// The origin of its secret, if its authentication method has one.
+    /// The origin of its secret, if its authentication method uses one.
     pub client_secret: ClientSecret,
-    /// The lifetime of its secret; `None` for no end.
+    /// The lifetime of its secret; `None` for no expiry.
     pub client_secret_expires_in: Option<Duration>,
 }
 
 impl NewClient {
-    /// A client whose identifier and secret are generated.
+    /// A client with a generated identifier and secret.
     #[must_use]
     pub fn new(metadata: ClientMetadata) -> Self {
         Self { metadata, ..Self::default() }
@@ -146,10 +146,10 @@ impl NewClient {
             client_secret_expires_in.into();
     }
 
-    /// Checks everything that came from outside.
+    /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         if let Some(client_id) = &self.client_id {
             check_client_id(client_id)?;
@@ -178,28 +178,28 @@ pub(crate) fn check_secret_lifetime(lifetime: Option<Duration>) -> Result<()> {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum ClientSecret {
-    /// Generated by the storage: 256 bits, shown once, kept as its SHA-256. The one to prefer.
+    /// Generated by the storage: 256 bits, shown once, stored as its SHA-256. Recommended.
     #[default]
     Generated,
-    /// Chosen by a person: kept as an Argon2id hash, so that every use costs what a password
-    /// check costs. Needs the feature `password`.
+    /// Chosen by a person, stored as an Argon2id hash. Each authentication costs as much as a
+    /// password check. Needs the feature `password`.
     Chosen(Secret),
 }
 
-/// The new secret for [`rotate_client_secret`](ClientRegistry::rotate_client_secret), and the overlap in
-/// which the old one stays valid.
+/// The new secret for [`rotate_client_secret`](ClientRegistry::rotate_client_secret), and the
+/// overlap during which the old one stays valid.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClientSecretRotation {
     /// The new secret.
     pub client_secret: ClientSecret,
-    /// The lifetime of the new secret; `None` for no end.
+    /// The lifetime of the new secret; `None` for no expiry.
     pub client_secret_expires_in: Option<Duration>,
-    /// The time for which the old secret stays valid; zero to end every earlier secret at once.
+    /// The time for which the old secret stays valid; zero ends every earlier secret at once.
     pub overlap: Duration,
 }
 
-/// A generated secret without end, and a day of overlap.
+/// A generated secret that never expires, and one day of overlap.
 impl Default for ClientSecretRotation {
     fn default() -> Self {
         Self {
@@ -211,7 +211,7 @@ impl Default for ClientSecretRotation {
 }
 
 impl ClientSecretRotation {
-    /// A generated secret without end, and a day of overlap.
+    /// A generated secret that never expires, and one day of overlap.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -227,15 +227,15 @@ impl ClientSecretRotation {
         with_overlap(overlap: Duration) => overlap;
     }
 
-    /// Checks everything that came from outside.
+    /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         if let ClientSecret::Chosen(secret) = &self.client_secret {
             check_chosen_secret(secret)?;
         }
-        crate::client::check_secret_lifetime(self.client_secret_expires_in)?;
+        check_secret_lifetime(self.client_secret_expires_in)?;
         if self.overlap > MAX_LIFETIME {
             return Err(Error::invalid("overlap", InvalidReason::OutOfRange));
         }
@@ -243,12 +243,12 @@ impl ClientSecretRotation {
     }
 }
 
-/// A client together with its new secret, which is shown this once.
+/// A client and its new secret, which is shown only once.
 #[derive(Debug, Clone)]
 pub struct RegisteredClient {
     /// The client.
     pub client: Client,
-    /// The secret, where the storage generated one.
+    /// The secret, if the storage generated one.
     pub client_secret: Option<Secret>,
 }
 

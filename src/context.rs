@@ -8,13 +8,13 @@ use crate::check::{MAX_TEXT_BYTES, check_json, check_text, check_timestamp};
 use crate::error::{Error, InvalidReason, Result};
 use crate::user::User;
 
-/// The most values in a list that travels with a grant.
+/// The maximum number of values in a list.
 const MAX_VALUES: usize = 32;
 
-/// The largest JSON object that travels with a grant, in bytes.
+/// The maximum size of a JSON object, in bytes.
 const MAX_JSON_BYTES: usize = 16 * 1024;
 
-/// Values of an authorization that travel unchanged to every token of the grant (OpenID Connect Core
+/// Values of an authorization that every token of the grant carries unchanged (OpenID Connect Core
 /// 12.2).
 ///
 /// ```
@@ -44,14 +44,14 @@ pub struct GrantContext {
     /// The resource indicators (RFC 8707).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource: Vec<String>,
-    /// The thumbprint of the key that the tokens are bound to by DPoP (RFC 9449 6.1).
+    /// The thumbprint of the DPoP key that the tokens are bound to (RFC 9449 6.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
     /// The thumbprint of the certificate that the tokens are bound to (RFC 8705 3.1).
     #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
     pub x5t_s256: Option<String>,
-    /// Other values of the authorization server. They must not hold a secret, because they are stored
-    /// in plaintext.
+    /// Other values of the authorization server. They are stored in plaintext and must not contain
+    /// a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension: Option<Map<String, Value>>,
 }
@@ -78,8 +78,8 @@ impl GrantContext {
         with_extension(extension: impl Into<Option<Map<String, Value>>>) => extension.into();
     }
 
-    /// The context as it is stored: with what is known of the user's authentication where it was
-    /// not given, and times to the microsecond.
+    /// Fills in missing authentication values from the user, and truncates the time to
+    /// microseconds. For storage implementations.
     #[must_use]
     pub fn or_from(mut self, user: Option<&User>) -> Self {
         if let Some(user) = user {
@@ -93,10 +93,10 @@ impl GrantContext {
         self
     }
 
-    /// Checks every value that came from outside.
+    /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         for (field, value) in [
             ("nonce", &self.nonce),

@@ -1,4 +1,4 @@
-//! Errors, sorted by what the caller has to do about them.
+//! Errors, classified by the caller's next step.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// The error of a storage call.
 ///
-/// The variants are categories of *what to do next*, and [`Error::advice`] folds them further, so
-/// that nobody has to parse a message. No variant carries a credential: messages and their
-/// sources name fields, tables and SQLSTATEs only.
+/// The variants are categories of *what to do next*; [`Error::advice`] groups them further. No
+/// variant contains a credential: messages and sources name only fields, tables and SQLSTATEs.
 ///
 /// An error concerns the whole call. A call of several statements, such as
-/// [`revoke_subject`](crate::GrantStorage::revoke_subject), never reports "nothing was changed" once a
-/// part of it took effect. [`purge`](crate::GrantStorageExt::purge) is many calls; its error concerns the last one.
+/// [`revoke_subject`](crate::GrantStorage::revoke_subject), never reports "nothing was changed"
+/// once part of it took effect. [`purge`](crate::GrantStorageExt::purge) is many calls; its error
+/// concerns the last one.
 ///
 /// ```
 /// use oauth_storage::{Error, Scope};
@@ -28,38 +28,38 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller's mistake: `field` names the parameter by its RFC name. Nothing was stored.
+    /// A parameter is invalid. Nothing was stored.
     #[error("{field}: {reason}")]
     Invalid {
-        /// The offending parameter, named as in the RFC that defines it.
+        /// The parameter, named as in the RFC that defines it.
         field: &'static str,
         /// The reason.
         reason: InvalidReason,
     },
 
-    /// The storage could not be reached, or ended the statement before it took effect. Nothing
-    /// was changed: trying again is safe.
+    /// The storage could not be reached, or ended the statement before it took effect. Nothing was
+    /// changed; a retry is safe.
     #[error("storage unavailable, nothing was changed: {message}")]
     Unavailable {
         /// A description without secrets.
         message: String,
-        /// The driver's error, where there is one.
+        /// The driver's error, if there is one.
         #[source]
         source: Option<Source>,
     },
 
-    /// The connection broke, or the deadline passed, while a write was under way: it is stored as
-    /// a whole or not at all, and only a lookup tells which.
+    /// The connection broke or the deadline passed during a write. It is stored as a whole or not
+    /// at all; only a lookup shows which.
     #[error("outcome unknown, stored as a whole or not at all: {message}")]
     OutcomeUnknown {
         /// A description without secrets.
         message: String,
-        /// The driver's error, where there is one.
+        /// The driver's error, if there is one.
         #[source]
         source: Option<Source>,
     },
 
-    /// The storage is full of work and took no more. Nothing was changed: back off, then try again.
+    /// The storage is overloaded and refused the call. Nothing was changed; back off, then retry.
     #[error("storage overloaded, nothing was changed: {message}")]
     Overloaded {
         /// The limit that was reached.
@@ -70,33 +70,33 @@ pub enum Error {
     #[error("database schema: {0}")]
     Schema(SchemaProblem),
 
-    /// The database role lacks a right.
+    /// The database role lacks a privilege.
     #[error(
-        "permission denied: {message}; grant the role what the README lists under \
-         \"Roles and rights\", or connect as another role"
+        "permission denied: {message}; grant the role the privileges listed under \
+         \"Roles and rights\" in the documentation, or connect as another role"
     )]
     PermissionDenied {
         /// PostgreSQL's message, which names the object.
         message: String,
     },
 
-    /// The storage is set up wrongly: a malformed URL, a wrong password, a database that does not
-    /// exist, a part that was never given. An operator's matter; trying again does not help.
+    /// The storage is configured wrongly: a malformed URL, a wrong password, a database that does
+    /// not exist, a missing component. A retry does not help; an operator has to fix it.
     #[error("configuration: {message}")]
     Configuration {
         /// The cause and the remedy.
         message: String,
-        /// The underlying error, where there is one.
+        /// The underlying error, if there is one.
         #[source]
         source: Option<Source>,
     },
 
-    /// A stored row holds what this version cannot have written.
+    /// A stored row contains a value that this version cannot have written.
     #[error("corrupt row in {table}.{column} (row {row}): {message}")]
     Corrupt {
         /// The table, with its schema.
         table: &'static str,
-        /// The column; `*` where it is not known which.
+        /// The column; `*` if unknown.
         column: &'static str,
         /// The row's public identifier (a client id, or the start of a digest).
         row: String,
@@ -104,21 +104,21 @@ pub enum Error {
         message: String,
     },
 
-    /// Any other failure of the backend. Treat a write as unknown.
+    /// Any other failure of the backend. Treat the outcome of a write as unknown.
     #[error("storage backend: {message}")]
     Backend {
-        /// The SQLSTATE, where PostgreSQL gave one.
+        /// The SQLSTATE, if PostgreSQL reported one.
         code: Option<String>,
         /// The backend's message, without parameter values.
         message: String,
-        /// The underlying error, where it is safe to show.
+        /// The underlying error, if it is safe to show.
         #[source]
         source: Option<Source>,
     },
 }
 
 impl Error {
-    /// The next step for the caller.
+    /// Returns the next step for the caller.
     #[must_use]
     pub fn advice(&self) -> Advice {
         match self {
@@ -133,19 +133,19 @@ impl Error {
         }
     }
 
-    /// Shorthand for [`Error::Invalid`]; storages of third parties use it too.
+    /// Creates an [`Error::Invalid`].
     #[must_use]
     pub const fn invalid(field: &'static str, reason: InvalidReason) -> Self {
         Self::Invalid { field, reason }
     }
 
-    /// Shorthand for [`Error::Configuration`] without a source.
+    /// Creates an [`Error::Configuration`] without a source.
     #[must_use]
     pub fn configuration(message: impl Into<String>) -> Self {
         Self::Configuration { message: message.into(), source: None }
     }
 
-    /// The variant in a word that stays the same, for spans and metrics.
+    /// The stable name of the variant, for spans and metrics.
     #[cfg(feature = "postgres")]
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
@@ -161,7 +161,8 @@ impl Error {
         }
     }
 
-    /// The error of a step whose earlier steps are committed: "nothing was changed" would be wrong.
+    /// Converts the error of a later step after an earlier one was committed: "nothing was changed"
+    /// would be wrong.
     #[cfg(feature = "postgres")]
     pub(crate) fn after_commit(self) -> Self {
         match self {
@@ -171,16 +172,17 @@ impl Error {
         }
     }
 
-    /// The same, once a step was committed.
+    /// Does the same if a step was committed.
     #[cfg(feature = "postgres")]
     pub(crate) fn after_commit_if(self, committed: bool) -> Self {
         if committed { self.after_commit() } else { self }
     }
 
-    /// The OAuth 2.0 error code for this error (RFC 6749 4.1.2.1, 5.2). A mistake of the client is
-    /// `invalid_request` or `invalid_scope`; an unknown or disabled client is `unauthorized_client`.
-    /// `Unavailable` and `Overloaded` are `temporarily_unavailable`. The rest is `server_error`,
-    /// including `Duplicate` and `OutOfRange`, because the server chose those values.
+    /// Returns the OAuth 2.0 error code for this error (RFC 6749 4.1.2.1, 5.2). A mistake of the
+    /// client is `invalid_request` or `invalid_scope`; an unknown or disabled client is
+    /// `unauthorized_client`. `Unavailable` and `Overloaded` are `temporarily_unavailable`. The
+    /// rest is `server_error`, including `Duplicate` and `OutOfRange`, because the server chose
+    /// those values.
     ///
     /// ```
     /// use oauth_storage::Error;
@@ -195,7 +197,7 @@ impl Error {
             Self::Invalid { field: "client_id", reason: InvalidReason::Unknown } => {
                 "unauthorized_client"
             }
-            // What the server makes itself: tokens, codes, settings.
+            // Values that the server chose: tokens, codes, settings.
             Self::Invalid {
                 reason: InvalidReason::Duplicate | InvalidReason::OutOfRange, ..
             } => "server_error",
@@ -205,8 +207,8 @@ impl Error {
         }
     }
 
-    /// The error code that a registration endpoint would answer with for this error, always with
-    /// status 400 (RFC 7591 3.2.2); none for an error that is not the client's mistake.
+    /// Returns the error code for a registration endpoint, to send with status 400 (RFC 7591
+    /// 3.2.2); `None` if the error is not the client's mistake.
     ///
     /// ```
     /// use oauth_storage::Error;
@@ -230,15 +232,15 @@ impl Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// Nothing was changed; the same call may be made again.
+    /// Nothing was changed; repeat the call.
     Retry,
-    /// Nothing was changed; wait, then make the same call again.
+    /// Nothing was changed; wait, then repeat the call.
     BackOff,
-    /// The call may have taken effect: check before you repeat it.
+    /// The call may have taken effect; check before you repeat it.
     CheckOutcome,
     /// The input is wrong; the same call will fail again.
     FixInput,
-    /// The set-up has to be fixed; the message says what.
+    /// An operator has to fix the setup; the message says what.
     CallOperator,
 }
 
@@ -246,40 +248,39 @@ pub enum Advice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidReason {
-    /// It is empty where a value is needed.
+    /// The value is empty.
     Empty,
-    /// It is longer than this many bytes.
+    /// The value is longer than this many bytes.
     TooLong(usize),
-    /// It is shorter than this many bytes.
+    /// The value is shorter than this many bytes.
     TooShort(usize),
-    /// A list has more than this many entries.
+    /// The list has more than this many entries.
     TooMany(usize),
-    /// JSON that is nested deeper than this many levels.
+    /// The JSON is nested deeper than this many levels.
     TooDeep(usize),
-    /// It holds a character that its syntax forbids: NUL, a control character, white space or
-    /// non-ASCII where the RFC's grammar has none.
+    /// The value contains a character that its syntax forbids, such as NUL, a control character,
+    /// white space or non-ASCII.
     Character,
-    /// A URI that is not absolute, or cannot be parsed.
+    /// The URI is not absolute or cannot be parsed.
     NotAbsolute,
-    /// A redirect URI with a fragment (RFC 6749 3.1.2).
+    /// The URI has a fragment (RFC 6749 3.1.2).
     Fragment,
-    /// A URI with user information, or with a scheme that runs or reads something on the
-    /// client's machine.
+    /// The URI has user information, or a scheme that runs code or reads data on the client's
+    /// machine.
     Hostile,
-    /// An `http` URI that leads to another machine (RFC 9700 2.6).
+    /// The `http` URI leads to another machine (RFC 9700 2.6).
     Unencrypted,
-    /// It is none of the values that the parameter can have.
+    /// The parameter does not support the value.
     Unsupported,
-    /// It, or its combination with another parameter, is not allowed by the client's registration
-    /// or by the settings.
+    /// The client's registration, the settings or another parameter do not allow the value.
     NotAllowed,
-    /// It exists already.
+    /// The value already exists.
     Duplicate,
     /// Nothing of that name exists, or it is disabled.
     Unknown,
-    /// A number or a lifetime outside what the field can hold.
+    /// The number, time or lifetime is out of range.
     OutOfRange,
-    /// It is missing, though another parameter requires it.
+    /// A required value is missing.
     Missing,
 }
 
@@ -291,14 +292,14 @@ impl fmt::Display for InvalidReason {
             Self::TooShort(limit) => write!(f, "is shorter than {limit} bytes"),
             Self::TooMany(limit) => write!(f, "has more than {limit} entries"),
             Self::TooDeep(limit) => write!(f, "is nested deeper than {limit} levels"),
-            Self::Character => f.write_str("holds a character that is not allowed"),
+            Self::Character => f.write_str("contains a character that is not allowed"),
             Self::NotAbsolute => f.write_str("is not an absolute URI"),
             Self::Fragment => f.write_str("has a fragment"),
-            Self::Hostile => f.write_str("is a URI that no client may be sent to"),
-            Self::Unencrypted => f.write_str("is http, and not to a loopback address"),
+            Self::Hostile => f.write_str("is a URI with user information or a forbidden scheme"),
+            Self::Unencrypted => f.write_str("is http and not a loopback address"),
             Self::Unsupported => f.write_str("is not a supported value"),
             Self::NotAllowed => f.write_str("is not allowed here"),
-            Self::Duplicate => f.write_str("exists already"),
+            Self::Duplicate => f.write_str("already exists"),
             Self::Unknown => f.write_str("is unknown or disabled"),
             Self::OutOfRange => f.write_str("is out of range"),
             Self::Missing => f.write_str("is missing"),
@@ -306,25 +307,25 @@ impl fmt::Display for InvalidReason {
     }
 }
 
-/// The difference between the database schema and the one this crate needs.
+/// A mismatch between the database schema and this version of the crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaProblem {
-    /// There is no schema `oauth_storage`.
+    /// The schema `oauth_storage`, or one of its tables, does not exist.
     Missing,
-    /// Migrations are still to be applied.
+    /// Migrations are pending.
     Older {
-        /// The first version that is not applied, where it is known.
+        /// The first pending version, if known.
         pending: Option<i64>,
     },
-    /// The database is ahead of this crate: a newer version has migrated it.
+    /// A newer version of the crate has migrated the database.
     Newer {
         /// A version that this crate does not know.
         applied: i64,
     },
-    /// An applied migration is not the one this crate ships, or was left half done.
+    /// An applied migration differs from the shipped one, or was not completed.
     Damaged {
-        /// The version concerned.
+        /// The version of the migration.
         version: i64,
     },
 }
@@ -333,7 +334,7 @@ impl fmt::Display for SchemaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str(
-                "the schema oauth_storage, or a table of it, does not exist; run \
+                "the schema oauth_storage, or one of its tables, does not exist; run \
                  `storage.migrate()` or `sqlx migrate run`",
             ),
             Self::Older { pending } => {
@@ -346,12 +347,12 @@ impl fmt::Display for SchemaProblem {
             }
             Self::Newer { applied } => write!(
                 f,
-                "newer than this crate, migration {applied} is unknown here; update the \
+                "newer than this crate, migration {applied} is unknown; update the \
                  oauth-storage dependency, and migrate from the newest version only"
             ),
             Self::Damaged { version } => write!(
                 f,
-                "migration {version} was changed after it was applied, or was left half done; \
+                "migration {version} was changed after it was applied, or was not completed; \
                  restore the shipped file, or repair the row in oauth_storage._sqlx_migrations"
             ),
         }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::scope::Scope;
 
-/// The record of one act of authorization: by a resource owner, for a client.
+/// The record of one act of authorization by a resource owner for a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grant {
     /// The identifier of the grant. It is not secret and proves nothing.
@@ -30,11 +30,11 @@ pub struct Grant {
     pub scope: Scope,
     /// Time at which the first credential of the grant was stored.
     pub granted_at: DateTime<Utc>,
-    /// Expiry of the last credential. Decide by [`Grant::state`].
+    /// Expiry of the last credential. To decide, use [`Grant::state`].
     pub expires_at: DateTime<Utc>,
     /// The state, by PostgreSQL's clock at the time of the lookup.
     pub state: GrantState,
-    /// Values that travel to every token of the grant.
+    /// The context of the grant.
     #[serde(flatten)]
     pub context: GrantContext,
 }
@@ -62,25 +62,25 @@ impl GrantState {
     }
 }
 
-/// A page of a subject's live grants, the newest first.
+/// A page of a subject's live grants, newest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct GrantPage {
-    /// The grants. A page that is not the last may have fewer than were asked for, even none, where
-    /// the scan passed many that are no longer live.
+    /// The grants. Any page but the last can have fewer than requested, even none, if the scan
+    /// passed many grants that are no longer live.
     pub grants: Vec<Grant>,
-    /// The `after` of the next page; `None` for the last page.
+    /// The `after` of the next page; `None` on the last page.
     pub next: Option<Uuid>,
 }
 
-/// The rows that a purge removed.
+/// The numbers of rows that a purge removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Number of tokens.
     pub tokens: u64,
     /// Number of authorization codes.
     pub authorization_codes: u64,
-    /// Number of grants, each with its last credential.
+    /// Number of grants that ended with these credentials.
     pub grants: u64,
     /// True if there may be more to remove.
     pub more: bool,

@@ -12,16 +12,17 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::token::Token;
 
-/// The signer of ID tokens. It is pluggable: a storage takes an implementation of this trait and calls
-/// it. The feature `jwt` has one.
+/// A signer of ID tokens. Pass an implementation to a storage, which calls it. The feature `jwt`
+/// provides one.
 #[async_trait]
 pub trait IdTokenStorage: Send + Sync {
-    /// The signed ID token, a compact JWT (OpenID Connect Core 2) with `iss`, `sub`, `aud`, `exp`,
-    /// `iat`, and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`.
+    /// Returns a signed ID token: a compact JWT (OpenID Connect Core 2) with `iss`, `sub`, `aud`,
+    /// `exp`, `iat` and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for `subject` where there is none;
-    /// [`Error::Configuration`](crate::Error::Configuration) where no implementation was given.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `subject` if neither the ID token nor
+    /// the request has one; [`Error::Configuration`](crate::Error::Configuration) if the storage
+    /// has no implementation.
     async fn get_id_token(
         &self,
         request: &RequestContext,
@@ -35,7 +36,7 @@ forward!(IdTokenStorage {
 
 /// The claims of a new ID token.
 ///
-/// The subject and the authentication, where they are not given here, come from the request's user.
+/// A missing subject and missing authentication values are taken from the request's user.
 ///
 /// ```
 /// use oauth_storage::id_token::NewIdToken;
@@ -50,16 +51,15 @@ forward!(IdTokenStorage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NewIdToken<'a> {
-    /// The client: the audience.
+    /// The client, which is the audience.
     pub client_id: &'a str,
-    /// The resource owner; none for the request's user.
+    /// The resource owner; `None` for the request's user.
     pub subject: Option<&'a str>,
     /// The scope that was granted.
     pub scope: &'a Scope,
     /// The response type of the authorization request.
     pub response_type: ResponseType,
-    /// The redirect URI it will be sent to, or the code was sent to; none where that is not known,
-    /// as at a refresh.
+    /// The redirect URI of the ID token or of the code; `None` if unknown, as in a refresh.
     pub redirect_uri: Option<&'a str>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<&'a str>,
@@ -76,7 +76,7 @@ pub struct NewIdToken<'a> {
 }
 
 impl<'a> NewIdToken<'a> {
-    /// An ID token of response type `code`, of which no more is known.
+    /// An ID token of response type `code`, without optional claims.
     #[must_use]
     pub const fn new(client_id: &'a str, scope: &'a Scope) -> Self {
         Self {
@@ -94,8 +94,8 @@ impl<'a> NewIdToken<'a> {
         }
     }
 
-    /// The ID token of a code exchange by the plain methods: of the code's client, subject, scope,
-    /// nonce and authentication.
+    /// An ID token for a code exchanged with the nine methods, with the code's client, subject,
+    /// scope, nonce and authentication.
     #[must_use]
     pub fn for_code(code: &'a AuthorizationCode, access_token: &'a Secret) -> Self {
         Self {
@@ -108,8 +108,8 @@ impl<'a> NewIdToken<'a> {
         .with_context(&code.context)
     }
 
-    /// The ID token of a redemption or a rotation: of the token's client, subject, scope,
-    /// nonce and authentication (OpenID Connect Core 12.2).
+    /// An ID token for a redemption or a rotation, with the token's client, subject, scope, nonce
+    /// and authentication (OpenID Connect Core 12.2).
     #[must_use]
     pub fn for_token(token: &'a Token, access_token: &'a Secret) -> Self {
         Self {
@@ -141,13 +141,13 @@ impl<'a> NewIdToken<'a> {
         with_code(code: impl Into<Option<&'a Secret>>) => code.into();
     }
 
-    /// The resource owner that it is for: the one that is named here, or else the request's user.
+    /// Returns the resource owner: the one set here, or else the request's user.
     #[must_use]
     pub fn full_subject(&self, request: &'a RequestContext) -> Option<&'a str> {
         self.subject.or_else(|| request.subject())
     }
 
-    /// Sets nonce and authentication from those of a grant.
+    /// Sets the nonce and the authentication from a grant's context.
     #[must_use]
     pub fn with_context(self, context: &'a GrantContext) -> Self {
         Self {

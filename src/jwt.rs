@@ -1,11 +1,12 @@
-//! The ID-token signer: ES256 with one key that signs, and a JWK set of all that verify.
+//! An ID token signer: ES256 with one signing key, and a JWK set of all verification keys.
 //!
 //! [`IdTokenSigner`] is an [`IdTokenStorage`]; its [`jwk_set`](IdTokenSigner::jwk_set) is the body
 //! of the server's `/jwks`.
 //!
 //! To rotate a key, publish the new one first, with
-//! [`with_published_key`](IdTokenSigner::with_published_key). When every client's copy of the JWK
-//! set has it, let the two change places. When the last token of the old key has expired, drop it.
+//! [`with_published_key`](IdTokenSigner::with_published_key). Once every client has fetched the new
+//! JWK set, sign with the new key and publish the old one. Once the last token of the old key has
+//! expired, remove it.
 
 mod key;
 
@@ -28,28 +29,27 @@ use crate::redirect_uri::is_loopback;
 use crate::request::RequestContext;
 use crate::secret::Secret;
 
-/// The longest issuer, in bytes.
+/// The maximum length of an issuer, in bytes.
 const MAX_ISSUER_BYTES: usize = 2048;
 
-/// The claims that the signer answers for. An application's own claims cannot have these names,
-/// not even in a token that lacks the claim: a made-up `nonce` or `at_hash` is as bad as a changed
-/// one.
+/// Claims that only the signer sets. An application cannot set them even in a token that lacks
+/// them, because a forged `nonce` or `at_hash` is as bad as a changed one.
 const OWN_CLAIMS: [&str; 11] =
     ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash"];
 
 type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync;
 
-/// Signs ID tokens with ES256 (OpenID Connect Core 2, RFC 7515, RFC 7518 3.4).
+/// A signer of ID tokens with ES256 (OpenID Connect Core 2, RFC 7515, RFC 7518 3.4).
 ///
-/// Give it to a storage as its [`IdTokenStorage`], in an [`Arc`](std::sync::Arc) where `/jwks`
-/// needs it, too.
+/// Pass it to a storage as its [`IdTokenStorage`], in an [`Arc`](std::sync::Arc) if `/jwks` needs
+/// it as well.
 ///
 /// ```
 /// use oauth_storage::jwt::{IdTokenSigner, SigningKey};
 /// use oauth_storage::{RequestContext, ResponseType, User};
 /// use oauth_storage::id_token::NewIdToken;
 ///
-/// // Once: make a key, and keep it where only the server can read it.
+/// // Once: generate a key and store it where only the server can read it.
 /// let pem = SigningKey::generate()?.to_pkcs8_pem()?;
 ///
 /// // At every start of the server:
@@ -58,7 +58,7 @@ type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + S
 /// let jwks = serde_json::to_string(&signer.jwk_set()).unwrap();
 /// assert!(jwks.starts_with(r#"{"keys":[{"kty":"EC","crv":"P-256","#));
 ///
-/// // At a request; the contract's `get_id_token` does the same.
+/// // For a request; `get_id_token` does the same.
 /// let request = RequestContext::for_user(User::new("248289761001"));
 /// let scope = "openid".parse()?;
 /// let new = NewIdToken::new("s6BhdRkqt3", &scope).with_nonce("n-0S6_WzA2Mj");
@@ -69,19 +69,20 @@ type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + S
 pub struct IdTokenSigner {
     issuer: String,
     key: SigningKey,
-    /// The first part of every token: the header, encoded.
+    /// The encoded header of every token.
     header: String,
     published: Vec<PublicKey>,
     claims: Option<Box<Claims>>,
 }
 
 impl IdTokenSigner {
-    /// A signer for the issuer, which becomes `iss` just as it is given: it has to be the string
-    /// that the discovery document has (OpenID Connect Discovery 3), to the last slash.
+    /// Creates a signer. The issuer becomes `iss` unchanged. It must equal the issuer of the
+    /// discovery document (OpenID Connect Discovery 3), including any trailing slash.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for `issuer`, unless it is an `https` URL, or an `http` URL of a loopback
-    /// host for development, without user information, query and fragment (OpenID Connect Core 2).
+    /// Returns [`Error::Invalid`] with `issuer` unless it is an `https` URL, or an `http` URL of a
+    /// loopback host for development, without user information, query and fragment (OpenID Connect
+    /// Core 2).
     pub fn new(issuer: impl Into<String>, key: SigningKey) -> Result<Self> {
         let issuer = issuer.into();
         check_issuer(&issuer)?;
@@ -95,11 +96,11 @@ impl IdTokenSigner {
         })
     }
 
-    /// Publishes another key in the JWK set, which signs nothing: one that was retired, so that
-    /// its last tokens still verify, or the next one, before it is used. Call it once per key; a
-    /// key that is published already is not published twice.
+    /// Publishes a key in the JWK set that does not sign: a retired key, whose last tokens must
+    /// still verify, or the next key before its first use. Call it once per key. A key is published
+    /// only once.
     ///
-    /// A retired key has to stay for [`Settings::id_token_expires_in`](crate::Settings) after its
+    /// A retired key must stay for [`Settings::id_token_expires_in`](crate::Settings) after its
     /// last signature.
     #[must_use]
     pub fn with_published_key(mut self, key: PublicKey) -> Self {
@@ -109,13 +110,13 @@ impl IdTokenSigner {
         self
     }
 
-    /// Adds claims of the application's own, such as `email` where the scope `email` was granted
-    /// (OpenID Connect Core 5.1). A second call replaces the first.
+    /// Adds the application's own claims, such as `email` if the scope `email` was granted (OpenID
+    /// Connect Core 5.1). A second call replaces the first.
     ///
-    /// The function runs at every token and should answer from memory; whoever has to wait for the
-    /// answer waits first, and calls [`IdTokenSigner::sign`]. The claims that the signer answers
-    /// for (`iss`, `sub`, `aud`, `exp`, `iat`, `auth_time`, `nonce`, `acr`, `amr`, `at_hash` and
-    /// `c_hash`) are left out of what it returns.
+    /// The function runs for every token and must not block. If claims need I/O, fetch them first
+    /// and call [`IdTokenSigner::sign`]. The signer's own claims (`iss`, `sub`, `aud`, `exp`,
+    /// `iat`, `auth_time`, `nonce`, `acr`, `amr`, `at_hash` and `c_hash`) are removed from the
+    /// result.
     ///
     /// ```
     /// # use oauth_storage::jwt::{IdTokenSigner, SigningKey};
@@ -140,32 +141,33 @@ impl IdTokenSigner {
         self
     }
 
-    /// The keys that verify the signer's tokens, the signing key first: the body of `/jwks`
+    /// Returns the keys that verify the signer's tokens, the signing key first: the body of `/jwks`
     /// (`application/jwk-set+json`, RFC 7517 8.5.2).
     #[must_use]
     pub fn jwk_set(&self) -> JwkSet {
         JwkSet { keys: self.public_keys().cloned().collect() }
     }
 
-    /// The signed ID token, with these claims of the application's own rather than those of
-    /// [`IdTokenSigner::with_claims`], and under the same rule.
+    /// Signs an ID token with the given application claims instead of those of
+    /// [`IdTokenSigner::with_claims`]. The signer's own claims are removed from them as well.
     ///
-    /// `iat` is the time of this machine's clock, in whole seconds. `exp` is later by
+    /// `iat` is this machine's time in whole seconds. `exp` is `iat` plus
     /// `request.settings.id_token_expires_in`, rounded up to whole seconds. `aud` is the client
-    /// alone, hence there is no `azp`. It takes about a tenth of a millisecond and does not block.
+    /// alone, so there is no `azp`. Signing takes about a tenth of a millisecond and does not
+    /// block.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name, in particular [`InvalidReason::Missing`] for `subject`
-    /// where there is none, and for `nonce` or `access_token` where a token from the
-    /// authorization endpoint has to have `nonce` or `at_hash` (OpenID Connect Core 3.2.2.10,
-    /// 3.3.2.11).
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
+    /// [`InvalidReason::Missing`] if there is no `subject`, or if an ID token from the
+    /// authorization endpoint lacks the required `nonce` or `access_token` (OpenID Connect Core
+    /// 3.2.2.10, 3.3.2.11).
     pub fn sign(
         &self,
         request: &RequestContext,
         id_token: &NewIdToken<'_>,
         claims: Map<String, Value>,
     ) -> Result<String> {
-        // Not the database's clock: the client compares with its own, whatever is in here.
+        // Not the database's clock, because the client compares with its own.
         #[allow(clippy::disallowed_methods, reason = "no decision of the storage depends on it")]
         let now = Utc::now();
         self.sign_at(now, request, id_token, claims)
@@ -257,7 +259,7 @@ impl fmt::Debug for IdTokenSigner {
     }
 }
 
-/// A JWK set (RFC 7517 5), of public keys only.
+/// A JWK set of public keys (RFC 7517 5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JwkSet {
@@ -265,17 +267,17 @@ pub struct JwkSet {
     pub keys: Vec<PublicKey>,
 }
 
-/// `at_hash` and `c_hash` (OpenID Connect Core 3.1.3.6, 3.3.2.11): the left half of the SHA-256,
-/// the hash of ES256.
+/// Computes `at_hash` or `c_hash` (OpenID Connect Core 3.1.3.6, 3.3.2.11): the left half of the
+/// SHA-256, the hash of ES256.
 fn left_half_hash(secret: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(&secret.digest().as_bytes()[..16])
 }
 
-/// The hash that binds a token sent through the browser (OpenID Connect Core 3.2.2.10,
-/// 3.3.2.11); without it, a client could not tell it from one that was slipped in.
+/// Checks that an ID token sent through the browser has the nonce and the hash that bind it (OpenID
+/// Connect Core 3.2.2.10, 3.3.2.11). Without them a client could not detect an injected token.
 fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     let asked = id_token.response_type;
-    // The token endpoint answers the hybrid flow, too, but has no code to hash there.
+    // At the token endpoint a hybrid flow has no code to hash.
     let front_channel = asked.has_id_token() && (!asked.has_code() || id_token.code.is_some());
     if front_channel && id_token.nonce.is_none() {
         return Err(Error::invalid("nonce", InvalidReason::Missing));
@@ -286,12 +288,12 @@ fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The issuer identifier of OpenID Connect Core 2 (RFC 8414 2 is the same). It is only checked,
-/// never rewritten, as clients compare it byte by byte.
+/// Checks an issuer identifier (OpenID Connect Core 2, RFC 8414 2). It is never rewritten, because
+/// clients compare it byte by byte.
 fn check_issuer(issuer: &str) -> Result<()> {
     let invalid = |reason| Err(Error::invalid("issuer", reason));
     check_text("issuer", issuer, MAX_ISSUER_BYTES)?;
-    // What a URL parser would mend, and RFC 3986 does not have.
+    // A URL parser would rewrite these characters, which RFC 3986 does not allow.
     if !issuer.bytes().all(|byte| byte.is_ascii_graphic()) || issuer.contains('\\') {
         return invalid(InvalidReason::Character);
     }
@@ -304,7 +306,7 @@ fn check_issuer(issuer: &str) -> Result<()> {
     let Ok(url) = Url::parse(issuer) else { return invalid(InvalidReason::NotAbsolute) };
     if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
         return invalid(match url.scheme() {
-            // `https:host`, which a URL parser takes for `https://host`, or `HTTPS://host`.
+            // `HTTPS://host`, or `https:host`, which a URL parser reads as `https://host`.
             "http" | "https" => InvalidReason::NotAbsolute,
             _ => InvalidReason::Unsupported,
         });

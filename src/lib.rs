@@ -1,7 +1,7 @@
 //! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
 //!
-//! You write the server, in any framework. This crate stores its clients, grants, tokens, authorization
-//! codes and users. `PgStorage` is the storage; [`Storage`] is its contract.
+//! You write the server, in any framework. This crate stores its clients, grants, tokens,
+//! authorization codes and users. `PgStorage` is the storage; [`Storage`] combines its traits.
 //!
 //! ```
 //! use oauth_storage::{
@@ -17,12 +17,12 @@
 //! let new = NewClient::new(ClientMetadata::authorization_code([uri]));
 //! let client_id = storage.register_client(new).await?.client.client_id;
 //!
-//! // At the authorization endpoint, when alice has said yes.
+//! // At the authorization endpoint, after Alice has consented.
 //! let code = Secret::generate()?;
 //! let new = NewAuthorizationCode::new(&client_id, "openid".parse()?, uri, code.clone());
 //! storage.create_authorization_code(&RequestContext::for_user(User::new("alice")), new).await?;
 //!
-//! // At the token endpoint: one atomic act, whose outcome says who won.
+//! // At the token endpoint: one atomic exchange.
 //! let redemption = CodeRedemption::new(&client_id, uri, code).with_refresh_token(true);
 //! let outcome = storage.redeem_authorization_code(&RequestContext::default(), redemption).await?;
 //! let RedemptionOutcome::Issued(issued) = outcome else { panic!("answer invalid_grant") };
@@ -33,7 +33,7 @@
 //!
 //! # The contract
 //!
-//! | noun | nine methods | beside them |
+//! | noun | nine methods | further methods |
 //! | --- | --- | --- |
 //! | client | [`ClientStorage`] | [`ClientRegistry`]: register, read, list, update, disable, delete, rotate the secret |
 //! | token | [`TokenStorage`] | |
@@ -45,27 +45,27 @@
 //! Use [`GrantStorage`] to exchange codes and refresh tokens. The nine methods are the compatible
 //! interface; with them nothing prevents two concurrent requests from spending one credential twice.
 //!
-//! The guide (`oauth_storage::guide`, built with the feature `jwt`) goes through a server's flows one
-//! by one, and says which method is called when.
+//! The guide (`oauth_storage::guide`, built with the feature `jwt`) shows the calls of each flow of
+//! a server.
 //!
 //! # Errors
 //!
-//! [`Error`] is sorted by what to do next, and [`Error::advice`] says it in a word. No error, no
-//! `Debug` output and no trace carries a secret.
+//! The variants of [`Error`] say what to do next; [`Error::advice`] groups them. No error, no
+//! `Debug` output and no trace contains a secret.
 //!
 //! # Features
 //!
-//! | feature | default | gives |
+//! | feature | default | provides |
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgStorage` |
-//! | `password` | no | `PgUsers`, and client secrets that people choose, as Argon2id |
+//! | `password` | no | `PgUsers` and chosen client secrets, as Argon2id hashes |
 //! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
 //!
-//! [`MemoryStorage`] is always there, for the tests of applications.
+//! [`MemoryStorage`] is always available, for the tests of applications.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The README's example has to compile, too.
+// Compiles the examples of the README.
 #[cfg(all(doctest, feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

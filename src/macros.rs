@@ -1,11 +1,11 @@
 //! Macros that the modules share.
 
-/// Implements the string forms of a closed set of names: `as_str`, `Display`, `FromStr` (an
-/// unknown name is [`InvalidReason::Unsupported`](crate::error::InvalidReason) of the given field) and serde.
+/// Implements the string forms of an enum: `as_str`, `Display`, `FromStr` and serde. An unknown name
+/// is [`InvalidReason::Unsupported`](crate::error::InvalidReason) of the given field.
 macro_rules! names {
     ($type:ident, $field:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
-            /// The name on the wire.
+            /// Returns the name used in protocol messages.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
@@ -71,7 +71,8 @@ macro_rules! forward {
     };
 }
 
-/// Implements the `with_*` methods of an input. The parameter has the name of the field that it sets.
+/// Implements the `with_*` methods of an input. Each parameter has the name of the field that it
+/// sets.
 macro_rules! setters {
     ($($(#[$doc:meta])+ $method:ident($field:ident: $type:ty) => $value:expr;)+) => {
         $($(#[$doc])+

@@ -1,7 +1,7 @@
-//! The storage in memory: the reference implementation, for the tests of applications.
+//! [`MemoryStorage`]: the reference implementation, for the tests of applications.
 //!
-//! It behaves as the one on PostgreSQL, and its rows are modelled on the tables there, so a test
-//! against it says something about production.
+//! Its rows are modelled on the tables of PostgreSQL, so a test against it is meaningful for
+//! production.
 
 mod authorization_code;
 mod client;
@@ -23,11 +23,10 @@ use crate::id_token::IdTokenStorage;
 use crate::memory::state::{State, after};
 use crate::user::UserStorage;
 
-/// A storage in memory, for the tests of an application: the same contract, the same answers, and
-/// nothing left when the last clone of it is dropped.
+/// A storage in memory, for the tests of applications. It has the same contract as `PgStorage`. Its
+/// data is gone when the last clone is dropped.
 ///
-/// A clone is cheap, and shares everything with the original. Time is this process's own clock, to
-/// the microsecond.
+/// Clones are cheap and share their data. Time is the process's clock, to the microsecond.
 ///
 /// ```
 /// use oauth_storage::{
@@ -61,7 +60,7 @@ pub struct MemoryStorage {
 }
 
 impl MemoryStorage {
-    /// An empty storage, which authenticates nobody and signs nothing.
+    /// An empty storage without users and without a signer of ID tokens.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -130,8 +129,8 @@ impl MemoryStorage {
         self
     }
 
-    /// Moves the clock of this storage and its clones forward, so that a test sees credentials expire
-    /// without sleeping.
+    /// Moves the clock of this storage and its clones forward, so that a test sees credentials
+    /// expire without sleeping.
     ///
     /// ```
     /// use std::time::Duration;
@@ -158,8 +157,8 @@ impl MemoryStorage {
         state.clock = after(DateTime::UNIX_EPOCH + state.clock, by) - DateTime::UNIX_EPOCH;
     }
 
-    /// Begins a transaction, the counterpart of a `PgStorage` on a connection that the application
-    /// holds. Calls on the storage itself wait until it ends.
+    /// Begins a transaction, the counterpart of `PgStorage::with_connection`. Calls on the storage
+    /// itself wait until it ends.
     ///
     /// ```
     /// use oauth_storage::{GrantStorage, MemoryStorage};
@@ -187,7 +186,7 @@ impl MemoryStorage {
 
 /// A transaction on a [`MemoryStorage`], see [`MemoryStorage::begin`]. Dropping it rolls it back.
 ///
-/// It dereferences to a storage: pass `&*transaction` where one is expected.
+/// It dereferences to a storage: pass `&*transaction` where a storage is expected.
 pub struct MemoryTransaction {
     storage: MemoryStorage,
     original: OwnedMutexGuard<State>,
@@ -214,7 +213,7 @@ impl fmt::Debug for MemoryTransaction {
     }
 }
 
-/// The numbers of rows, and nothing of their content.
+/// Shows the numbers of rows, not their content.
 impl fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(state) = self.state.try_lock() else {

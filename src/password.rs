@@ -1,4 +1,4 @@
-//! Argon2id for what people choose, off the threads that serve requests.
+//! Argon2id hashing of passwords and chosen client secrets, on blocking threads.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,26 +10,27 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-/// 19 MiB, two passes, one lane: the OWASP Password Storage Cheat Sheet's first choice, and RFC
-/// 9106's shape. One check costs some 20 ms of one core.
+/// 19 MiB, two passes, one lane, as the OWASP Password Storage Cheat Sheet recommends. A check
+/// takes about 20 ms of one core.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-/// Each hash takes 19 MiB and a core, so a flood of logins must queue here rather than in memory:
-/// as many at once as there are cores, and a bounded number waiting.
-struct Gate {
+/// Limits concurrent hashes, each of which takes 19 MiB and a core: as many at once as there are
+/// cores, and a bounded number waiting.
+struct Limiter {
     at_once: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
-static GATE: LazyLock<Gate> = LazyLock::new(|| Gate::new(cores(), 64 * cores()));
+static LIMITER: LazyLock<Limiter> = LazyLock::new(|| Limiter::new(cores(), 64 * cores()));
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Stands in where there is no hash, so that an unknown name costs what a wrong password costs.
-static NOBODY: LazyLock<String> = LazyLock::new(|| {
+/// A hash to verify against if there is none, so that an unknown name costs as much as a wrong
+/// password.
+static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| {
     Secret::generate().and_then(|secret| hash_blocking(&secret)).unwrap_or_default()
 });
 
@@ -49,44 +50,40 @@ fn hash_blocking(secret: &Secret) -> Result<String> {
         .map_err(|error| failed(&error))
 }
 
-/// The PHC string of a new hash.
+/// Hashes a secret and returns the PHC string.
 pub(crate) async fn hash(secret: Secret) -> Result<String> {
-    in_turn(move || hash_blocking(&secret)).await?
+    limited(move || hash_blocking(&secret)).await?
 }
 
-/// Returns true if the secret is the one that was hashed. Without a hash it returns false, at the same
-/// cost.
+/// Returns true if the secret matches the hash. Without a hash returns false, at the same cost.
 pub(crate) async fn verify(secret: Secret, hash: Option<String>) -> Result<bool> {
-    in_turn(move || {
+    limited(move || {
         let known = hash.is_some();
-        let hash = hash.as_deref().unwrap_or(&NOBODY);
+        let hash = hash.as_deref().unwrap_or(&DUMMY_HASH);
         let hash = PasswordHash::new(hash).map_err(|error| failed(&error))?;
-        // The parameters are those of the stored hash, so old hashes stay good.
+        // The parameters are those of the stored hash, so old hashes stay valid.
         let matches = argon2()?.verify_password(secret.expose().as_bytes(), &hash).is_ok();
         Ok(known && matches)
     })
     .await?
 }
 
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    GATE.pass(work).await
+async fn limited<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    LIMITER.run(work).await
 }
 
-impl Gate {
+impl Limiter {
     fn new(at_once: usize, waiting: usize) -> Self {
         Self { at_once: Arc::new(Semaphore::new(at_once)), waiting: Semaphore::new(waiting) }
     }
 
-    async fn pass<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let overloaded =
             |_| Error::Overloaded { message: "too many passwords are being checked".into() };
         let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
         let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(|e| failed(&e))?;
         let worked = tokio::task::spawn_blocking(move || {
-            // Held by the work itself: a caller that goes away must not let another one in early.
+            // Held by the work itself, which continues if the caller is dropped.
             let _permit = permit;
             work()
         });
@@ -109,12 +106,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_is_refused_rather_than_queued_without_end() {
-        let gate = Gate::new(1, 3);
-        let pass = || gate.pass(|| std::thread::park_timeout(std::time::Duration::from_millis(50)));
-        let (a, b, c, d) = tokio::join!(pass(), pass(), pass(), pass());
-        assert!(a.is_ok() && b.is_ok() && c.is_ok(), "those that wait have their turn");
+    async fn calls_beyond_the_limit_are_refused() {
+        let limiter = Limiter::new(1, 3);
+        let run =
+            || limiter.run(|| std::thread::park_timeout(std::time::Duration::from_millis(50)));
+        let (a, b, c, d) = tokio::join!(run(), run(), run(), run());
+        assert!(a.is_ok() && b.is_ok() && c.is_ok(), "queued calls run");
         assert!(matches!(d, Err(Error::Overloaded { .. })), "{d:?}");
-        assert!(pass().await.is_ok(), "and then there is room again");
+        assert!(run().await.is_ok(), "the queue is free again");
     }
 }

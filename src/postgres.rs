@@ -39,10 +39,11 @@ use telemetry::Meters;
 /// A storage on PostgreSQL, 14 or newer.
 ///
 /// Each redemption, rotation, lookup and single revocation is atomic: one compile-time-checked
-/// statement, or on a Citus cluster one transaction. A caller that goes away leaves nothing half done.
+/// statement, or on a Citus cluster one transaction. Dropping its future leaves nothing half done.
 /// Bulk operations commit in batches and continue when they are called again.
-/// [`set_client_disabled`](crate::ClientRegistry::set_client_disabled) commits in two steps. It is cheap
-/// to clone; clones share their connections.
+/// [`set_client_disabled`](crate::ClientRegistry::set_client_disabled) commits in two steps.
+///
+/// Clones are cheap and share their connections.
 ///
 /// ```no_run
 /// use oauth_storage::{ClientMetadata, ClientRegistry, NewClient, PgStorage};
@@ -71,24 +72,25 @@ impl PgStorage {
     /// Connects with the default options.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for a malformed URL, a wrong password, a database that does not exist,
-    /// or a setting of the session that would change decisions; [`Error::Unavailable`] for a server that does not answer.
+    /// Returns [`Error::Configuration`] if the URL is malformed, the password is wrong, the
+    /// database does not exist, or a session setting would change decisions; [`Error::Unavailable`]
+    /// if the server does not answer.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::builder().connect(url).await
     }
 
-    /// A builder with the default options: connections, deadlines, users, ID tokens, rights.
+    /// Returns a builder with the default options.
     pub fn builder() -> PgStorageBuilder {
         PgStorageBuilder::default()
     }
 
-    /// On a pool that the application already has, with the default options.
+    /// Creates a storage on the application's pool, with the default options.
     #[must_use]
     pub fn from_pool(pool: PgPool) -> Self {
         Self::builder().build_with_pool(pool)
     }
 
-    /// The users of the table `oauth_storage.user_account`, to create and change them.
+    /// Returns the users of the table `oauth_storage.user_account`, to create and change them.
     #[cfg(feature = "password")]
     #[must_use]
     pub fn password_users(&self) -> PgUsers {
@@ -101,19 +103,20 @@ impl PgStorage {
         self.connections.close().await;
     }
 
-    /// The pool for rare calls, which do not run on lanes; or the pool that the application supplied.
+    /// The pool for calls that do not run on lanes, or the pool that the application supplied.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         self.connections.pool()
     }
 
-    /// The same storage on a connection that the application holds. Its calls are part of the
-    /// application's own transaction and are rolled back with it.
+    /// Returns the storage on a connection of the application. Its calls are part of the
+    /// application's transaction and are rolled back with it.
     ///
     /// Commit even after `Replayed` or `Reused`: a rollback would also undo the revocation. Use the
-    /// isolation level READ COMMITTED, PostgreSQL's default. Locks are held until the transaction ends:
-    /// batches of a bulk operation are not committed one by one, and after `set_client_disabled` every
-    /// call that issues to this client waits. The storage's deadline does not apply here.
+    /// isolation level READ COMMITTED, PostgreSQL's default. Locks are held until the transaction
+    /// ends: batches of a bulk operation are not committed one by one, and after
+    /// `set_client_disabled` every call that issues to this client waits. The storage's deadline
+    /// does not apply here.
     ///
     /// ```no_run
     /// use oauth_storage::{GrantStorage, PgStorage};
@@ -143,7 +146,7 @@ impl PgStorage {
     }
 }
 
-/// A [`PgStorage`] on a connection that the application holds, see [`PgStorage::with_connection`].
+/// A [`PgStorage`] on a connection of the application, see [`PgStorage::with_connection`].
 pub type PgTransaction<'c> = PgStorage<Held<'c>>;
 
 impl<C: Connections> PgStorage<C> {
@@ -164,7 +167,7 @@ impl<C: Connections> UserStorage for PgStorage<C> {
         match &self.users {
             Some(users) => users.authenticate(username, password).await,
             None => Err(Error::configuration(
-                "no users: give `PgStorage::builder().users(..)` an implementation of UserStorage",
+                "no users: pass a UserStorage to `PgStorage::builder().users(..)`",
             )),
         }
     }
@@ -180,8 +183,8 @@ impl<C: Connections> IdTokenStorage for PgStorage<C> {
         match &self.id_tokens {
             Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,
             None => Err(Error::configuration(
-                "no ID tokens: give `PgStorage::builder().id_tokens(..)` an implementation of \
-                 IdTokenStorage, such as the IdTokenSigner of the feature `jwt`",
+                "no ID tokens: pass an IdTokenStorage, such as the IdTokenSigner of the feature \
+                 `jwt`, to `PgStorage::builder().id_tokens(..)`",
             )),
         }
     }
@@ -197,7 +200,7 @@ mod tests {
     use crate::secret::Secret;
     use crate::token::{NewToken, TokenPair, TokenRef, TokenStorage as _};
 
-    /// Up to 1032 bytes the system's allocator has a list of its own for each thread; past it a
+    /// The system's allocator caches allocations of up to 1032 bytes for each thread. Beyond that a
     /// lookup took a fifth longer.
     #[tokio::test]
     async fn the_futures_of_frequent_calls_are_small() {

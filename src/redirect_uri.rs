@@ -1,4 +1,4 @@
-//! The one check of a redirect URI, at registration. Afterwards it is compared, never parsed.
+//! The check of redirect URIs.
 
 use url::{Host, Url};
 
@@ -7,12 +7,13 @@ use crate::error::{Error, InvalidReason, Result};
 /// The longest redirect URI, in bytes.
 pub const MAX_REDIRECT_URI_BYTES: usize = 2048;
 
-/// Schemes that make a user agent run or read something rather than go somewhere.
+/// Schemes that make a user agent run code or read data instead of navigating.
 const HOSTILE_SCHEMES: [&str; 7] =
     ["javascript", "data", "vbscript", "file", "blob", "about", "view-source"];
 
-/// Checks a redirect URI (RFC 6749 3.1.2: absolute, no fragment), and refuses `http` but to the
-/// user's own machine (RFC 9700 2.6), and what is only ever an attack: user information, a scheme that runs code, characters that a parser would mend.
+/// Checks a redirect URI: absolute, without a fragment (RFC 6749 3.1.2), and `http` only to the
+/// user's own machine (RFC 9700 2.6). User information, schemes that run code, and characters that
+/// a parser would rewrite are refused.
 pub fn check_redirect_uri(uri: &str) -> Result<()> {
     let invalid = |reason| Err(Error::invalid("redirect_uri", reason));
     if uri.is_empty() {
@@ -32,13 +33,13 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
         return invalid(InvalidReason::Fragment);
     }
     let Ok(url) = Url::parse(uri) else { return invalid(InvalidReason::NotAbsolute) };
-    // `https:host` parses as `https://host/` in a browser, but is not what RFC 3986 reads.
+    // A browser parses `https:host` as `https://host/`; RFC 3986 does not.
     let is_web = matches!(url.scheme(), "http" | "https");
     if is_web && (!uri.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))) {
         return invalid(InvalidReason::NotAbsolute);
     }
-    // What answers an authorization must not travel in the clear (RFC 9700 2.6); to an
-    // application on the user's own machine it does not travel (RFC 8252 7.3).
+    // A response must not be sent in plaintext (RFC 9700 2.6), except to an application on the
+    // user's own machine (RFC 8252 7.3).
     if url.scheme() == "http" && !is_loopback(&url) {
         return invalid(InvalidReason::Unencrypted);
     }
@@ -51,14 +52,14 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
     if is_web && authority.is_empty() {
         return invalid(InvalidReason::NotAbsolute);
     }
-    // User information, and an empty one, which a parser drops: `https://@host/`.
+    // User information, even if empty, which a parser drops: `https://@host/`.
     if authority.contains('@') {
         return invalid(InvalidReason::Hostile);
     }
     Ok(())
 }
 
-/// Returns true if the URI leads to the machine that it is opened on.
+/// Returns true if the host is the machine that opens the URI.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_native_and_web_clients_use_is_taken() {
+    fn uris_of_native_and_web_clients_are_accepted() {
         for uri in [
             "https://app.example/callback",
             "https://app.example:8443/cb?tenant=1",
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hostile_or_ambiguous_is_refused() {
+    fn hostile_and_ambiguous_uris_are_refused() {
         let long = format!("https://app.example/{}", "a".repeat(MAX_REDIRECT_URI_BYTES));
         for (uri, expected) in [
             ("", InvalidReason::Empty),

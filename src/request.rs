@@ -1,12 +1,11 @@
-//! The context that a storage call runs in: its resource owner and its settings.
+//! [`RequestContext`].
 
 use crate::settings::Settings;
 use crate::user::User;
 
 /// The resource owner and the settings of a request.
 ///
-/// Each of the nine methods that needs them takes one. [`RequestContext::default`] has no user and the
-/// default settings.
+/// [`RequestContext::default`] has no user and the default settings.
 ///
 /// ```
 /// use oauth_storage::{RequestContext, User};
@@ -18,14 +17,14 @@ use crate::user::User;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestContext {
-    /// The resource owner; `None` if the server knows none.
+    /// The resource owner; `None` if unknown.
     pub user: Option<User>,
     /// Lifetimes and policies for this request.
     pub settings: Settings,
 }
 
 impl RequestContext {
-    /// A request on behalf of a resource owner, with the default settings.
+    /// A request of a resource owner, with the default settings.
     #[must_use]
     pub fn for_user(user: User) -> Self {
         Self { user: Some(user), ..Self::default() }

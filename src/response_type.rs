@@ -3,9 +3,9 @@ use std::str::FromStr;
 
 use crate::error::{Error, InvalidReason, Result};
 
-/// A response type: `none`, or any combination of `code`, `id_token` and `token`
-/// (RFC 6749 3.1.1, OAuth 2.0 Multiple Response Type Encoding Practices). The order of the words
-/// has no meaning; it prints in the registered one.
+/// A response type: `none`, or any combination of `code`, `id_token` and `token` (RFC 6749 3.1.1,
+/// OAuth 2.0 Multiple Response Type Encoding Practices). The order of the words has no meaning;
+/// `Display` prints the registered order.
 ///
 /// ```
 /// use oauth_storage::ResponseType;
@@ -24,7 +24,7 @@ pub struct ResponseType {
 }
 
 impl ResponseType {
-    /// `none`: no credential at all.
+    /// `none`: no credential.
     pub const NONE: Self = Self { code: false, id_token: false, token: false };
     /// `code`.
     pub const CODE: Self = Self { code: true, ..Self::NONE };
@@ -33,7 +33,7 @@ impl ResponseType {
     /// `token`.
     pub const TOKEN: Self = Self { token: true, ..Self::NONE };
 
-    /// The eight that are registered.
+    /// The eight registered response types.
     pub const ALL: [Self; 8] = [
         Self::NONE,
         Self::CODE,
@@ -45,26 +45,26 @@ impl ResponseType {
         Self { code: true, id_token: true, token: true },
     ];
 
-    /// Returns true if it asks for an authorization code.
+    /// Returns true if an authorization code is requested.
     #[must_use]
     pub const fn has_code(self) -> bool {
         self.code
     }
 
-    /// Returns true if it asks for an ID token.
+    /// Returns true if an ID token is requested.
     #[must_use]
     pub const fn has_id_token(self) -> bool {
         self.id_token
     }
 
-    /// Returns true if it asks for an access token.
+    /// Returns true if an access token is requested.
     #[must_use]
     pub const fn has_token(self) -> bool {
         self.token
     }
 
-    /// Returns true if tokens are sent through the browser: in the implicit or the hybrid flow. They
-    /// must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices 3 and 5).
+    /// Returns true if tokens are sent through the browser, in the implicit or the hybrid flow.
+    /// They must not be in a query (OAuth 2.0 Multiple Response Type Encoding Practices 3 and 5).
     #[must_use]
     pub const fn is_front_channel(self) -> bool {
         self.id_token || self.token

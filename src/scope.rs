@@ -4,16 +4,16 @@ use std::str::FromStr;
 
 use crate::error::{Error, InvalidReason, Result};
 
-/// The longest scope, in bytes.
+/// The maximum length of a scope, in bytes.
 pub const MAX_SCOPE_BYTES: usize = 4096;
 
-/// The most tokens of a scope.
+/// The maximum number of tokens in a scope.
 pub const MAX_SCOPE_TOKENS: usize = 100;
 
 /// A set of at most 100 scope tokens (RFC 6749 3.3), in the order of the request.
 ///
-/// Parsing drops repeated tokens and surplus spaces, and refuses what the grammar refuses. The
-/// empty scope is a scope: the client asked for nothing in particular.
+/// Parsing drops repeated tokens and extra spaces, and fails on characters that the grammar
+/// forbids. The empty scope is valid.
 ///
 /// ```
 /// use oauth_storage::Scope;
@@ -28,7 +28,7 @@ pub const MAX_SCOPE_TOKENS: usize = 100;
 pub struct Scope(String);
 
 impl Scope {
-    /// A scope as it was written by [`Display`](fmt::Display): checked, but not parsed again.
+    /// Restores a scope written by [`Display`](fmt::Display): checked, but not parsed again.
     #[cfg(feature = "postgres")]
     pub fn from_stored(text: String) -> Result<Self> {
         check(&text).map(|()| Self(text))
@@ -46,7 +46,7 @@ impl Scope {
         self.0.is_empty()
     }
 
-    /// Each scope token.
+    /// Returns an iterator over the scope tokens.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.split(' ').filter(|token| !token.is_empty())
     }

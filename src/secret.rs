@@ -1,4 +1,4 @@
-//! Secrets that do not print, and the digests that stand for them in a database.
+//! Secrets that do not print, and the digests that a database stores.
 
 use std::fmt;
 
@@ -12,22 +12,23 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, InvalidReason, Result};
 
-/// The longest credential that is accepted, in bytes. Only its digest is stored; the limit bounds the
+/// The maximum length of a credential, in bytes. Only its digest is stored; the limit bounds the
 /// cost of a hostile request.
 pub const MAX_CREDENTIAL_BYTES: usize = 16 * 1024;
 
-/// The start of a generated credential. It lets secret scanners find a leaked one, and tells a
-/// generated credential from one that somebody else made.
+/// The start of a generated credential. Secret scanners recognize a leak by it, and it
+/// distinguishes a generated credential from any other.
 const PREFIX: &str = "oas_";
 
-/// A generated credential: the prefix, and 16 bytes of the grant and 32 random ones in base64url.
+/// The length of a generated credential: the prefix, then 16 bytes of the grant and 32 random bytes
+/// in base64url.
 const GENERATED_LEN: usize = PREFIX.len() + 64;
 
 /// A secret string: a token, a code, a client secret, a password.
 ///
-/// `Debug` prints no part of it, it has neither `Display` nor `Serialize`, comparison takes the
-/// same time wherever the first difference is, and its memory is wiped on drop.
-/// [`Secret::expose`] is the one way to the text, and easy to search for in a review.
+/// `Debug` prints no part of it, and there is no `Display` or `Serialize`. Comparison takes
+/// constant time. The memory is wiped on drop. Only [`Secret::expose`] returns the text, so a
+/// review can search for it.
 ///
 /// ```
 /// use oauth_storage::Secret;
@@ -40,10 +41,10 @@ const GENERATED_LEN: usize = PREFIX.len() + 64;
 ///
 /// # Generated credentials
 ///
-/// A credential that the crate generates names its grant: `oas_` and the base64url form of the
-/// grant's identifier and 32 random bytes. The identifier is not secret and proves nothing. It lets
-/// a storage find the grant without a search, on a cluster without asking every node. A credential
-/// that you make yourself, such as a JWT, names none and works everywhere as well.
+/// A generated credential names its grant: it is `oas_` and the base64url form of the grant's
+/// identifier and 32 random bytes. The identifier is not secret and proves nothing. It lets a
+/// storage find the grant without a search, which on a cluster would ask every node. A credential
+/// that you make yourself, such as a JWT, names no grant and works everywhere as well.
 #[derive(Clone, Default, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret(Zeroizing<String>);
@@ -54,11 +55,11 @@ impl Secret {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// Generates a credential of a new grant: 256 bits from the operating system (RFC 6749 10.10
-    /// asks for at least 128). Use it for an authorization code, or a PKCE code verifier.
+    /// Generates a credential of a new grant, with 256 random bits (RFC 6749 10.10 requires at
+    /// least 128). Use it for an authorization code or a PKCE code verifier.
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
     pub fn generate() -> Result<Self> {
         Self::generate_for(Uuid::now_v7())
     }
@@ -76,7 +77,7 @@ impl Secret {
     /// ```
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
     pub fn generate_for(grant_id: Uuid) -> Result<Self> {
         let mut bytes = Zeroizing::new([0_u8; 48]);
         bytes[..16].copy_from_slice(grant_id.as_bytes());
@@ -92,7 +93,7 @@ impl Secret {
         Ok(Self::new(URL_SAFE_NO_PAD.encode(random_bytes()?.as_slice())))
     }
 
-    /// The grant that a generated credential names; `None` for a credential made elsewhere.
+    /// The grant that a generated credential names; `None` for any other credential.
     #[must_use]
     pub fn grant_id(&self) -> Option<Uuid> {
         let encoded = self.0.strip_prefix(PREFIX).filter(|_| self.0.len() == GENERATED_LEN)?;
@@ -113,11 +114,11 @@ impl Secret {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
-    /// Checks the syntax of a credential (RFC 6749 A.11, A.12, A.17: one or more visible ASCII
-    /// characters or spaces), of at most [`MAX_CREDENTIAL_BYTES`].
+    /// Checks the syntax of a credential: one or more visible ASCII characters or spaces (RFC 6749
+    /// A.11, A.12, A.17), at most [`MAX_CREDENTIAL_BYTES`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the given field.
+    /// Returns [`Error::Invalid`] with the given field if the syntax is broken.
     pub fn check(&self, field: &'static str) -> Result<()> {
         check_vschar(field, &self.0, MAX_CREDENTIAL_BYTES)
     }
@@ -132,13 +133,13 @@ impl Secret {
 fn random_bytes() -> Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::Configuration {
-        message: "the operating system gave no randomness".into(),
+        message: "the operating system provided no randomness".into(),
         source: Some(Box::new(error)),
     })?;
     Ok(bytes)
 }
 
-/// `1*VSCHAR` of RFC 6749 appendix A, bounded.
+/// Checks for `1*VSCHAR` of at most `limit` bytes (RFC 6749 appendix A).
 pub(crate) fn check_vschar(field: &'static str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid(field, InvalidReason::Empty));
@@ -178,10 +179,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The SHA-256 of a credential: what a storage keeps in its place.
+/// The SHA-256 of a credential, which a storage keeps in its place.
 ///
-/// A credential has at least 128 bits of its own randomness, so a fast hash is enough; a password
-/// has not, and never becomes a `TokenHash`.
+/// A credential has at least 128 random bits, so a fast hash is enough. A password has fewer, and
+/// never becomes a `TokenHash`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u8; 32]);
 
@@ -210,7 +211,7 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// The first eight hexadecimal digits: enough to tell rows apart, useless for anything else.
+/// Prints the first eight hexadecimal digits: enough to tell rows apart, useless for anything else.
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -226,7 +227,7 @@ mod tests {
         let secrets: std::collections::HashSet<String> =
             (0..1000).map(|_| Secret::generate().unwrap().expose().to_owned()).collect();
         assert_eq!(secrets.len(), 1000);
-        // The grant is no part of the 256 bits.
+        // The grant is not part of the 256 bits.
         let random =
             |s: &String| URL_SAFE_NO_PAD.decode(&s[PREFIX.len()..]).unwrap()[16..].to_vec();
         let random: std::collections::HashSet<Vec<u8>> = secrets.iter().map(random).collect();
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn check_names_what_is_wrong() {
+    fn check_names_the_reason() {
         let reason = |text: &str| match Secret::new(text).check("code") {
             Err(Error::Invalid { field: "code", reason }) => Some(reason),
             Ok(()) => None,

@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use crate::error::{Error, InvalidReason, Result};
 
-/// Lifetimes and policies. The defaults are the careful ones.
+/// Lifetimes and policies. The defaults are conservative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
     /// Lifetime of an access token; one hour.
     pub access_token_expires_in: Duration,
-    /// Lifetime of a refresh token and of its successors: an absolute end that rotation does not
+    /// Lifetime of a refresh token and of its successors, an absolute expiry that rotation does not
     /// move; 30 days.
     pub refresh_token_expires_in: Duration,
-    /// Lifetime of a refresh token that is not used: each rotation gives the successor this long, but
-    /// no longer than the absolute end. `None`, the default, for no such limit.
+    /// Idle lifetime of a refresh token: each rotation gives the successor this long, up to the
+    /// absolute expiry. `None`, the default, for no idle lifetime.
     pub refresh_token_idle_expires_in: Option<Duration>,
     /// Lifetime of an authorization code; 60 seconds, at most ten minutes (RFC 6749 4.1.2).
     pub authorization_code_expires_in: Duration,
     /// Lifetime of an ID token; one hour.
     pub id_token_expires_in: Duration,
-    /// Grace period after a rotation in which the old refresh token can be exchanged again, for a client
-    /// that lost the response; ten seconds by default, at most five minutes. Zero is strict: the second
-    /// exchange revokes the grant.
+    /// Grace period after a rotation in which the old refresh token can be exchanged again, for a
+    /// client that lost the response; ten seconds by default, at most five minutes. With zero the
+    /// second exchange revokes the grant.
     pub refresh_token_grace: Duration,
     /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,
@@ -31,11 +31,10 @@ pub struct Settings {
 /// The longest lifetime of an authorization code (RFC 6749 4.1.2).
 pub const MAX_AUTHORIZATION_CODE_LIFETIME: Duration = Duration::from_mins(10);
 
-/// The longest grace period of a rotated refresh token: what is stolen works as long.
+/// The longest grace period of a rotated refresh token. A stolen one works as long.
 pub const MAX_REFRESH_TOKEN_GRACE: Duration = Duration::from_mins(5);
 
-/// The longest lifetime of anything: 100 years. A timestamp of PostgreSQL holds far more, but no
-/// deployment means more.
+/// The longest lifetime: 100 years.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(24 * 36_525);
 
 impl Default for Settings {
@@ -58,26 +57,27 @@ impl Settings {
         with_access_token_expires_in(access_token_expires_in: Duration) => access_token_expires_in;
         /// Sets the lifetime of a refresh token and of its successors.
         with_refresh_token_expires_in(refresh_token_expires_in: Duration) => refresh_token_expires_in;
-        /// Sets the lifetime of a refresh token that is not used.
+        /// Sets the idle lifetime of a refresh token.
         with_refresh_token_idle_expires_in(refresh_token_idle_expires_in: impl Into<Option<Duration>>) => refresh_token_idle_expires_in.into();
         /// Sets the lifetime of an authorization code.
         with_authorization_code_expires_in(authorization_code_expires_in: Duration) =>
             authorization_code_expires_in;
         /// Sets the lifetime of an ID token.
         with_id_token_expires_in(id_token_expires_in: Duration) => id_token_expires_in;
-        /// Sets the grace period after a rotation; zero is strict.
+        /// Sets the grace period after a rotation; zero for none.
         with_refresh_token_grace(refresh_token_grace: Duration) => refresh_token_grace;
-        /// Accepts the PKCE method `plain`, or refuses it.
+        /// Allows the PKCE method `plain`.
         with_allow_plain_code_challenge(allow_plain_code_challenge: bool) =>
             allow_plain_code_challenge;
     }
 
-    /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], and for a code at most
-    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`]; and the grace period: at most
+    /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], for a code at most
+    /// [`MAX_AUTHORIZATION_CODE_LIFETIME`]. Checks that the grace period is at most
     /// [`MAX_REFRESH_TOKEN_GRACE`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the name of the setting and [`InvalidReason::OutOfRange`].
+    /// Returns [`Error::Invalid`] with the name of the setting and [`InvalidReason::OutOfRange`] if
+    /// a value is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, lifetime, limit) in [
             ("access_token_expires_in", self.access_token_expires_in, MAX_LIFETIME),
@@ -94,7 +94,7 @@ impl Settings {
             ),
             ("id_token_expires_in", self.id_token_expires_in, MAX_LIFETIME),
         ] {
-            // PostgreSQL counts microseconds; less than one would be no lifetime at all.
+            // PostgreSQL has a resolution of one microsecond; a shorter lifetime would be none.
             if lifetime < Duration::from_micros(1) || lifetime > limit {
                 return Err(Error::invalid(field, InvalidReason::OutOfRange));
             }
@@ -109,18 +109,18 @@ impl Settings {
 /// The lifetimes of a pair and of its grant at its first issue, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
-    /// Of the access token.
+    /// The lifetime of the access token.
     pub access_token: i64,
-    /// Of the refresh token: the idle lifetime where there is one and it ends earlier.
+    /// The lifetime of the refresh token: the idle lifetime if there is one and it ends earlier.
     pub refresh_token: i64,
-    /// Of the grant: until its last token ends.
+    /// The lifetime of the grant, until its last token expires.
     pub grant: i64,
-    /// Until the absolute end of the refresh tokens, where they have an idle lifetime.
+    /// The time until the absolute expiry of the refresh tokens, if they have an idle lifetime.
     pub refresh_end: Option<i64>,
 }
 
 impl Lifetimes {
-    /// The lifetimes of a pair by these settings.
+    /// Returns the lifetimes of a pair for these settings.
     #[must_use]
     pub fn new(settings: &Settings, has_refresh_token: bool) -> Self {
         let access_token = micros(settings.access_token_expires_in);
@@ -136,7 +136,7 @@ impl Lifetimes {
     }
 }
 
-/// Microseconds, PostgreSQL's unit of time.
+/// Converts a lifetime to microseconds, PostgreSQL's unit of time.
 pub fn micros(lifetime: Duration) -> i64 {
     i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX)
 }

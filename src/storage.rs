@@ -1,4 +1,4 @@
-//! [`Storage`]: the sum of the traits.
+//! [`Storage`]: all traits in one.
 
 use crate::authorization_code::AuthorizationCodeStorage;
 use crate::client::{ClientRegistry, ClientStorage};
@@ -7,7 +7,7 @@ use crate::id_token::IdTokenStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
 
-/// A whole storage: all traits together.
+/// A complete storage: all traits together.
 ///
 /// It is implemented for every type that implements the parts. It is object-safe, so `Arc<dyn Storage>`
 /// works, and `Arc`, `Box` and references forward.
@@ -22,8 +22,8 @@ use crate::user::UserStorage;
 /// | [`authenticate`](UserStorage::authenticate) | [`UserStorage`] |
 /// | [`get_id_token`](IdTokenStorage::get_id_token) | [`IdTokenStorage`] |
 ///
-/// Beside them: [`ClientRegistry`] registers and manages clients, and [`GrantStorage`] has the
-/// operations that spend a credential once. Prefer these where both serve.
+/// In addition, [`ClientRegistry`] registers and manages clients, and [`GrantStorage`] has the
+/// operations that spend a credential once. Prefer those to the nine methods where both apply.
 pub trait Storage:
     ClientStorage
     + ClientRegistry

@@ -48,10 +48,10 @@ pub enum TokenState {
     Revoked,
 }
 
-/// The record of one credential. The credential itself is not in it: the storage keeps a digest.
+/// The record of a token, without the token itself: the storage keeps only a digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Token {
-    /// Access or refresh token.
+    /// The kind of the token.
     pub kind: TokenKind,
     /// The grant of the token.
     pub grant_id: Uuid,
@@ -63,17 +63,17 @@ pub struct Token {
     pub scope: Scope,
     /// Time at which the token was stored.
     pub issued_at: DateTime<Utc>,
-    /// Expiry. Decide by [`Token::state`], which PostgreSQL's clock decided.
+    /// Time of expiry. To decide, use [`Token::state`].
     pub expires_at: DateTime<Utc>,
-    /// Its state.
+    /// The state, by PostgreSQL's clock at the time of the lookup.
     pub state: TokenState,
-    /// Values that travel to every token of the grant.
+    /// The context of the grant.
     #[serde(flatten)]
     pub context: GrantContext,
 }
 
 impl TokenState {
-    /// The state by the columns of a row. What is final comes first.
+    /// Returns the state for the columns of a row. Final states take precedence.
     pub(crate) const fn new(revoked: bool, rotated: bool, expired: bool) -> Self {
         match (revoked, rotated, expired) {
             (true, _, _) => Self::Revoked,
@@ -91,25 +91,24 @@ impl Token {
         self.state == TokenState::Active
     }
 
-    /// The lifetime at its issue in whole seconds: `expires_in` of the token response
-    /// (RFC 6749 5.1).
+    /// The lifetime at issue in whole seconds: `expires_in` of the token response (RFC 6749 5.1).
     #[must_use]
     pub fn expires_in(&self) -> u64 {
         (self.expires_at - self.issued_at).num_seconds().try_into().unwrap_or(0)
     }
 }
 
-/// A token of a request that looks for it: which secret, and of which kind it has to be.
+/// A secret to find a token by, and the kind that the token must have.
 ///
-/// A `token_type_hint` is only a hint (RFC 7009 2.1), so an endpoint that has one still asks for
+/// A `token_type_hint` is only a hint (RFC 7009 2.1), so an endpoint that gets one still uses
 /// [`TokenRef::Any`].
 #[derive(Debug, Clone, Copy)]
 pub enum TokenRef<'a> {
-    /// An access token, nothing else.
+    /// An access token only.
     Access(&'a Secret),
-    /// A refresh token, nothing else.
+    /// A refresh token only.
     Refresh(&'a Secret),
-    /// Either.
+    /// A token of either kind.
     Any(&'a Secret),
 }
 
@@ -122,7 +121,7 @@ impl<'a> TokenRef<'a> {
         }
     }
 
-    /// The kind, where it is settled.
+    /// The required kind; `None` for either.
     #[must_use]
     pub const fn kind(self) -> Option<TokenKind> {
         match self {
@@ -156,8 +155,8 @@ pub struct NewToken {
     pub subject: Option<String>,
     /// The grant they join, which must be of the same client and subject; `None` for a new grant.
     pub grant_id: Option<Uuid>,
-    /// The context of a new grant. Missing parts of the authentication are taken from the request's
-    /// user. Tokens that join a grant have the context of that grant.
+    /// The context of a new grant. Missing authentication values are taken from the request's user.
+    /// Tokens that join a grant have the context of that grant.
     pub context: GrantContext,
 }
 
@@ -174,7 +173,7 @@ impl NewToken {
         }
     }
 
-    /// Tokens for an authorization code: of its client, subject, scope and grant.
+    /// Tokens for an authorization code, with its client, subject, scope and grant.
     #[must_use]
     pub fn for_code(code: &AuthorizationCode, tokens: TokenPair) -> Self {
         Self {
@@ -194,7 +193,7 @@ impl NewToken {
         self
     }
 
-    /// Joins a grant that exists.
+    /// Sets the existing grant that the tokens join.
     #[must_use]
     pub const fn with_grant_id(mut self, grant_id: Uuid) -> Self {
         self.grant_id = Some(grant_id);
@@ -208,19 +207,21 @@ impl NewToken {
         self
     }
 
-    /// The identifier of a new grant, for storages: the one that the tokens name, or a fresh one.
+    /// Returns the grant that the tokens name, or a new identifier. For storage implementations.
     #[must_use]
     pub fn new_grant_id(&self) -> Uuid {
         self.tokens.grant_id().unwrap_or_else(Uuid::now_v7)
     }
 
-    /// The resource owner to store: the one named here, or else the request's user.
+    /// Returns the resource owner to store: the one set here, or else the request's user. For
+    /// storage implementations.
     #[must_use]
     pub fn full_subject<'a>(&'a self, request: &'a RequestContext) -> Option<&'a str> {
         self.subject.as_deref().or_else(|| request.subject())
     }
 
-    /// The context to store: with the authentication of the request's user, if the tokens are theirs.
+    /// Returns the context to store, with the authentication of the request's user if the tokens
+    /// are theirs. For storage implementations.
     #[must_use]
     pub fn full_context(&self, request: &RequestContext) -> GrantContext {
         let user = request.user.as_ref();
@@ -228,10 +229,10 @@ impl NewToken {
         self.context.clone().or_from(user.filter(theirs))
     }
 
-    /// Checks every value that came from outside, for storages.
+    /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self, request: &RequestContext) -> Result<()> {
         request.settings.check()?;
         check_client_id(&self.client_id)?;

@@ -31,7 +31,7 @@ pub struct User {
 }
 
 impl User {
-    /// A resource owner of whom no more than the identifier is known.
+    /// A resource owner with this identifier and no other values.
     pub fn new(subject: impl Into<String>) -> Self {
         Self { subject: subject.into(), ..Self::default() }
     }
@@ -46,15 +46,15 @@ impl User {
     }
 }
 
-/// Authentication of resource owners. It is pluggable: a storage takes an implementation of this trait,
-/// because an application has its own users.
+/// Authentication of resource owners. Pass an implementation to a storage, because an application
+/// has its own users.
 #[async_trait]
 pub trait UserStorage: Send + Sync {
-    /// Finds the user with this username and password (RFC 6749 4.3.2). `None` if the user is unknown
-    /// or the password wrong, both at the same cost.
+    /// Finds the user with this username and password (RFC 6749 4.3.2). Returns `None` if the user
+    /// is unknown or the password is wrong, both at the same cost.
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`](crate::Error::Configuration) if the storage was given no
+    /// Returns [`Error::Configuration`](crate::Error::Configuration) if the storage has no
     /// implementation.
     async fn authenticate(&self, username: &str, password: &Secret) -> Result<Option<User>>;
 }

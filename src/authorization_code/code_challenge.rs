@@ -24,8 +24,8 @@ names!(CodeChallengeMethod, "code_challenge_method", {
 
 /// A PKCE code challenge (RFC 7636).
 ///
-/// It is kept in the form of `S256`, also for `plain`: a `plain` challenge is the verifier itself and
-/// must not be stored.
+/// It is stored in `S256` form, even for `plain`, because a `plain` challenge is the verifier
+/// itself.
 ///
 /// ```
 /// use oauth_storage::Secret;
@@ -46,18 +46,18 @@ pub struct CodeChallenge {
 }
 
 impl CodeChallenge {
-    /// The `S256` challenge of a verifier: what a client sends.
+    /// Computes the `S256` challenge of a verifier, as a client does.
     #[must_use]
     pub fn s256(verifier: &Secret) -> Self {
         Self { s256: s256(verifier.expose()), method: CodeChallengeMethod::S256 }
     }
 
-    /// From the parameters of an authorization request, where `code_challenge_method` defaults to
+    /// Parses the parameters of an authorization request. `code_challenge_method` defaults to
     /// `plain` (RFC 7636 4.3).
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an unknown method, a method without a challenge, and a challenge
-    /// that breaks the syntax of RFC 7636 4.2.
+    /// Returns [`Error::Invalid`] if the method is unknown or has no challenge, or if the challenge
+    /// breaks the syntax of RFC 7636 4.2.
     pub fn from_parameters(challenge: Option<&str>, method: Option<&str>) -> Result<Option<Self>> {
         let Some(challenge) = challenge else {
             return match method {
@@ -69,7 +69,7 @@ impl CodeChallenge {
         check_pkce("code_challenge", challenge)?;
         let s256 = match method {
             CodeChallengeMethod::Plain => s256(challenge),
-            // The base64url form of 32 bytes; nothing else ever matches.
+            // 32 bytes in base64url; nothing else can match.
             CodeChallengeMethod::S256 if challenge.len() == 43 => challenge.to_owned(),
             CodeChallengeMethod::S256 => {
                 return Err(Error::invalid("code_challenge", InvalidReason::TooLong(43)));
@@ -78,13 +78,14 @@ impl CodeChallenge {
         Ok(Some(Self { s256, method }))
     }
 
-    /// For storages: from what [`as_s256`](Self::as_s256) and [`method`](Self::method) gave.
+    /// Restores a challenge from [`as_s256`](Self::as_s256) and [`method`](Self::method). For
+    /// storage implementations.
     #[must_use]
     pub const fn from_stored(s256: String, method: CodeChallengeMethod) -> Self {
         Self { s256, method }
     }
 
-    /// The challenge in the form of `S256`: what a storage keeps.
+    /// The challenge in `S256` form, as storages keep it.
     #[must_use]
     pub fn as_s256(&self) -> &str {
         &self.s256
@@ -104,7 +105,8 @@ impl CodeChallenge {
         Ok(())
     }
 
-    /// The base64url form of 32 bytes: what [`from_stored`](Self::from_stored) takes on trust.
+    /// Checks that the challenge is 32 bytes in base64url, which [`from_stored`](Self::from_stored)
+    /// does not.
     pub(super) fn check(&self) -> Result<()> {
         check_pkce("code_challenge", &self.s256)?;
         match URL_SAFE_NO_PAD.decode(&self.s256) {
@@ -113,8 +115,8 @@ impl CodeChallenge {
         }
     }
 
-    /// Returns true if the challenge was made from this verifier, in constant time. A
-    /// verifier that breaks the syntax of RFC 7636 4.1 never is.
+    /// Returns true if the challenge was made from this verifier. The comparison takes constant
+    /// time. A verifier that breaks the syntax of RFC 7636 4.1 never matches.
     #[must_use]
     pub fn matches(&self, verifier: &Secret) -> bool {
         check_pkce("code_verifier", verifier.expose()).is_ok()
@@ -127,7 +129,7 @@ fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
-/// 43 to 128 unreserved characters (RFC 7636 4.1 and 4.2).
+/// Checks for 43 to 128 unreserved characters (RFC 7636 4.1 and 4.2).
 fn check_pkce(field: &'static str, value: &str) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid(field, InvalidReason::Empty));

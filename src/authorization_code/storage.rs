@@ -5,25 +5,26 @@ use crate::error::Result;
 use crate::request::RequestContext;
 use crate::secret::Secret;
 
-/// Authorization codes.
+/// Storage of authorization codes.
 #[async_trait]
 pub trait AuthorizationCodeStorage: Send + Sync {
-    /// Stores a code before it returns, for a new grant, with the nonce, the challenge and the
-    /// authentication time that the exchange needs later.
+    /// Stores a code and its new grant before it returns, with the nonce, the challenge and the
+    /// authentication time that the exchange needs.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) names the field: `client_id` that is unknown or
-    /// disabled, `code` that exists already, `code_challenge_method` that is `plain` where the
-    /// settings do not allow it, a lifetime beyond ten minutes.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if `client_id` is
+    /// unknown or disabled, if `code` already exists, if `code_challenge_method` is `plain` and the
+    /// settings do not allow it, or if another value is invalid, such as a lifetime of more than
+    /// ten minutes.
     async fn create_authorization_code(
         &self,
         request: &RequestContext,
         code: NewAuthorizationCode,
     ) -> Result<AuthorizationCode>;
 
-    /// Finds a code of this client. `None` if it is unknown, of another client, already used, or of a
-    /// revoked grant. An expired code is returned ([`AuthorizationCode::expired`]). Reading does not
-    /// spend it, because some flows read it twice.
+    /// Finds a code of this client. Returns `None` if it is unknown, of another client, already
+    /// used, or of a revoked grant. An expired code is returned ([`AuthorizationCode::expired`]).
+    /// Reading does not spend the code, because some flows read it twice.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
@@ -34,7 +35,7 @@ pub trait AuthorizationCodeStorage: Send + Sync {
         code: &Secret,
     ) -> Result<Option<AuthorizationCode>>;
 
-    /// Marks a code of this client as used, so it is not found again; the row stays until the purge. An
+    /// Marks a code of this client as used. It is not found again; the purge deletes the row. An
     /// unknown code, or one of another client, is not an error.
     ///
     /// # Errors

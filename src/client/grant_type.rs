@@ -1,4 +1,4 @@
-/// A grant type, as a client registers it and a token request names it (RFC 7591 2).
+/// A grant type of client metadata and token requests (RFC 7591 2).
 ///
 /// ```
 /// use oauth_storage::client::GrantType;

@@ -8,13 +8,13 @@ use crate::redirect_uri::check_redirect_uri;
 use crate::response_type::ResponseType;
 use crate::scope::Scope;
 
-/// The most redirect URIs of a client.
+/// The maximum number of redirect URIs of a client.
 const MAX_REDIRECT_URIS: usize = 100;
 
-/// The largest set of descriptive metadata, as JSON, in bytes.
+/// The maximum size of the descriptive metadata as JSON, in bytes.
 const MAX_DETAILS_BYTES: usize = 64 * 1024;
 
-/// Client metadata in the terms of RFC 7591 2. Its JSON is that of a registration request.
+/// Client metadata (RFC 7591 2). Its JSON is that of a registration request.
 ///
 /// ```
 /// use oauth_storage::ClientMetadata;
@@ -36,13 +36,13 @@ pub struct ClientMetadata {
     pub redirect_uris: Vec<String>,
     /// The authentication method.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
-    /// The grant types that it may use.
+    /// The allowed grant types.
     pub grant_types: Vec<GrantType>,
-    /// The response types that it may use.
+    /// The allowed response types.
     pub response_types: Vec<ResponseType>,
-    /// The widest scope that it may ask for.
+    /// The widest scope that the client may request.
     pub scope: Scope,
-    /// Metadata that the storage keeps and returns without acting on it.
+    /// Descriptive metadata, stored and returned but not acted on.
     #[serde(flatten)]
     pub details: ClientDetails,
 }
@@ -65,7 +65,7 @@ impl Default for ClientMetadata {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the names are the RFC's own")]
+#[allow(missing_docs, reason = "the names are those of the RFC")]
 pub struct ClientDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
@@ -87,13 +87,13 @@ pub struct ClientDetails {
     pub software_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_version: Option<String>,
-    /// Everything else: localized names, OpenID Connect's own metadata, extensions.
+    /// All other members: localized names, OpenID Connect metadata, extensions.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl ClientMetadata {
-    /// A client of the authorization code flow that also refreshes.
+    /// Metadata for the authorization code flow with refresh tokens.
     pub fn authorization_code<U: Into<String>>(redirect_uris: impl IntoIterator<Item = U>) -> Self {
         Self {
             redirect_uris: redirect_uris.into_iter().map(Into::into).collect(),
@@ -102,7 +102,7 @@ impl ClientMetadata {
         }
     }
 
-    /// A client that acts for itself (RFC 6749 4.4).
+    /// Metadata for the client credentials grant (RFC 6749 4.4).
     #[must_use]
     pub fn client_credentials() -> Self {
         Self {
@@ -112,13 +112,13 @@ impl ClientMetadata {
         }
     }
 
-    /// Makes it a public client, which has no secret (RFC 6749 2.1).
+    /// Makes the client public, without a secret (RFC 6749 2.1).
     #[must_use]
     pub fn public(self) -> Self {
         self.with_token_endpoint_auth_method(TokenEndpointAuthMethod::None)
     }
 
-    /// Sets the name that a person reads.
+    /// Sets the human-readable name.
     #[must_use]
     pub fn with_client_name(mut self, client_name: impl Into<String>) -> Self {
         self.details.client_name = Some(client_name.into());
@@ -141,10 +141,10 @@ impl ClientMetadata {
         with_details(details: ClientDetails) => details;
     }
 
-    /// Checks every value, and that grant types and response types go together (RFC 7591 2.1).
+    /// Checks every value, and that grant types and response types are consistent (RFC 7591 2.1).
     ///
     /// # Errors
-    /// [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         if self.redirect_uris.len() > MAX_REDIRECT_URIS {
             return Err(Error::invalid("redirect_uris", InvalidReason::TooMany(MAX_REDIRECT_URIS)));
@@ -167,7 +167,7 @@ impl ClientMetadata {
                 check_text(field, value, 2048)?;
             }
         }
-        // A page links or embeds these, so they must not run anything (RFC 7591 5).
+        // Pages link or embed these URIs, so they must not run code (RFC 7591 5).
         for (field, value) in [
             ("client_uri", &details.client_uri),
             ("logo_uri", &details.logo_uri),
@@ -185,9 +185,9 @@ impl ClientMetadata {
         if details.jwks.is_some() && details.jwks_uri.is_some() {
             return Err(Error::invalid("jwks", InvalidReason::NotAllowed));
         }
-        // Those are the registration's own, two of them secrets (RFC 7591 3.2.1, RFC 7592 3), and
-        // a client that sends them must not have them kept. These have a field, and a second one
-        // of the name could not be read again.
+        // RESERVED belongs to the registration response and includes two secrets (RFC 7591 3.2.1,
+        // RFC 7592 3). FIELDS have fields of their own, and duplicate members cannot be
+        // deserialized.
         if RESERVED.iter().chain(&FIELDS).any(|name| details.other.contains_key(*name)) {
             return Err(Error::invalid("metadata", InvalidReason::NotAllowed));
         }
@@ -223,7 +223,7 @@ impl ClientMetadata {
         {
             return Err(Error::invalid("redirect_uris", InvalidReason::Missing));
         }
-        // RFC 6749 4.4: only confidential clients act for themselves.
+        // Only confidential clients may use client credentials (RFC 6749 4.4).
         if has(GrantType::ClientCredentials)
             && self.token_endpoint_auth_method == TokenEndpointAuthMethod::None
         {
@@ -246,7 +246,7 @@ const RESERVED: [&str; 9] = [
     "registration_client_uri",
 ];
 
-/// Metadata with a field of its own, which the rest must not repeat.
+/// Metadata with its own field, which [`ClientDetails::other`] must not repeat.
 const FIELDS: [&str; 15] = [
     "redirect_uris",
     "token_endpoint_auth_method",
@@ -265,7 +265,7 @@ const FIELDS: [&str; 15] = [
     "software_version",
 ];
 
-/// Returns true if a JWK set has a private or symmetric key in it (RFC 7518 6).
+/// Returns true if a JWK set contains a private or symmetric key (RFC 7518 6).
 fn has_private_key(jwks: &Map<String, Value>) -> bool {
     let keys = jwks.get("keys").and_then(Value::as_array);
     keys.into_iter().flatten().filter_map(Value::as_object).any(|key| {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn grant_and_response_types_go_together() {
+    fn grant_and_response_types_must_be_consistent() {
         let code = || ClientMetadata::authorization_code(["https://client.example/cb"]);
         assert!(code().check().is_ok());
         assert!(ClientMetadata::client_credentials().check().is_ok());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn details_must_not_run_anything_nor_break_jsonb() {
+    fn details_must_not_run_code_or_break_jsonb() {
         let base = ClientMetadata::client_credentials;
         let mut metadata = base();
         metadata.details.logo_uri = Some("javascript:alert(1)".into());
@@ -317,10 +317,9 @@ mod tests {
         assert_eq!(refused(&metadata), ("metadata", InvalidReason::TooLong(MAX_DETAILS_BYTES)));
     }
 
-    /// It would be stored, and no reader could take the row apart again: not this client's, nor
-    /// those of whoever shares its statement.
+    /// A duplicate member would make the row undecodable for every call of its batch.
     #[test]
-    fn what_has_a_field_has_no_place_among_the_rest() {
+    fn other_metadata_must_not_repeat_a_field() {
         let written = serde_json::to_value(ClientMetadata::default().with_details(ClientDetails {
             client_name: Some("x".into()),
             client_uri: Some("x".into()),
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_that_of_rfc_7591() {
+    fn json_follows_rfc_7591() {
         let metadata = ClientMetadata::authorization_code(["https://client.example/cb"])
             .with_client_name("Example")
             .with_scope("openid".parse().unwrap());

@@ -1,9 +1,8 @@
-//! Client secrets at rest, and the check of one that is presented.
+//! Hashing and verification of client secrets.
 //!
-//! A secret generated here has a recognizable form, and one chosen by a person must not have it.
-//! So the *presented* secret alone decides which hash is computed, never the client: an unknown
-//! client, a wrong secret and a client with the other kind of secret all cost the same (S14 of
-//! OWASP ASVS 11.2.4).
+//! A generated secret has a recognizable form, which a chosen one must not have. So the *presented*
+//! secret alone decides which hash is computed: an unknown client, a wrong secret and a client with
+//! the other kind of secret all cost the same (OWASP ASVS 11.2.4).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,24 +12,24 @@ use crate::client::ClientSecret;
 use crate::error::{Error, InvalidReason, Result};
 use crate::secret::{Secret, TokenHash, check_vschar};
 
-/// The prefix lets secret scanners find a leaked one.
+/// The start of a generated secret, by which secret scanners recognize a leak.
 const PREFIX: &str = "ocs_";
 const GENERATED_LEN: usize = PREFIX.len() + 43;
 const SHA256: &str = "sha256:";
 
-/// The limits of a chosen secret, in bytes.
+/// The length of a chosen secret, in bytes.
 const CHOSEN_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// A client has at most this many secrets that a rotation left valid for an overlap.
+/// The maximum number of earlier secrets of a client that are still in their overlap.
 pub const MAX_PREVIOUS_SECRETS: usize = 2;
 
-/// A client has at most this many secrets at a time.
+/// The maximum number of valid secrets of a client.
 const MAX_SECRETS: usize = 1 + MAX_PREVIOUS_SECRETS;
 
-/// The secret that is shown once, and the hash that is stored.
+/// A secret to show once, and its hash to store.
 #[derive(Debug)]
 pub struct HashedSecret {
-    /// The secret to show; `None` for one that its owner chose.
+    /// The secret to show; `None` if its owner chose it.
     pub shown: Option<Secret>,
     /// The hash to store.
     pub hash: String,
@@ -51,7 +50,8 @@ pub(crate) fn check_chosen_secret(secret: &Secret) -> Result<()> {
     Ok(())
 }
 
-/// Makes the secret and its hash. The caller has checked a chosen one.
+/// Generates the secret or takes the chosen one, and hashes it. A chosen secret must have been
+/// checked.
 pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
     match secret {
         ClientSecret::Generated => {
@@ -70,20 +70,18 @@ pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
 
 #[cfg(not(feature = "password"))]
 fn needs_feature() -> Error {
-    Error::configuration(
-        "a client secret that a person chose needs the feature `password` of oauth-storage",
-    )
+    Error::configuration("a chosen client secret needs the feature `password` of oauth-storage")
 }
 
-/// Returns true if the presented secret is one of the stored ones, of which there are at most
-/// two; none for an unknown client.
+/// Returns true if the presented secret matches one of the stored hashes, of which the first three
+/// count. For an unknown client pass none: the cost is the same.
 pub async fn verify_client_secret(presented: &Secret, stored: &[String]) -> Result<bool> {
     if is_generated(presented) {
         let presented = encode(presented.digest());
         let mut found = subtle::Choice::from(0);
         for index in 0..MAX_SECRETS {
             let hash = stored.get(index).and_then(|hash| hash.strip_prefix(SHA256));
-            // Where there is none, a comparison that fails takes its place.
+            // A comparison that fails takes the place of a missing hash.
             let hash = hash.unwrap_or("0000000000000000000000000000000000000000000");
             found |= presented.as_bytes().ct_eq(hash.as_bytes());
         }
@@ -92,7 +90,7 @@ pub async fn verify_client_secret(presented: &Secret, stored: &[String]) -> Resu
     if presented.expose().len() > *CHOSEN_BYTES.end() {
         return Ok(false);
     }
-    // In a box, for it would make every call's future larger.
+    // Boxed to keep the future of every call small.
     Box::pin(verify_chosen(presented, stored)).await
 }
 
@@ -115,11 +113,11 @@ async fn verify_chosen(_presented: &Secret, stored: &[String]) -> Result<bool> {
     Ok(false)
 }
 
-/// A new client identifier: 128 random bits in base64url. It is public, and tells nothing.
+/// Generates a client identifier: 128 random bits in base64url.
 pub fn generate_client_id() -> Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Error::Configuration {
-        message: "the operating system gave no randomness".into(),
+        message: "the operating system provided no randomness".into(),
         source: Some(Box::new(error)),
     })?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
@@ -148,12 +146,12 @@ mod tests {
         let other = hash_client_secret(&ClientSecret::Generated).await.unwrap().shown.unwrap();
         assert!(!verify_client_secret(&other, &stored).await.unwrap());
         assert!(!verify_client_secret(&other, &[]).await.unwrap());
-        // The hash itself opens nothing.
+        // The hash itself is not accepted as a secret.
         assert!(!verify_client_secret(&Secret::new(stored[0].clone()), &stored).await.unwrap());
     }
 
     #[test]
-    fn a_chosen_secret_must_not_look_generated() {
+    fn a_chosen_secret_must_not_have_the_generated_form() {
         let generated = Secret::new(format!("{PREFIX}{}", "a".repeat(43)));
         assert!(check_chosen_secret(&generated).is_err());
         assert!(check_chosen_secret(&Secret::new("short")).is_err());
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_client_id_is_a_client_id() {
+    fn a_generated_client_id_is_valid() {
         let made = generate_client_id().unwrap();
         assert_eq!(made.len(), 22);
         assert!(crate::check::check_client_id(&made).is_ok());

@@ -8,10 +8,10 @@ use crate::secret::Secret;
 /// Client lookup and authentication, for endpoints.
 #[async_trait]
 pub trait ClientStorage: Send + Sync {
-    /// Finds a client. With a secret, only if the secret is right; without one, the public record,
-    /// for a client that authenticates by other means or not at all. `None` for one that is
-    /// unknown, disabled, or whose secret is wrong or expired: all at the same cost, in constant
-    /// time.
+    /// Finds a client. With a secret, returns the client only if the secret is right. Without one,
+    /// returns the public record, for a client that authenticates by other means or not at all.
+    /// Returns `None` if the client is unknown or disabled, or if the secret is wrong or expired:
+    /// all at the same cost, in constant time.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
@@ -30,74 +30,81 @@ forward!(ClientStorage {
 /// Client management, for operators and registration endpoints (RFC 7591, RFC 7592).
 #[async_trait]
 pub trait ClientRegistry: Send + Sync {
-    /// Registers a client. A secret that is generated here has 256 bits and is shown this once.
+    /// Registers a client. A generated secret has 256 bits and is shown only once.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) names the field; a `client_id` that exists is [`InvalidReason::Duplicate`](crate::error::InvalidReason::Duplicate).
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is
+    /// invalid; with [`InvalidReason::Duplicate`](crate::error::InvalidReason::Duplicate) if the
+    /// `client_id` already exists.
     async fn register_client(&self, client: NewClient) -> Result<RegisteredClient>;
 
-    /// Reads a client, disabled or not.
+    /// Reads a client, even a disabled one.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn read_client(&self, client_id: &str) -> Result<Option<Client>>;
 
-    /// Lists clients by `client_id`, at most `limit` (1 to 1000) of them, those after `after`.
-    /// Pass the last one's id to get the next page; a page shorter than `limit` is the last.
+    /// Lists at most `limit` (1 to 1000) clients in the order of `client_id`, starting after
+    /// `after`. Pass the last identifier to get the next page; a page shorter than `limit` is the
+    /// last.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid) if `limit` is out of range, or if `after` cannot be a client
-    /// identifier (field `client_id`).
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) if `limit` is out of range, or with
+    /// `client_id` if `after` cannot be a client identifier.
     async fn list_clients(&self, after: Option<&str>, limit: usize) -> Result<Vec<Client>>;
 
-    /// Replaces a client's metadata. `None` for a client that is unknown or being deleted.
+    /// Replaces a client's metadata. Returns `None` if the client is unknown or being deleted.
     ///
-    /// A client that now authenticates without a secret loses the one it had; one that now needs
-    /// one has none until [`rotate_client_secret`](Self::rotate_client_secret).
+    /// A client that no longer authenticates with a secret loses its secrets. One that now needs a
+    /// secret has none until [`rotate_client_secret`](Self::rotate_client_secret).
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) names the field.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is
+    /// invalid.
     async fn update_client(
         &self,
         client_id: &str,
         metadata: ClientMetadata,
     ) -> Result<Option<Client>>;
 
-    /// Gives a client a new secret. For the length of the overlap the old one stays valid, so that
-    /// its instances can be changed one by one. A further rotation leaves a secret whose overlap is
-    /// running as it is; one with an overlap of zero ends every earlier secret at once. `None` for a
-    /// client that is unknown or being deleted.
+    /// Sets a new secret. The old one stays valid during the overlap, so that the client's
+    /// instances can change one by one. A further rotation does not shorten an overlap that is
+    /// running, but an overlap of zero ends every earlier secret at once. Returns `None` if the
+    /// client is unknown or being deleted.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid) with the field's name; `token_endpoint_auth_method` is
-    /// [`InvalidReason::NotAllowed`](crate::error::InvalidReason::NotAllowed) for a client that has no secret, `overlap` is [`InvalidReason::TooMany`](crate::error::InvalidReason::TooMany) if
-    /// two earlier secrets are still valid.
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is
+    /// invalid; with `token_endpoint_auth_method` and
+    /// [`InvalidReason::NotAllowed`](crate::error::InvalidReason::NotAllowed) if the client uses no
+    /// secret; with `overlap` and [`InvalidReason::TooMany`](crate::error::InvalidReason::TooMany)
+    /// if two earlier secrets are still valid.
     async fn rotate_client_secret(
         &self,
         client_id: &str,
         rotation: ClientSecretRotation,
     ) -> Result<Option<RegisteredClient>>;
 
-    /// Disables a client, or enables it again. A disabled client is not found, and nothing is issued
+    /// Disables a client or enables it again. A disabled client is not found, and nothing is issued
     /// to it once this has returned. Tokens issued before stay active until they expire or are
-    /// revoked. Returns false for a client that is unknown or being deleted.
+    /// revoked. Returns false if the client is unknown or being deleted.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)), with [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) after the first
-    /// of its two steps: the client may be disabled while a call in flight still issues. Call it again.
+    /// Fails only if the storage does (see [`Error`](crate::Error)). After
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) call it again: the client may be
+    /// disabled while a call in flight still issues.
     async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
 
-    /// Deletes a client and all its grants; their tokens and codes are not found after that. Returns
-    /// false for an unknown client.
+    /// Deletes a client and all its grants, whose tokens and codes are then no longer found.
+    /// Returns false if the client is unknown.
     ///
-    /// The client is disabled first and deleted last: its identifier can be registered again only when
-    /// nothing of it is left. In between it runs in batches, each of which is committed. If it is cut
-    /// off the client stays disabled, cannot be enabled again, and the next call continues. Access tokens
-    /// whose grants are not deleted by then stay active.
+    /// The client is disabled first and its row is deleted last, so its identifier is free only
+    /// when all its grants are deleted. Grants are deleted in batches, each of which is committed.
+    /// After an interruption the client stays disabled and cannot be enabled; the next call
+    /// continues. Until then the access tokens of the remaining grants stay active.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)), with [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) once the client
-    /// is disabled.
+    /// Fails only if the storage does (see [`Error`](crate::Error)); with
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) once the client is disabled.
     async fn delete_client(&self, client_id: &str) -> Result<bool>;
 }
 

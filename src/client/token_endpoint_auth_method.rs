@@ -1,7 +1,7 @@
 /// The authentication method of a client at the token endpoint (RFC 7591 2, RFC 8705 2).
 ///
-/// `client_secret_jwt` is missing on purpose: it needs the secret in plaintext, and the storage
-/// has only its hash.
+/// `client_secret_jwt` is not supported because it needs the plaintext secret, and the storage
+/// keeps only its hash.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenEndpointAuthMethod {
@@ -14,7 +14,7 @@ pub enum TokenEndpointAuthMethod {
     ClientSecretPost,
     /// A signed assertion (RFC 7523).
     PrivateKeyJwt,
-    /// A certificate of a PKI (RFC 8705 2.1).
+    /// A PKI certificate (RFC 8705 2.1).
     TlsClientAuth,
     /// A self-signed certificate (RFC 8705 2.2).
     SelfSignedTlsClientAuth,

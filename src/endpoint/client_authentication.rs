@@ -10,8 +10,8 @@ use crate::secret::Secret;
 
 /// The client authentication that came with a request (RFC 6749 2.3).
 ///
-/// Look for the client with identifier and secret, **and compare the method** with the one that it
-/// registered: without a secret [`get_client`](crate::ClientStorage::get_client) finds any client.
+/// Find the client by identifier and secret, **and compare the method** with the registered one:
+/// without a secret [`get_client`](crate::ClientStorage::get_client) returns any client.
 ///
 /// ```
 /// use oauth_storage::client::TokenEndpointAuthMethod;
@@ -28,22 +28,23 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientAuthentication {
-    /// The client identifier that the request claims.
+    /// The client identifier that the request names.
     pub client_id: String,
-    /// The secret that proves it; `None` for a public client.
+    /// The client secret; `None` for a public client.
     pub client_secret: Option<Secret>,
-    /// The way that both came.
+    /// The authentication method of the request.
     pub method: TokenEndpointAuthMethod,
 }
 
 impl ClientAuthentication {
-    /// Reads the `Authorization` header (HTTP Basic) or, without one, the form. `None` if neither has a
-    /// client identifier, and for a header of another scheme: answer `invalid_client`.
+    /// Reads the `Authorization` header (HTTP Basic) or, without one, the form. Returns `None` if
+    /// neither has a client identifier or the header is not valid HTTP Basic. Answer
+    /// `invalid_client` then.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with [`InvalidReason::NotAllowed`]: with `client_secret` for two
-    /// authentications in one request (RFC 6749 2.3), with `client_id` for two identifiers that differ.
-    /// Answer `invalid_request`.
+    /// Returns [`Error::Invalid`] with [`InvalidReason::NotAllowed`] if the request authenticates
+    /// twice (field `client_secret`, RFC 6749 2.3) or names two different clients (field
+    /// `client_id`). Answer `invalid_request` then.
     pub fn from_request(
         authorization: Option<&str>,
         form: &FormParameters,
@@ -86,9 +87,9 @@ fn basic(header: &str) -> Option<(String, Secret)> {
     Some((form_decode(client_id), Secret::new(form_decode(secret))))
 }
 
-/// Identifier and secret are form-encoded before they become Basic credentials (RFC 6749 2.3.1).
+/// Decodes an identifier or secret, which are form-encoded in Basic credentials (RFC 6749 2.3.1).
 fn form_decode(text: &str) -> String {
-    // A lone name without `&` and `=` is decoded as such.
+    // Escaped, so that the whole text is decoded as one name.
     let text = text.replace('&', "%26").replace('=', "%3D");
     url::form_urlencoded::parse(text.as_bytes()).next().unwrap_or_default().0.into_owned()
 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_is_told_from_the_others() {
+    fn each_method_is_recognized() {
         let found = |header, id, secret| of(header, id, secret).unwrap();
         assert_eq!(found(None, Some("c"), None).unwrap(), "c - none");
         assert_eq!(found(None, Some("c"), Some("s")).unwrap(), "c s client_secret_post");
@@ -124,7 +125,7 @@ mod tests {
         let basic = Some("c:1 a b&=c&d client_secret_basic".to_owned());
         assert_eq!(found(Some(&header), None, None), basic);
         assert_eq!(found(Some(&header), Some("c:1"), None), basic);
-        // An empty secret is one, and not that of a public client.
+        // An empty secret is a secret: this is not a public client.
         assert_eq!(
             found(Some(&super::tests::basic("c:")), None, None).unwrap(),
             "c  client_secret_basic"
@@ -132,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn none_is_nobody_and_two_are_refused() {
+    fn missing_credentials_are_none_and_two_are_refused() {
         for header in [None, Some("Bearer x"), Some("Basic"), Some("Basic !"), Some("Basic Yw==")] {
             assert_eq!(of(header, None, Some("s")).unwrap(), None, "{header:?}");
         }
-        // A header that cannot be read does not give way to the form.
+        // An unreadable header does not fall back to the form.
         assert_eq!(of(Some("Bearer x"), Some("c"), Some("s")).unwrap(), None);
         let header = basic("c:s");
         for (id, secret) in [(None, Some("s")), (Some("c"), Some("s")), (Some("d"), None)] {

@@ -7,15 +7,15 @@ use crate::error::Result;
 use crate::secret::Secret;
 use crate::settings::Settings;
 
-/// The parameters of an authorization request (RFC 6749 4.1.1, RFC 7636 4.3, OpenID Connect Core
-/// 3.1.2.1 and 6), as they came.
+/// The unparsed parameters of an authorization request (RFC 6749 4.1.1, RFC 7636 4.3, OpenID
+/// Connect Core 3.1.2.1 and 6).
 ///
-/// Deserialized, a parameter without a value counts as omitted (RFC 6749 3.1), and one that comes
-/// twice is an error.
+/// In deserialization a parameter without a value counts as omitted (RFC 6749 3.1), and a repeated
+/// one is an error.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the names are the RFC's own")]
+#[allow(missing_docs, reason = "the names are those of the RFC")]
 pub struct QueryParameters {
     #[serde(deserialize_with = "given")]
     pub client_id: Option<String>,
@@ -48,8 +48,8 @@ pub struct QueryParameters {
 }
 
 impl QueryParameters {
-    /// The PKCE challenge, where there is one (RFC 7636 4.3). Ask for it before the user is asked:
-    /// what is wrong with it would else come to light when the code is stored.
+    /// Parses the PKCE challenge, if there is one (RFC 7636 4.3). Call this before the user is
+    /// asked for consent; otherwise an invalid challenge fails only when the code is stored.
     ///
     /// ```
     /// use oauth_storage::Settings;
@@ -57,7 +57,7 @@ impl QueryParameters {
     ///
     /// let mut query = QueryParameters::default();
     /// query.code_challenge = Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into());
-    /// // Without a method it is `plain`.
+    /// // The default method is `plain`.
     /// assert!(query.parse_code_challenge(&Settings::default()).is_err());
     /// query.code_challenge_method = Some("S256".into());
     /// assert!(query.parse_code_challenge(&Settings::default())?.is_some());
@@ -65,8 +65,10 @@ impl QueryParameters {
     /// ```
     ///
     /// # Errors
-    /// As [`CodeChallenge::from_parameters`]; and [`Error::Invalid`](crate::Error::Invalid) with `code_challenge_method`
-    /// and [`InvalidReason::NotAllowed`](crate::error::InvalidReason::NotAllowed) for `plain`, unless the settings allow it.
+    /// Returns the errors of [`CodeChallenge::from_parameters`], and
+    /// [`Error::Invalid`](crate::Error::Invalid) with `code_challenge_method` and
+    /// [`InvalidReason::NotAllowed`](crate::error::InvalidReason::NotAllowed) if the method is
+    /// `plain` and the settings do not allow it.
     pub fn parse_code_challenge(&self, settings: &Settings) -> Result<Option<CodeChallenge>> {
         let challenge = CodeChallenge::from_parameters(
             self.code_challenge.as_deref(),
@@ -77,8 +79,8 @@ impl QueryParameters {
     }
 }
 
-/// Without `state`, `nonce`, `login_hint`, the request object, and `code_challenge`, which for `plain`
-/// is the verifier.
+/// Omits `state`, `nonce`, `login_hint`, the request object, and `code_challenge`, which for
+/// `plain` is the verifier.
 impl fmt::Debug for QueryParameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryParameters")
@@ -93,15 +95,15 @@ impl fmt::Debug for QueryParameters {
     }
 }
 
-/// The parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC 7636,
-/// RFC 7009, RFC 7662), as they came.
+/// The unparsed parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC
+/// 7636, RFC 7009, RFC 7662).
 ///
-/// Deserialized, a parameter without a value counts as omitted (RFC 6749 3.2), and one that comes
-/// twice is an error.
+/// In deserialization a parameter without a value counts as omitted (RFC 6749 3.2), and a repeated
+/// one is an error.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the names are the RFC's own")]
+#[allow(missing_docs, reason = "the names are those of the RFC")]
 pub struct FormParameters {
     #[serde(deserialize_with = "given")]
     pub grant_type: Option<String>,
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_parameter_is_omitted_and_a_double_one_refused() {
+    fn an_empty_parameter_is_omitted_and_a_repeated_one_refused() {
         let form: FormParameters =
             serde_json::from_str(r#"{ "code": "", "scope": "a", "more": "" }"#).unwrap();
         assert_eq!((form.code, form.scope.as_deref()), (None, Some("a")));

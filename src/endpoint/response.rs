@@ -7,8 +7,9 @@ use crate::grant::IssuedTokens;
 use crate::token::{Token, TokenKind, TokenPair};
 
 impl Token {
-    /// The body of a token response (RFC 6749 5.1), **with the secrets**. The record is that of the
-    /// access token. Add an ID token as `id_token`. Send it with `Cache-Control: no-store`.
+    /// Returns the body of a token response (RFC 6749 5.1), **including the secrets**. The record
+    /// must be that of the access token. Add an ID token as `id_token`. Send it with
+    /// `Cache-Control: no-store`.
     ///
     /// ```
     /// # use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
@@ -42,8 +43,8 @@ impl Token {
         body
     }
 
-    /// The body of an introspection response (RFC 7662 2.2): `{"active": false}` for a token that is
-    /// not active. Answer the same for a token that was not found.
+    /// Returns the body of an introspection response (RFC 7662 2.2): `{"active": false}` for a
+    /// token that is not active. Answer the same for a token that was not found.
     #[must_use]
     pub fn introspection_response(&self) -> Map<String, Value> {
         let mut body = Map::new();
@@ -66,7 +67,7 @@ impl Token {
 }
 
 impl IssuedTokens {
-    /// The body of the token response (RFC 6749 5.1), **with the secrets**: see
+    /// Returns the body of the token response (RFC 6749 5.1), **including the secrets**; see
     /// [`Token::token_response`].
     #[must_use]
     pub fn token_response(&self) -> Map<String, Value> {
@@ -75,8 +76,9 @@ impl IssuedTokens {
 }
 
 impl RegisteredClient {
-    /// The body of a registration response (RFC 7591 3.2.1), **with the secret**: times in seconds,
-    /// zero for a secret without end. It is sent with status 201 and `Cache-Control: no-store`.
+    /// Returns the body of a registration response (RFC 7591 3.2.1), **including the secret**.
+    /// Times are in seconds; zero stands for a secret that never expires. Send it with status 201
+    /// and `Cache-Control: no-store`.
     ///
     /// ```
     /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
@@ -97,7 +99,7 @@ impl RegisteredClient {
         let client = &self.client;
         let mut body = match serde_json::to_value(&client.metadata) {
             Ok(Value::Object(metadata)) => metadata,
-            // Metadata is an object of strings and JSON; it has no way to fail.
+            // Unreachable: metadata serializes to an object.
             _ => Map::new(),
         };
         body.insert("client_id".into(), client.client_id.as_str().into());
@@ -123,7 +125,7 @@ mod tests {
     use crate::token::TokenState;
 
     #[test]
-    fn introspection_says_nothing_of_a_token_that_is_not_active() {
+    fn introspection_reveals_nothing_about_an_inactive_token() {
         let mut token = Token {
             kind: TokenKind::Access,
             grant_id: Uuid::now_v7(),

@@ -1,4 +1,4 @@
-//! The two exchanges that spend a credential: of an authorization code, and of a refresh token.
+//! The exchanges of authorization codes and refresh tokens.
 
 use uuid::Uuid;
 
@@ -63,25 +63,26 @@ impl CodeRedemption {
         self
     }
 
-    /// Generates a refresh token with the access token, or none.
+    /// Sets whether a refresh token is generated.
     #[must_use]
     pub const fn with_refresh_token(mut self, refresh_token: bool) -> Self {
         self.refresh_token = refresh_token;
         self
     }
 
-    /// Issues these tokens instead of generated ones, such as JWTs.
+    /// Sets the tokens to issue, such as JWTs, instead of generated ones.
     #[must_use]
     pub fn with_tokens(mut self, tokens: TokenPair) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// The tokens to issue, for storages: the given ones, checked, or generated ones. The presented
-    /// values are not checked here, because an invalid one is an outcome and not an error.
+    /// Returns the given tokens after checking them, or generated ones. The presented values are
+    /// not checked, because an invalid one is an outcome and not an error. For storage
+    /// implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a given token or a setting is invalid.
     pub fn tokens_to_issue(&self, request: &RequestContext) -> Result<TokenPair> {
         request.settings.check()?;
         match &self.tokens {
@@ -90,8 +91,9 @@ impl CodeRedemption {
         }
     }
 
-    /// The challenge that the code must have, for storages: `Some(None)` without a verifier. `None`
-    /// if the redemption cannot be valid because a value breaks its syntax.
+    /// Returns the challenge that the code must have; `Some(None)` without a verifier. Returns
+    /// `None` if a value breaks its syntax, so that the redemption cannot be valid. For storage
+    /// implementations.
     #[must_use]
     pub fn expected_challenge(&self) -> Option<Option<CodeChallenge>> {
         let well_formed = self.code.is_well_formed()
@@ -116,8 +118,8 @@ impl CodeRedemption {
 pub enum RedemptionOutcome {
     /// The code is spent and the tokens are stored.
     Issued(Box<IssuedTokens>),
-    /// The code was spent before, and this request would have been valid: somebody else has the
-    /// code. Its grant is now revoked (RFC 6749 4.1.2). Answer `invalid_grant`.
+    /// The code was already spent. The request is otherwise valid, so two parties have the code.
+    /// Its grant is now revoked (RFC 6749 4.1.2). Answer `invalid_grant`.
     Replayed {
         /// The grant that was revoked.
         grant_id: Uuid,
@@ -147,12 +149,12 @@ pub struct TokenRotation {
     pub refresh_token: Secret,
     /// A narrower scope for the access token; `None` for the scope of the refresh token.
     pub scope: Option<Scope>,
-    /// The tokens to issue, a refresh token among them; `None` to generate them.
+    /// The tokens to issue, including a refresh token; `None` to generate them.
     pub tokens: Option<TokenPair>,
 }
 
 impl TokenRotation {
-    /// A rotation for the same scope and a generated pair.
+    /// A rotation with the same scope and a generated pair.
     pub fn new(client_id: impl Into<String>, refresh_token: impl Into<Secret>) -> Self {
         Self {
             client_id: client_id.into(),
@@ -169,18 +171,19 @@ impl TokenRotation {
         self
     }
 
-    /// Issues these tokens instead of generated ones, such as JWTs.
+    /// Sets the tokens to issue, such as JWTs, instead of generated ones.
     #[must_use]
     pub fn with_tokens(mut self, tokens: TokenPair) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// The tokens to issue, for storages: the given ones, checked, or generated ones.
+    /// Returns the given tokens after checking them, or generated ones. For storage
+    /// implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with the field's name; `refresh_token` is [`InvalidReason::Missing`] in
-    /// a pair without one.
+    /// Returns [`Error::Invalid`], which names the field, if a given token or a setting is invalid;
+    /// with `refresh_token` and [`InvalidReason::Missing`] if the given pair has no refresh token.
     pub fn tokens_to_issue(&self, request: &RequestContext) -> Result<TokenPair> {
         request.settings.check()?;
         let Some(tokens) = &self.tokens else {
@@ -199,8 +202,8 @@ impl TokenRotation {
 pub enum RotationOutcome {
     /// The refresh token is spent and the new pair is stored.
     Issued(Box<IssuedTokens>),
-    /// The refresh token was spent before, outside the grace period: it, or the client's successor,
-    /// was stolen. Its grant is now revoked (RFC 9700 4.14.2). Answer `invalid_grant`.
+    /// The refresh token was already spent, outside the grace period: it or its successor was
+    /// stolen. Its grant is now revoked (RFC 9700 4.14.2). Answer `invalid_grant`.
     Reused {
         /// The grant that was revoked.
         grant_id: Uuid,
@@ -221,7 +224,7 @@ pub struct IssuedTokens {
 }
 
 impl IssuedTokens {
-    /// The issued tokens, for storages.
+    /// Creates the result of an exchange. For storage implementations.
     #[must_use]
     pub const fn new(token: Token, tokens: TokenPair) -> Self {
         Self { token, tokens }

@@ -8,11 +8,11 @@ use crate::grant::{Grant, GrantStorage, Purged};
 
 /// Operations over all batches or pages, for every [`GrantStorage`].
 pub trait GrantStorageExt: GrantStorage {
-    /// Removes expired rows batch by batch until none is left or the callback breaks. Returns the sum.
-    /// The callback runs after each batch: to show progress, to pause, to stop.
+    /// Removes expired rows in batches until none is left or the callback breaks, and returns the
+    /// sum. The callback runs after each batch, to report progress or to stop.
     ///
-    /// The crate starts no thread of its own. Call it from the application's scheduler, on as many nodes
-    /// as you like.
+    /// The crate does not run it in the background. Call it from your scheduler, on any number of
+    /// nodes.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -33,9 +33,9 @@ pub trait GrantStorageExt: GrantStorage {
     /// ```
     ///
     /// # Errors
-    /// As [`GrantStorage::purge_expired`], for the batch that failed. Batches that the callback was
-    /// called for stay removed. After any error but [`Error::Invalid`](crate::Error::Invalid) call it
-    /// again to continue.
+    /// Returns the error of [`GrantStorage::purge_expired`] for the batch that failed. Earlier
+    /// batches stay removed. After any error except [`Error::Invalid`](crate::Error::Invalid) call
+    /// it again to continue.
     fn purge(
         &self,
         batch: usize,
@@ -44,7 +44,7 @@ pub trait GrantStorageExt: GrantStorage {
         purge(self, batch, progress)
     }
 
-    /// Lists every live grant of a subject, the newest first: all pages of
+    /// Lists every live grant of a subject, newest first, from all pages of
     /// [`GrantStorage::list_grants`].
     ///
     /// ```
@@ -61,7 +61,7 @@ pub trait GrantStorageExt: GrantStorage {
     /// ```
     ///
     /// # Errors
-    /// As [`GrantStorage::list_grants`].
+    /// Returns the errors of [`GrantStorage::list_grants`].
     fn list_all_grants(&self, subject: &str) -> impl Future<Output = Result<Vec<Grant>>> + Send {
         list_all_grants(self, subject)
     }

@@ -1,4 +1,4 @@
-//! The keys: the one that signs, and what is published of it.
+//! Signing keys and their public halves.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 
 /// A private key for ES256: ECDSA on the curve P-256, with SHA-256 (RFC 7518 3.4).
 ///
-/// `Debug` shows the key identifier only, and the key's memory is wiped on drop.
+/// `Debug` shows only the key identifier. The key's memory is wiped on drop.
 ///
 /// ```
 /// use oauth_storage::jwt::SigningKey;
@@ -37,38 +37,39 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key from the operating system's randomness.
+    /// Generates a key from the operating system's randomness.
     ///
-    /// A server has to keep it, or no token of its past verifies after a restart:
-    /// [`SigningKey::to_pkcs8_pem`].
+    /// Store it with [`SigningKey::to_pkcs8_pem`]. Otherwise no earlier token verifies after a
+    /// restart.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
     pub fn generate() -> Result<Self> {
         let key = p256::SecretKey::try_generate()
-            .map_err(configuration("the operating system gave no randomness"))?;
+            .map_err(configuration("the operating system provided no randomness"))?;
         Ok(Self::from_secret_key(&key))
     }
 
-    /// Reads a key from the PEM form of PKCS #8 (RFC 5958, RFC 7468 10), not encrypted: what
-    /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` writes. White space around
-    /// it does not matter.
+    /// Reads an unencrypted key in PKCS #8 PEM (RFC 5958, RFC 7468 10), as written by
+    /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`. Surrounding white space is
+    /// ignored.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when it is anything else. No part of the text is in the error.
+    /// Returns [`Error::Configuration`] if the text is anything else. The error contains no part of
+    /// it.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self> {
         let key = p256::SecretKey::from_pkcs8_pem(pem.trim()).map_err(configuration(
-            "the signing key is not a P-256 key in PKCS #8 PEM form, unencrypted; \
+            "the signing key is not an unencrypted P-256 key in PKCS #8 PEM; \
              `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` writes one, \
              `openssl pkcs8 -topk8 -nocrypt` converts to one",
         ))?;
         Ok(Self::from_secret_key(&key))
     }
 
-    /// The key in the PEM form of PKCS #8, not encrypted: store it as the secret it is.
+    /// Returns the key in PKCS #8 PEM, unencrypted. Store it as a secret.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when it cannot be encoded, which no P-256 key is known for.
+    /// Returns [`Error::Configuration`] if the key cannot be encoded, which is not known to happen.
     pub fn to_pkcs8_pem(&self) -> Result<Secret> {
         let pem = p256::SecretKey::from(&self.private)
             .to_pkcs8_pem(LineEnding::LF)
@@ -76,7 +77,7 @@ impl SigningKey {
         Ok(Secret::new(pem.as_str()))
     }
 
-    /// The public key, with which others verify its signatures.
+    /// The public key, which verifies the signatures.
     #[must_use]
     pub const fn public_key(&self) -> &PublicKey {
         &self.public
@@ -92,8 +93,8 @@ impl SigningKey {
         Self { private: key.into(), public: PublicKey::new(key.public_key()) }
     }
 
-    /// The signature in the form of RFC 7518 3.4, R and S side by side. It is a function of key
-    /// and message (RFC 6979), so no lack of randomness can give the key away.
+    /// Signs a message and returns R and S side by side (RFC 7518 3.4). The signature is
+    /// deterministic (RFC 6979), so weak randomness cannot reveal the key.
     pub(super) fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
         let signature: Signature =
             self.private.try_sign(message).map_err(configuration("the signing key cannot sign"))?;
@@ -110,7 +111,7 @@ impl fmt::Debug for SigningKey {
 /// The public half of a [`SigningKey`]; it serializes as a JWK (RFC 7517 4, RFC 7518 6.2.1) with
 /// `kty`, `crv`, `x`, `y`, `use`, `alg` and `kid`.
 ///
-/// It is all that has to be kept of a key that signs no more.
+/// Of a retired key only this has to be kept.
 ///
 /// ```
 /// use oauth_storage::jwt::{IdTokenSigner, PublicKey, SigningKey};
@@ -137,29 +138,29 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a key from the PEM form of a SubjectPublicKeyInfo (RFC 5480, RFC 7468 13), what
-    /// `openssl pkey -pubout` writes. White space around it does not matter.
+    /// Reads a key in SubjectPublicKeyInfo PEM (RFC 5480, RFC 7468 13), as written by
+    /// `openssl pkey -pubout`. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when it is anything else, or no point of the curve.
+    /// Returns [`Error::Configuration`] if the text is anything else, or not a point of the curve.
     pub fn from_pem(pem: &str) -> Result<Self> {
         let key = p256::PublicKey::from_public_key_pem(pem.trim()).map_err(configuration(
-            "the public key is not a P-256 key in PEM form; `openssl pkey -pubout` writes one",
+            "the public key is not a P-256 key in PEM; `openssl pkey -pubout` writes one",
         ))?;
         Ok(Self::new(key))
     }
 
-    /// The key in the PEM form of a SubjectPublicKeyInfo.
+    /// Returns the key in SubjectPublicKeyInfo PEM.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when it cannot be encoded, which no P-256 key is known for.
+    /// Returns [`Error::Configuration`] if the key cannot be encoded, which is not known to happen.
     pub fn to_pem(&self) -> Result<String> {
         self.key
             .to_public_key_pem(LineEnding::LF)
             .map_err(configuration("the public key cannot be encoded"))
     }
 
-    /// The key identifier: the SHA-256 thumbprint of the JWK, in base64url (RFC 7638).
+    /// The key identifier: the SHA-256 thumbprint of the JWK in base64url (RFC 7638).
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
@@ -184,7 +185,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// An [`Error::Configuration`] of a library's error, whose messages name no content.
+/// Wraps a library's error, whose message contains no key material, in an [`Error::Configuration`].
 fn configuration<E>(message: &'static str) -> impl FnOnce(E) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-#![allow(clippy::disallowed_methods, reason = "an ID token is checked by the client's clock")]
+#![allow(clippy::disallowed_methods, reason = "clients check ID tokens by their own clocks")]
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::user::User;
 const ISSUER: &str = "https://issuer.example";
 const CLIENT: &str = "s6BhdRkqt3";
 
-// The key of RFC 6979 A.2.5, in PKCS #8. Its thumbprint was calculated outside of Rust.
+// The key of RFC 6979 A.2.5, in PKCS #8.
 const RFC_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFX
 Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth
@@ -42,10 +42,10 @@ fn payload(id_token: &str) -> Value {
 }
 
 #[test]
-fn what_does_not_apply_is_left_out() {
+fn claims_that_do_not_apply_are_omitted() {
     let signer = signer(rfc_key());
     let now = Utc.timestamp_opt(1_311_280_970, 999_000_000).unwrap();
-    // Half a second of lifetime is no reason for a token that is dead on arrival.
+    // Fractions of a second are rounded up.
     let request = request()
         .with_settings(Settings::default().with_id_token_expires_in(Duration::from_millis(1_500)));
     let scope = Scope::default();
@@ -63,7 +63,7 @@ fn what_does_not_apply_is_left_out() {
 }
 
 #[test]
-fn the_longest_lifetime_ends_where_it_should() {
+fn the_longest_lifetime_does_not_overflow() {
     let signer = signer(rfc_key());
     let now = Utc.timestamp_opt(1, 0).unwrap();
     let request =
@@ -74,7 +74,7 @@ fn the_longest_lifetime_ends_where_it_should() {
 }
 
 #[test]
-fn signatures_are_those_of_rfc_6979() {
+fn signatures_match_rfc_6979() {
     let expected = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
                     f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
     let signature = rfc_key().sign(b"sample").unwrap();

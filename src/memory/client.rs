@@ -30,7 +30,7 @@ impl ClientStorage for MemoryStorage {
         };
         let (client, hashes) = found.map_or((None, Vec::new()), |(c, hashes)| (Some(c), hashes));
         match client_secret {
-            // An unknown client costs what a wrong secret costs.
+            // An unknown client costs as much as a wrong secret.
             Some(secret) if !verify_client_secret(secret, &hashes).await? => Ok(None),
             _ => Ok(client),
         }
@@ -129,7 +129,7 @@ impl ClientRegistry for MemoryStorage {
         }
         let hashed = hash_client_secret(&rotation.client_secret).await?;
 
-        // The client may have changed, or gone, while its secret was hashed.
+        // The client may have been changed or deleted while its secret was hashed.
         let mut state = self.state().await;
         let now = state.now();
         let Some(row) = state.clients.get_mut(client_id) else { return Ok(None) };
@@ -143,7 +143,7 @@ impl ClientRegistry for MemoryStorage {
         let mut state = self.state().await;
         let now = state.now();
         let Some(row) = state.clients.get_mut(client_id) else { return Ok(false) };
-        // Disabling once more does not move the time since when.
+        // Disabling again keeps the original time.
         if disabled != row.client.disabled_at.is_some() {
             row.client.disabled_at = disabled.then_some(now);
             row.client.updated_at = now;

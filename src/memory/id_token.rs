@@ -15,7 +15,7 @@ impl IdTokenStorage for MemoryStorage {
         match &self.id_tokens {
             Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,
             None => Err(Error::configuration(
-                "no ID tokens: give `MemoryStorage::with_id_tokens` an implementation of IdTokenStorage",
+                "no ID tokens: pass an IdTokenStorage to `MemoryStorage::with_id_tokens`",
             )),
         }
     }

@@ -18,29 +18,28 @@ use crate::secret::{Secret, TokenHash};
 use crate::settings::{Lifetimes, micros};
 use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
 
-/// The tables.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) clients: BTreeMap<String, ClientRow>,
     pub(super) grants: BTreeMap<Uuid, GrantRow>,
     pub(super) tokens: HashMap<TokenHash, TokenRow>,
     pub(super) codes: HashMap<TokenHash, CodeRow>,
-    /// How far the clock was moved forward.
+    /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }
 
 impl State {
-    /// The current time, in PostgreSQL's unit.
+    /// The current time in microseconds, as PostgreSQL has it.
     #[expect(
         clippy::disallowed_methods,
-        reason = "there is no PostgreSQL here, whose clock decides"
+        reason = "there is no PostgreSQL whose clock could decide"
     )]
     pub(super) fn now(&self) -> DateTime<Utc> {
         let now = Utc::now().trunc_subsecs(6);
         now.checked_add_signed(self.clock).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Nothing is issued to a client that is unknown or disabled.
+    /// Fails if the client is unknown or disabled.
     pub(super) fn check_enabled(&self, client_id: &str) -> Result<()> {
         match self.clients.get(client_id) {
             Some(row) if row.client.disabled_at.is_none() => Ok(()),
@@ -49,12 +48,12 @@ impl State {
     }
 }
 
-/// One client, under its identifier.
+/// A client; the key is its identifier.
 #[derive(Clone)]
 pub(super) struct ClientRow {
     pub(super) client: Client,
     pub(super) secret: Option<StoredSecret>,
-    /// Earlier secrets whose overlap is running, the newest first.
+    /// Earlier secrets whose overlap is running, newest first.
     pub(super) previous_secrets: Vec<StoredSecret>,
 }
 
@@ -69,7 +68,7 @@ impl StoredSecret {
         self.expires_at.is_none_or(|end| end > now)
     }
 
-    /// The same secret, with an end no later than that.
+    /// Returns the same secret with an expiry of `end` or earlier.
     pub(super) fn ending(self, end: DateTime<Utc>) -> Self {
         Self { expires_at: Some(self.expires_at.map_or(end, |own| own.min(end))), ..self }
     }
@@ -110,7 +109,7 @@ impl ClientRow {
     }
 }
 
-/// One grant, under its identifier.
+/// A grant; the key is its identifier.
 #[derive(Clone)]
 pub(super) struct GrantRow {
     pub(super) client_id: String,
@@ -120,7 +119,7 @@ pub(super) struct GrantRow {
     /// Expiry of the last credential.
     pub(super) expires_at: DateTime<Utc>,
     pub(super) revoked_at: Option<DateTime<Utc>>,
-    /// Absolute end of the refresh tokens where they have an idle lifetime.
+    /// Absolute expiry of the refresh tokens, if they have an idle lifetime.
     pub(super) refresh_expires_at: Option<DateTime<Utc>>,
     pub(super) context: GrantContext,
 }
@@ -139,7 +138,7 @@ impl GrantRow {
         }
     }
 
-    /// Moves the end to that of a pair that is stored now.
+    /// Extends the expiry to that of a pair that is stored now.
     pub(super) fn extend(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) {
         self.expires_at = self.expires_at.max(after_micros(now, lifetimes.grant));
         let refresh_end = lifetimes.refresh_end.map(|end| after_micros(now, end));
@@ -148,7 +147,7 @@ impl GrantRow {
 }
 
 impl State {
-    /// Revokes the grants that match, and returns how many were not revoked before.
+    /// Revokes the matching grants and returns how many were not yet revoked.
     pub(super) fn revoke_grants(&mut self, matches: impl Fn(&Uuid, &GrantRow) -> bool) -> u64 {
         let now = self.now();
         let mut revoked = 0;
@@ -162,12 +161,12 @@ impl State {
     }
 }
 
-/// One credential, under its digest.
+/// A token; the key is its digest.
 #[derive(Clone)]
 pub(super) struct TokenRow {
     pub(super) kind: TokenKind,
     pub(super) grant_id: Uuid,
-    /// The scope, where it is not that of the grant.
+    /// The scope, if it differs from that of the grant.
     pub(super) scope: Option<Scope>,
     pub(super) issued_at: DateTime<Utc>,
     pub(super) expires_at: DateTime<Utc>,
@@ -204,14 +203,14 @@ impl TokenRow {
 }
 
 impl State {
-    /// The client's own token of that secret, if it is of that kind, with its grant. A token without
-    /// a grant is not found.
+    /// Finds the client's token with this secret and kind, and its grant. A token without a grant
+    /// is not found.
     pub(super) fn token(
         &self,
         client_id: &str,
         token: TokenRef<'_>,
     ) -> Option<(&TokenRow, &GrantRow)> {
-        // A value that cannot be a token is not hashed either, however long it is.
+        // A malformed value is not hashed, because it can be long.
         if !token.secret().is_well_formed() {
             return None;
         }
@@ -221,7 +220,7 @@ impl State {
         (kind_fits && grant.client_id == client_id).then_some((row, grant))
     }
 
-    /// Refuses tokens that exist already.
+    /// Fails if one of the tokens already exists.
     pub(super) fn check_fresh(&self, tokens: &TokenPair) -> Result<()> {
         if self.tokens.contains_key(&tokens.access_token.digest()) {
             return Err(Error::invalid("access_token", InvalidReason::Duplicate));
@@ -233,7 +232,7 @@ impl State {
         Ok(())
     }
 
-    /// Stores a pair that was checked.
+    /// Stores a checked pair.
     pub(super) fn store(&mut self, tokens: &TokenPair, access: TokenRow, refresh: TokenRow) {
         self.tokens.insert(tokens.access_token.digest(), access);
         if let Some(refresh_token) = &tokens.refresh_token {
@@ -242,7 +241,7 @@ impl State {
     }
 }
 
-/// One authorization code, under its digest.
+/// An authorization code; the key is its digest.
 #[derive(Clone)]
 pub(super) struct CodeRow {
     pub(super) response_type: ResponseType,
@@ -274,7 +273,7 @@ impl CodeRow {
 }
 
 impl State {
-    /// The client's own code of that secret with its grant, in whatever state.
+    /// Finds the client's code with this secret and its grant, in any state.
     pub(super) fn code(&self, client_id: &str, code: &Secret) -> Option<(&CodeRow, &GrantRow)> {
         if !code.is_well_formed() {
             return None;
@@ -285,7 +284,7 @@ impl State {
     }
 }
 
-/// The end of a lifetime that was checked.
+/// Returns the end of a checked lifetime.
 pub(super) fn after(start: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
     after_micros(start, micros(lifetime))
 }

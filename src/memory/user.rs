@@ -11,7 +11,7 @@ impl UserStorage for MemoryStorage {
         match &self.users {
             Some(users) => users.authenticate(username, password).await,
             None => Err(Error::configuration(
-                "no users: give `MemoryStorage::with_users` an implementation of UserStorage",
+                "no users: pass a UserStorage to `MemoryStorage::with_users`",
             )),
         }
     }

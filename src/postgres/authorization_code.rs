@@ -36,7 +36,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 code.check(request)?;
                 let (digest, context) = (code.code.digest(), code.full_context(request));
                 let names_grant = self.connections.grant_of(&code.code).is_some();
-                // The times are the server's to say.
+                // The server sets the times.
                 let code = AuthorizationCode {
                     grant_id: code.new_grant_id(),
                     client_id: code.client_id,
@@ -101,7 +101,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
 struct CreateCode {
     digest: TokenHash,
     lifetime: i64,
-    /// Only looked at on a cluster.
+    /// Only used on a cluster.
     names_grant: bool,
     code: AuthorizationCode,
 }
@@ -137,7 +137,7 @@ impl CodeRow {
                 let method = method.parse().map_err(or_corrupt("code_challenge_method"))?;
                 Some(CodeChallenge::from_stored(challenge, method))
             }
-            // The table's constraint holds them together.
+            // Both are null: a constraint forbids one without the other.
             _ => None,
         };
         Ok(AuthorizationCode {
@@ -213,7 +213,7 @@ impl Statement for CreateCode {
         let mut transaction = connection.begin().await?;
         let now = cluster::lock_client(&mut transaction, &code.client_id).await?;
         if let Some(now) = now {
-            // The key of the table tells within a grant only.
+            // The primary key is unique only within a grant.
             if !self.names_grant {
                 cluster::lock_credential(&mut transaction, self.digest.halves()).await?;
                 let found = cluster::grant_of_code(&mut transaction, None, self.digest).await?;
@@ -255,21 +255,22 @@ impl Statement for CreateCode {
     }
 
     fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        // Where the grant that the code names exists, so does the code.
+        // If the grant that the code names exists, so does the code.
         unique_violation(error).map(|_| Error::invalid("code", InvalidReason::Duplicate))
     }
 }
 
-/// A code as a client names it.
+/// A code and the client that presents it.
 struct NamedCode {
     digest: TokenHash,
     client_id: String,
-    /// The grant that the code names. Only looked for on a cluster.
+    /// The grant that the code names. Only set on a cluster.
     grant_id: Option<Uuid>,
 }
 
 impl NamedCode {
-    /// `None` for what cannot be a code, or a client: there is nothing to look for.
+    /// Returns `None` if the code or the client identifier is malformed, so that nothing can be
+    /// found.
     fn new(connections: &impl Connections, client_id: &str, code: &Secret) -> Option<Self> {
         (code.is_well_formed() && check_client_id(client_id).is_ok()).then(|| Self {
             digest: code.digest(),

@@ -1,4 +1,4 @@
-//! Runs statements: on which connection, for how long, and what an error means.
+//! Runs statements: connections, deadlines, batches and errors.
 
 mod aside;
 
@@ -36,9 +36,8 @@ use call::Connection;
 use lanes::{Connector, Lanes};
 use reconnect::Reconnect;
 
-/// An statement of the hot path: its input is the type itself, its statement takes a batch.
-///
-/// One SQL text serves a caller alone, which is a batch of one, and callers that share a statement.
+/// A statement of the hot path. The implementing type is the input of one call; the SQL takes a
+/// batch of them. A single call is a batch of one.
 pub trait Statement: Sized + Send + Sync + 'static {
     /// The outcome of one call.
     type Outcome: Send;
@@ -49,14 +48,14 @@ pub trait Statement: Sized + Send + Sync + 'static {
     /// The effect of the statement.
     const EFFECT: Effect;
 
-    /// Runs the statement; gives one outcome per member, in the batch's order.
+    /// Runs the statement and returns one outcome per call, in the order of the batch.
     fn run(
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> impl Future<Output = sqlx::Result<Vec<Self::Outcome>>> + Send;
 
-    /// Runs the call on a Citus cluster, where it runs alone: see [`cluster`](crate::postgres::cluster).
-    /// Statements that any cluster can run as they are need no other.
+    /// Runs one call on a Citus cluster, where a call runs alone: see
+    /// [`cluster`](crate::postgres::cluster). The default runs the same SQL.
     fn run_on_cluster(
         &self,
         connection: &mut PgConnection,
@@ -67,46 +66,46 @@ pub trait Statement: Sized + Send + Sync + 'static {
         }
     }
 
-    /// The row that this call spends or changes. Of calls with the same key, one runs at a time.
+    /// The row that this call spends or changes. Calls with the same key run one at a time.
     fn key(&self) -> Option<u128> {
         None
     }
 
-    /// The caller's mistake that a refusal of the server stands for; `None` if it stands for none.
+    /// Maps an error of the server to a mistake of the caller; `None` if it is not one.
     fn refused(&self, _error: &PgDatabaseError) -> Option<Error> {
         None
     }
 
-    /// The row that this member looks for, by its table and its name there: to say which it is
-    /// where it cannot be decoded.
+    /// The table and the identifier of the row that this call reads, for the error if the row
+    /// cannot be decoded.
     fn row(&self) -> Option<(&'static str, String)> {
         None
     }
 }
 
-/// Runs statements.
+/// The connections of a storage.
 pub trait Connections: Send + Sync {
-    /// Begins a call of one statement: takes a connection.
+    /// Takes a connection for one call.
     fn begin(&self, effect: Effect) -> impl Future<Output = Result<Call<'_>>> + Send;
 
-    /// The counters of calls.
+    /// The metrics of the storage.
     fn meters(&self) -> &Meters;
 
-    /// True on the coordinator of a Citus cluster.
+    /// Returns true on the coordinator of a Citus cluster.
     fn is_cluster(&self) -> bool;
 
-    /// The grant that a credential names; `None` except on a cluster, where nobody else needs it.
+    /// The grant that a credential names. Always `None` without a cluster, where it is not needed.
     fn grant_of(&self, credential: &Secret) -> Option<Uuid> {
         if self.is_cluster() { credential.grant_id() } else { None }
     }
 
-    /// Runs an statement for one caller.
+    /// Runs a statement for one caller.
     fn run<O: Statement>(&self, statement: O) -> impl Future<Output = Result<O::Outcome>> + Send {
         run_alone(self, statement)
     }
 }
 
-/// Runs an statement as a batch of one.
+/// Runs a statement as a batch of one.
 async fn run_alone<C: Connections + ?Sized, O: Statement>(
     connections: &C,
     statement: O,
@@ -119,7 +118,7 @@ async fn run_alone<C: Connections + ?Sized, O: Statement>(
     outcomes.pop().ok_or_else(no_outcome)
 }
 
-/// Runs the statement of a batch. On a cluster a batch is one call.
+/// Runs the statement of a batch. On a cluster a batch has one call.
 async fn run_statement<O: Statement>(
     connection: &mut PgConnection,
     batch: &[O],
@@ -129,8 +128,8 @@ async fn run_statement<O: Statement>(
         [call] if is_cluster => {
             let ran = no_panic(call.run_on_cluster(connection)).await;
             if ran.is_err() {
-                // A transaction that was dropped is rolled back when its connection is used again, and
-                // keeps its locks until then.
+                // A dropped transaction keeps its locks until its connection is used again, which
+                // rolls it back.
                 let _ = connection.ping().await;
             }
             ran.map(|outcome| vec![outcome])
@@ -138,27 +137,27 @@ async fn run_statement<O: Statement>(
         _ => no_panic(O::run(connection, batch)).await,
     };
     if ran.as_ref().is_err_and(is_undecodable) {
-        // The rest of the answer is read here, for others come after us on this connection. It may
-        // end with an error, which is ours.
+        // Read the rest of the response before another statement uses the connection. It may end
+        // with an error, which belongs to this statement.
         no_panic(connection.ping()).await?;
     }
     ran
 }
 
-/// Turns a panic of the driver into the error of a row that cannot be decoded: it panics at a timestamp
-/// beyond chrono's, such as `infinity` (sqlx #2234).
+/// Turns a panic of the driver into a decode error. The driver panics on a timestamp beyond
+/// chrono's range, such as `infinity` (sqlx #2234).
 async fn no_panic<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let mut running = pin!(statement);
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))).unwrap_or_else(|_| {
-            let message = "the driver panicked, as it does at an infinite timestamp";
+            let message = "the driver panicked, as it does on an infinite timestamp";
             Poll::Ready(Err(sqlx::Error::Decode(message.into())))
         })
     })
     .await
 }
 
-/// The error of one member of a batch whose statement failed.
+/// The error of one call of a batch whose statement failed.
 fn refused_or<O: Statement>(statement: &O, error: &sqlx::Error) -> Error {
     if is_undecodable(error)
         && let Some((table, row)) = statement.row()
@@ -178,11 +177,11 @@ fn refused_or<O: Statement>(statement: &O, error: &sqlx::Error) -> Error {
 }
 
 fn no_outcome() -> Error {
-    Error::Backend { code: None, message: "a statement gave no outcome".into(), source: None }
+    Error::Backend { code: None, message: "a statement returned no outcome".into(), source: None }
 }
 
-/// On lanes, where the storage has its own, and on the connections of a pool otherwise: what the
-/// application gave, or for what is too rare for a lane. Each call has a deadline.
+/// Lanes, if the storage has its own connections, and a pool: the application's, or one for calls
+/// that do not run on lanes. Each call has a deadline.
 #[derive(Clone)]
 pub struct Pooled {
     pool: PgPool,
@@ -199,7 +198,8 @@ impl Pooled {
         Self { pool, reconnect: Arc::default(), lanes: None, deadline, meters, is_cluster }
     }
 
-    /// With `lanes` connections for reads, as many for writes, and `queue` calls waiting for each.
+    /// Adds `lanes` connections for reads and as many for writes, with at most `queue` calls
+    /// waiting for each.
     pub(super) fn with_lanes(
         self,
         options: PgConnectOptions,
@@ -225,7 +225,7 @@ impl Pooled {
         &self.pool
     }
 
-    /// A connection that does not go back to the pool.
+    /// Takes a connection that does not return to the pool.
     pub(super) async fn detached(&self) -> Result<PgConnection> {
         self.acquire(Instant::now() + self.deadline).await.map(PoolConnection::detach)
     }
@@ -238,13 +238,13 @@ impl Pooled {
         }
     }
 
-    /// Begins a call that was made before.
+    /// Begins a call whose deadline is already running.
     async fn begin_until(&self, until: Instant, effect: Effect) -> Result<Call<'_>> {
         let connection = Connection::Pooled(self.acquire(until).await?);
         Ok(Call::new(connection, Some((until, self.deadline)), effect))
     }
 
-    /// A pool keeps trying while a server is reconnect, so its time-out has two meanings.
+    /// A pool keeps trying while a server is unreachable, so its time-out has two meanings.
     fn no_connection(&self) -> Error {
         let (open, most) = (self.pool.size(), self.pool.options().get_max_connections());
         if open >= most {
@@ -271,8 +271,8 @@ impl Connections for Pooled {
         self.is_cluster
     }
 
-    /// The statement goes to the heap before the future begins: a small future is allocated and
-    /// moved in a fraction of the time, which is a fifth of all that a lookup takes here.
+    /// Moves the statement to the heap before the future begins, because a small future is cheaper
+    /// to allocate and to move. This saved a fifth of the time that a lookup takes in this process.
     fn run<O: Statement>(&self, statement: O) -> impl Future<Output = Result<O::Outcome>> + Send {
         let way = match &self.lanes {
             Some(lanes) => Ok(lanes.run(statement)),
@@ -289,7 +289,7 @@ impl Connections for Pooled {
 
 impl fmt::Debug for Pooled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the pool: its options hold the password.
+        // Not the pool: its options contain the password.
         f.debug_struct("Pooled")
             .field("connections", &self.pool.size())
             .field("lanes", &self.lanes)
@@ -298,8 +298,7 @@ impl fmt::Debug for Pooled {
     }
 }
 
-/// On one connection that the application holds, in its own transaction if it began one. How long
-/// a call may take is the application's matter, too.
+/// A connection of the application, in its transaction if it began one. Calls have no deadline.
 pub struct Held<'c> {
     connection: Mutex<&'c mut PgConnection>,
     meters: Meters,

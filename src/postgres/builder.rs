@@ -14,7 +14,7 @@ use crate::postgres::error::connect_error;
 use crate::postgres::session::{self, Session};
 use crate::user::UserStorage;
 
-/// Options of a [`PgStorage`].
+/// A builder of a [`PgStorage`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -65,25 +65,25 @@ impl Default for PgStorageBuilder {
 }
 
 impl PgStorageBuilder {
-    /// Sets the number of connections for reads, and as many for writes; 2 each by default, on a Citus
-    /// cluster at least 8 each. Concurrent calls share a statement on them, so two serve hundreds of
-    /// callers. More help if the server has more cores or is far away. Ignored with a pool supplied by
-    /// the application.
+    /// Sets the number of lanes, which are connections for reads, and as many for writes; 2 each by
+    /// default, on a Citus cluster at least 8 each. Concurrent calls share a statement on them, so
+    /// two serve hundreds of callers. More help if the server has more cores or is far away.
+    /// Ignored with a pool supplied by the application.
     pub fn lanes(mut self, each: u32) -> Self {
         self.lanes = each.max(1);
         self
     }
 
-    /// Sets the maximum of calls that wait for a read lane, and for a write lane; 4096 each by default.
-    /// Beyond it a call fails at once with [`Error::Overloaded`].
+    /// Sets the maximum number of calls that wait for a read lane, and for a write lane; 4096 each
+    /// by default. Beyond it a call fails at once with [`Error::Overloaded`].
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls.max(1);
         self
     }
 
-    /// Sets the maximum of connections beside the lanes; 4 by default, opened when needed. They serve the
-    /// client registry, users, lists, bulk operations, the purge, and calls that wait for a locked row.
-    /// Ignored with a pool supplied by the application.
+    /// Sets the maximum number of connections in addition to the lanes; 4 by default, opened when
+    /// needed. They serve the client registry, users, lists, bulk operations, the purge, and calls
+    /// that wait for a locked row. Ignored with a pool supplied by the application.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -96,21 +96,22 @@ impl PgStorageBuilder {
         self
     }
 
-    /// Sets the maximum age of a connection, lanes included; 30 minutes by default, 1 second to 1 day. It
-    /// is then replaced between two calls; if that fails, the old one stays. So every connection
-    /// follows when the address leads to another server, even one that only reads and would not notice.
-    /// They are replaced one after the other, in the last fifth of the time. Ignored with a pool
-    /// supplied by the application.
+    /// Sets the maximum age of a connection, lanes included; 30 minutes by default, 1 second to 1
+    /// day. It is then replaced between two calls; if that fails, the old one stays in use. So
+    /// every connection follows a changed address, even one that only reads and would not notice.
+    /// Replacements are spread over the last fifth of the time. Ignored with a pool supplied by the
+    /// application.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime.clamp(Duration::from_secs(1), Duration::from_hours(24));
         self
     }
 
-    /// Sets the time limit of a call, waiting for a connection included; 5 seconds by default, 1 ms to
-    /// one hour. A bulk operation has this limit for each statement; calls through [`PgStorage::with_connection`]
-    /// have none. The server gives up a little earlier (`statement_timeout`), so nothing takes effect
-    /// after the call has failed. Past the limit a read fails with [`Error::Unavailable`], a write with
-    /// [`Error::OutcomeUnknown`], and a call that got no connection with [`Error::Overloaded`].
+    /// Sets the time limit of a call, including the wait for a connection; 5 seconds by default, 1
+    /// ms to one hour. In a bulk operation it applies to each statement. Calls through
+    /// [`PgStorage::with_connection`] have none. The server gives up slightly earlier
+    /// (`statement_timeout`), so nothing takes effect after the call has failed. Past the limit a
+    /// read fails with [`Error::Unavailable`], a write with [`Error::OutcomeUnknown`], and a call
+    /// that got no connection with [`Error::Overloaded`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.clamp(Duration::from_millis(1), Duration::from_hours(1));
         self
@@ -123,15 +124,15 @@ impl PgStorageBuilder {
         self
     }
 
-    /// Sets the implementation of [`authenticate`](UserStorage::authenticate): the application's own
-    /// users.
+    /// Sets the implementation of [`authenticate`](UserStorage::authenticate), for the
+    /// application's own users.
     pub fn users(mut self, users: impl UserStorage + 'static) -> Self {
         self.users = Some(Users::Given(Arc::new(users)));
         self
     }
 
-    /// Answers [`authenticate`](UserStorage::authenticate) from the table
-    /// `oauth_storage.user_account`, see [`PgUsers`](crate::postgres::PgUsers).
+    /// Authenticates users by the table `oauth_storage.user_account`, see
+    /// [`PgUsers`](crate::postgres::PgUsers).
     #[cfg(feature = "password")]
     pub fn password_users(mut self) -> Self {
         self.users = Some(Users::Password);
@@ -144,18 +145,19 @@ impl PgStorageBuilder {
         self
     }
 
-    /// Connects to the database of this URL (`postgres://user:password@host:port/database`, with
+    /// Connects to the database with this URL (`postgres://user:password@host:port/database`, with
     /// the parameters of libpq).
     ///
     /// # Errors
-    /// As [`PgStorage::connect`].
+    /// Returns the errors of [`PgStorage::connect`].
     pub async fn connect(self, url: &str) -> Result<PgStorage> {
-        // The parser takes any scheme, and its message quotes parts of the URL, password included.
+        // The parser accepts any scheme, and its message quotes parts of the URL, password
+        // included.
         let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
         let options: Option<PgConnectOptions> = ours.then(|| url.parse().ok()).flatten();
         let options = options.ok_or_else(|| {
             Error::configuration(
-                "the database URL is malformed; it reads \
+                "the database URL is malformed; expected \
                  postgres://user:password@host:port/database, with special characters of the \
                  password percent-encoded",
             )
@@ -163,15 +165,15 @@ impl PgStorageBuilder {
         self.connect_with(options).await
     }
 
-    /// Connects with options of the driver: certificates, sockets, an application name.
+    /// Connects with driver options: certificates, sockets, an application name.
     ///
-    /// Every connection gets the settings that decisions rely on, whatever the database or the role
-    /// has: isolation level, row-level security, string syntax. Where a pooler drops them, and what
-    /// the role has would change a decision, connecting fails. So it does where the `search_path` has
-    /// another schema before `pg_catalog`, and where the encoding of the database is not UTF8.
+    /// Every connection sets the parameters that decisions depend on, whatever the database or the
+    /// role says: isolation level, row-level security, string syntax. Connecting fails if a pooler
+    /// drops them and the role's values would change a decision. It also fails if the `search_path`
+    /// has another schema before `pg_catalog`, or if the encoding of the database is not UTF8.
     ///
     /// # Errors
-    /// As [`PgStorage::connect`].
+    /// Returns the errors of [`PgStorage::connect`].
     pub async fn connect_with(self, options: PgConnectOptions) -> Result<PgStorage> {
         let options = if options.get_application_name().is_some() {
             options
@@ -194,23 +196,23 @@ impl PgStorageBuilder {
             .acquire_timeout(self.deadline)
             .connect_lazy_with(options.clone());
         let connections = Pooled::new(pool, self.deadline, session.is_cluster);
-        // The statements of a lane are few and always the same: planned once, for any parameters.
-        // But Citus finds the shard by the parameters, and refuses a plan for any.
+        // A lane runs few, fixed statements, so generic plans suffice. Citus finds the shard by the
+        // parameters and refuses a generic plan.
         let plans = if session.is_cluster { "auto" } else { "force_generic_plan" };
         let options = options.options([
             ("plan_cache_mode", plans),
             ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
-        // There a call runs alone, so callers at the same time need lanes of their own.
+        // On a cluster a call runs alone, so concurrent callers need more lanes.
         let lanes = if session.is_cluster { self.lanes.max(CLUSTER_LANES) } else { self.lanes };
         let connections = connections.with_lanes(options, lanes, self.queue, self.max_lifetime);
         Ok(self.on(connections))
     }
 
-    /// Runs on a pool that the application already has. Its sessions must have the isolation level
-    /// READ COMMITTED and `synchronous_commit` on, PostgreSQL's defaults, and a `search_path` that
-    /// does not put another schema before `pg_catalog`.
+    /// Creates the storage on the application's pool. Its sessions must have the isolation level
+    /// READ COMMITTED and `synchronous_commit` on, PostgreSQL's defaults, and a `search_path`
+    /// without another schema before `pg_catalog`.
     #[must_use]
     pub fn build_with_pool(self, pool: PgPool) -> PgStorage {
         let connections = Pooled::new(pool, self.deadline, self.citus);
@@ -218,7 +220,7 @@ impl PgStorageBuilder {
     }
 
     async fn probe(&self, options: &PgConnectOptions) -> Result<Session> {
-        // A pool would try again until its own time-out, and then only say that it timed out.
+        // Not through the pool, which would retry and then report only a time-out.
         let probe = tokio::time::timeout(self.deadline, Session::probe(options)).await;
         let probe = probe.map_err(|_| Error::Unavailable {
             message: format!("the server did not answer within {:?}", self.deadline),
@@ -228,7 +230,7 @@ impl PgStorageBuilder {
             // Over TCP only a file can be missing.
             sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound && uses_tcp(options) => {
                 Error::Configuration {
-                    message: "a certificate or key that the options name is not there".into(),
+                    message: "a certificate or key file in the options does not exist".into(),
                     source: Some(Box::new(error)),
                 }
             }
@@ -236,7 +238,7 @@ impl PgStorageBuilder {
         })
     }
 
-    /// In milliseconds: enough before the deadline for the answer to get here.
+    /// The `statement_timeout` in milliseconds, early enough for the answer to arrive in time.
     fn statement_timeout(&self) -> String {
         server_limit(self.deadline).as_millis().max(1).to_string()
     }
@@ -256,10 +258,10 @@ impl PgStorageBuilder {
     }
 }
 
-/// Lanes of each kind on a Citus cluster at least.
+/// The minimum number of lanes of each kind on a Citus cluster.
 const CLUSTER_LANES: u32 = 8;
 
-/// The time a lane waits for a lock, in milliseconds. Calls that share its statement wait as long.
+/// The `lock_timeout` of a lane in milliseconds. Calls of the same batch wait as long.
 const LOCK_TIMEOUT: &str = "50";
 
 fn uses_tcp(options: &PgConnectOptions) -> bool {

@@ -56,12 +56,12 @@ struct FindClient(String);
 
 struct FoundClient {
     row: ClientRow,
-    /// Of the secrets that have not expired.
+    /// The hashes of the secrets that have not expired.
     hashes: Vec<String>,
 }
 
 impl Statement for FindClient {
-    /// `None` for a client that is unknown or disabled. In a box, for it is large.
+    /// `None` for a client that is unknown or disabled. Boxed because it is large.
     type Outcome = Option<Box<FoundClient>>;
     const NAME: &'static str = "get_client";
     const EFFECT: Effect = Effect::Read;
@@ -160,7 +160,7 @@ fn names(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
-/// The secret that the client needs, if it needs one: what is shown, and what is stored.
+/// Returns the secret to show and the hash to store, if the client uses a secret.
 async fn new_secret(
     metadata: &ClientMetadata,
     secret: &ClientSecret,
@@ -284,7 +284,7 @@ impl<C: Connections> PgStorage<C> {
                 sqlx::query_file_as!(
                     ClientRow,
                     "src/postgres/sql/list_clients.sql",
-                    // Every client id has at least one character.
+                    // The empty string sorts before every client identifier.
                     after.unwrap_or_default(),
                     limit,
                 )
@@ -335,7 +335,7 @@ impl<C: Connections> PgStorage<C> {
         let (shown, hash) = new_secret(&client.metadata, &rotation.client_secret).await?;
         let Some(hash) = hash else { return Err(not_allowed) };
         let mut call = self.connections.begin(Effect::Write).await?;
-        // What was just read may have changed since; the statement decides.
+        // The client may have changed since it was read; the statement decides.
         let row = call
             .statement(|connection| {
                 sqlx::query_file_as!(

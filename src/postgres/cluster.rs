@@ -1,12 +1,13 @@
-//! Operations on a Citus cluster: one call in statements that each go to one shard.
+//! Operations on a Citus cluster: each call runs statements that are routed to one shard.
 //!
-//! Everything of a grant is on one shard, and a credential that this crate generated names its grant.
-//! So each statement names the grant, and Citus hands it to one node. A statement that spends one
-//! credential and stores others at once would go by way of the coordinator, at a third of the speed;
-//! here it is several in one short transaction, in the same order: client, code, token, grant.
+//! All rows of a grant are on one shard, and a generated credential names its grant. So each
+//! statement names the grant, and Citus routes it to one node. A single statement that spends one
+//! credential and stores others would go through the coordinator, at a third of the speed. Here it
+//! is several statements in one short transaction, with the same lock order: client, code, token,
+//! grant.
 //!
-//! Clients are on the coordinator, and so is the advisory lock that stands for the lock row of a client
-//! there. It is held until the transaction has ended on the shard.
+//! Clients are on the coordinator. An advisory lock there takes the place of the row lock on a
+//! client. It is held until the transaction has ended on the shard.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -17,7 +18,7 @@ use crate::postgres::context;
 use crate::scope::Scope;
 use crate::secret::{Secret, TokenHash};
 
-/// The grant of a token: the one that it names, or the one that a search on every shard finds.
+/// Returns the grant that a token names, or searches every shard for it.
 pub(super) async fn grant_of_token(
     connection: &mut PgConnection,
     named: Option<Uuid>,
@@ -32,7 +33,7 @@ pub(super) async fn grant_of_token(
         .await
 }
 
-/// The grant of a code, as [`grant_of_token`].
+/// Returns the grant that a code names, or searches every shard for it.
 pub(super) async fn grant_of_code(
     connection: &mut PgConnection,
     named: Option<Uuid>,
@@ -47,9 +48,8 @@ pub(super) async fn grant_of_code(
         .await
 }
 
-/// Makes others that store the same credential wait until this transaction ends. Only for a credential
-/// that names no grant: no key
-/// of a table spans the grants, so a lookup alone would not be enough.
+/// Locks a credential that names no grant, so that only one transaction at a time can store it. No
+/// unique key spans grants, so a lookup alone would not be enough.
 pub(super) async fn lock_credential(
     connection: &mut PgConnection,
     digest: (Uuid, Uuid),
@@ -61,8 +61,8 @@ pub(super) async fn lock_credential(
         .map(drop)
 }
 
-/// Makes a call that disables the client wait until this transaction ends, and returns the time. `None` for
-/// a client that is unknown or disabled.
+/// Makes a call that disables the client wait until this transaction ends, and returns the time.
+/// Returns `None` if the client is unknown or disabled.
 pub(super) async fn lock_client(
     connection: &mut PgConnection,
     client_id: &str,
@@ -70,13 +70,13 @@ pub(super) async fn lock_client(
     sqlx::query_file!("src/postgres/sql/cluster/lock_client.sql", client_key(client_id))
         .fetch_one(&mut *connection)
         .await?;
-    // A statement of its own, which sees what was committed while this one waited.
+    // A separate statement, which sees what was committed while the lock was awaited.
     sqlx::query_file_scalar!("src/postgres/sql/cluster/find_enabled_client.sql", client_id)
         .fetch_optional(connection)
         .await
 }
 
-/// Waits for every transaction that issues to a client, until this one ends.
+/// Waits for every transaction that issues to a client, and blocks new ones until this one ends.
 pub(super) async fn lock_out_client(
     connection: &mut PgConnection,
     client_id: &str,
@@ -87,13 +87,13 @@ pub(super) async fn lock_out_client(
         .map(drop)
 }
 
-/// The advisory lock of a client: 64 bits of the SHA-256 of its identifier.
+/// Returns the advisory lock key of a client: 64 bits of the SHA-256 of its identifier.
 fn client_key(client_id: &str) -> i64 {
     let (head, _) = Secret::new(client_id).digest().halves();
     head.as_u64_pair().1.cast_signed()
 }
 
-/// Revokes a grant; of a subject or a client only where one is given. False if there is none.
+/// Revokes a grant if it belongs to the given subject and client. Returns false if there is none.
 pub(super) async fn end_grant(
     connection: &mut PgConnection,
     grant_id: Uuid,
@@ -107,9 +107,9 @@ pub(super) async fn end_grant(
     Ok(ended.rows_affected() > 0)
 }
 
-/// A credential that is stored already, in another grant.
+/// A credential that already exists in another grant.
 #[derive(Debug, thiserror::Error)]
-#[error("the {0} exists")]
+#[error("the {0} already exists")]
 pub(super) struct Duplicate(pub(super) &'static str);
 
 impl From<Duplicate> for sqlx::Error {
@@ -178,7 +178,7 @@ impl NewGrantRow<'_> {
     }
 }
 
-/// So many microseconds after a time.
+/// Adds a lifetime in microseconds to a time.
 pub(super) fn after(time: DateTime<Utc>, lifetime: i64) -> DateTime<Utc> {
     time + TimeDelta::microseconds(lifetime)
 }

@@ -1,8 +1,8 @@
-//! The column `context` of codes and tokens: a [`GrantContext`] as one JSON object.
+//! The column `context` of grants: a [`GrantContext`] as one JSON object.
 
 use crate::context::GrantContext;
 
-/// Null where there is nothing to keep, which costs a bit rather than an object.
+/// Returns null for an empty context, which costs a bit rather than an object.
 pub(super) fn to_column(context: &GrantContext) -> sqlx::Result<Option<String>> {
     if *context == GrantContext::default() {
         return Ok(None);

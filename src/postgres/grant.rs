@@ -30,12 +30,12 @@ use revoke::RevokeGrant;
 use rotate::RotateToken;
 pub(super) use scan::{Change, Owner};
 
-/// A code or a refresh token that fits its request, and the access token that came of it.
+/// A code or refresh token that matches its request, and the access token issued for it.
 struct SpentRow {
     position: i64,
-    /// It was spent before: nothing was stored, and the grant is revoked.
+    /// True if it was already spent: nothing was stored, and the grant is revoked.
     replayed: bool,
-    /// A wider scope was requested: nothing was stored.
+    /// True if a wider scope was requested: nothing was stored.
     wider: bool,
     grant_id: Uuid,
     subject: Option<String>,
@@ -46,7 +46,7 @@ struct SpentRow {
 }
 
 impl SpentRow {
-    /// The access token that was stored.
+    /// Returns the record of the stored access token.
     fn into_token(self, client_id: String, digest: &TokenHash) -> Result<Token> {
         Ok(Token {
             kind: TokenKind::Access,
@@ -65,8 +65,8 @@ impl SpentRow {
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Not an `async fn`: its future would keep the redemption, and be too large (see the test in
-    /// `postgres.rs`).
+    /// Not an `async fn`, whose future would contain the redemption and be too large (see the test
+    /// in `postgres.rs`).
     fn redeem(
         &self,
         request: &RequestContext,
@@ -98,7 +98,7 @@ impl<C: Connections> PgStorage<C> {
         })
     }
 
-    /// Not an `async fn`, as [`redeem`](Self::redeem).
+    /// Not an `async fn`, for the same reason as [`redeem`](Self::redeem).
     fn rotate(
         &self,
         request: &RequestContext,
@@ -153,7 +153,7 @@ impl<C: Connections> PgStorage<C> {
         Ok(revoked)
     }
 
-    /// Runs an exchange, and says which of the new tokens is refused.
+    /// Runs an exchange. A duplicate error names the token that already exists.
     async fn spend<O: Statement>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
         match self.connections.run(spend).await {
             Ok(outcome) => Ok(outcome),
@@ -259,7 +259,7 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
     }
 
     async fn erase_subject(&self, subject: &str) -> Result<u64> {
-        // The subject is not in the span: a trace would keep what is erased here.
+        // No subject in the span: a trace would keep what is erased here.
         observe!(self, erase_subject on authorization_grant)
             .run(async {
                 if check_subject(subject).is_err() {

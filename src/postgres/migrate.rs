@@ -1,4 +1,4 @@
-//! The schema: brought up to date, or looked at.
+//! Migrations of the schema.
 
 use std::collections::BTreeMap;
 
@@ -11,35 +11,35 @@ use crate::postgres::error::{Effect, migrate_error, statement_error};
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// The table of `sqlx.toml`.
+/// The table of applied migrations, as in `sqlx.toml`.
 const MIGRATIONS_TABLE: &str = "oauth_storage._sqlx_migrations";
 
-/// A migration that was not yet applied.
+/// A migration that is not yet applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingMigration {
-    /// Its version, the time in its file's name.
+    /// The version, which is the timestamp in the name of its file.
     pub version: i64,
     /// A short description.
     pub description: String,
 }
 
 impl PgStorage {
-    /// Brings the schema up to date: applies what is pending. It may be called again, and by
-    /// several processes at once; it leaves the application's own migrations alone. Where nothing is
-    /// pending it only reads, so a role without the right to create anything may call it, too.
+    /// Applies pending migrations. It can be called repeatedly, and by several processes at once.
+    /// It does not touch the application's own migrations. If nothing is pending it only reads, so
+    /// a role without CREATE can call it.
     ///
     /// # Errors
-    /// [`Error::PermissionDenied`] where the role may not create tables, or the schema (it needs
-    /// CREATE on the database, or a schema that exists, see
-    /// [`create_schema`](crate::postgres::PgStorageBuilder::create_schema)); [`Error::Schema`] where the
-    /// database is newer than this crate, or an applied migration was changed.
+    /// Returns [`Error::PermissionDenied`] if the role may not create tables, or the schema (it
+    /// needs CREATE on the database, or an existing schema, see
+    /// [`create_schema`](crate::postgres::PgStorageBuilder::create_schema)); [`Error::Schema`] if
+    /// the database is newer than this crate, or an applied migration was changed.
     pub async fn migrate(&self) -> Result<()> {
-        // Not a pooled one: on an error sqlx keeps its advisory lock, which only ends with the
-        // session, and the next call would wait for ever.
+        // Not a pooled connection: on an error sqlx keeps its advisory lock until the session ends,
+        // and the next call would wait forever.
         let mut connection = self.connections.detached().await?;
         let migrated = self.migrate_on(&mut connection).await;
-        // Ends the session and its lock, whatever happened.
+        // Ends the session and with it the lock.
         let _ = connection.close().await;
         migrated
     }
@@ -54,18 +54,18 @@ impl PgStorage {
             }
             migrator.create_schema("oauth_storage");
         } else if matches!(pending(connection).await, Ok(pending) if pending.is_empty()) {
-            // The migrator would ask for CREATE on the schema, even with nothing to do.
+            // The migrator would need CREATE on the schema, even with nothing to do.
             return Ok(());
         }
         migrator.run_direct(None, connection, false).await.map_err(migrate_error)
     }
 
-    /// The migrations that [`migrate`](Self::migrate) would apply: for those who run them
-    /// elsewhere, and want to know at start-up whether somebody did.
+    /// Returns the migrations that [`migrate`](Self::migrate) would apply, for a check at startup
+    /// if they are applied elsewhere.
     ///
     /// # Errors
-    /// [`Error::Schema`] where the database is newer than this crate, or an applied migration was
-    /// changed.
+    /// Returns [`Error::Schema`] if the database is newer than this crate, or an applied migration
+    /// was changed.
     pub async fn pending_migrations(&self) -> Result<Vec<PendingMigration>> {
         let mut connection = self.connections.detached().await?;
         let pending = pending(&mut connection).await;

@@ -1,34 +1,33 @@
-//! The settings of a session that decisions rely on: set for every connection, and checked once.
+//! Session settings that decisions depend on: set for every connection, and checked once.
 //!
-//! A pooler such as PgBouncer drops what a client sets at its start, so what would change a decision
-//! is looked at as well.
+//! A pooler such as PgBouncer drops startup parameters, so the settings are checked as well.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _};
 
 use crate::error::{Error, Result};
 
-/// Set for every connection, whatever the database or the role says. Two are not among them.
-/// `default_transaction_read_only`: whoever sets it means it, and a write then fails as on a standby.
-/// `search_path`: the names of tables are qualified, and an application's triggers may rely on it. It
-/// is only checked that it does not shadow the operators of `pg_catalog`.
+/// Settings of every connection, whatever the database or the role says. Two are left out.
+/// `default_transaction_read_only` is set on purpose, and a write then fails as on a standby.
+/// `search_path` matters to an application's triggers, and table names are qualified; it is only
+/// checked that it does not shadow the operators of `pg_catalog`.
 const PINNED: [(&str, &str); 4] = [
-    // A statement that waited for a row must look at the row as it is then.
+    // A statement that waited for a row must see its current version.
     ("default_transaction_isolation", "read committed"),
-    // A row that a policy hides is an error, not a row that is not there.
+    // A row that a policy hides must be an error, not a missing row.
     ("row_security", "off"),
     ("standard_conforming_strings", "on"),
     ("transform_null_equals", "off"),
 ];
 
-/// The number of times that two sessions are compared; each costs two round trips.
+/// The number of times that two sessions are compared. Each costs two round trips.
 const ROUNDS: u8 = 8;
 
 pub(super) fn pin(options: PgConnectOptions) -> PgConnectOptions {
     options.options(PINNED)
 }
 
-/// The settings of a session that decisions rely on.
+/// The settings of a session that decisions depend on.
 pub(super) struct Session {
     isolation: String,
     synchronous_commit: String,
@@ -40,14 +39,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, and reads the settings.
+    /// Connects and reads the settings.
     ///
-    /// Two sessions find a pooler that mixes up the statements of its clients. sqlx numbers them, so
-    /// both use the same names; where one finds a name taken that it has not used yet, it would
-    /// sooner or later run what the other meant. (A pooler that is busy may keep the two apart for
-    /// so long; then a later statement tells.)
+    /// Two sessions detect a pooler that mixes up the prepared statements of its clients. sqlx
+    /// numbers statements, so both sessions use the same names. If a name is in use that a session
+    /// has not prepared, it would sooner or later run the other session's statement. (A busy pooler
+    /// may keep the two apart for this long; then a later statement fails.)
     pub(super) async fn probe(options: &PgConnectOptions) -> sqlx::Result<Self> {
-        // Each time another name, not what was prepared before.
+        // Without a cache every statement gets a new name.
         let options = options.clone().statement_cache_capacity(0);
         let mut sessions = [options.connect().await?, options.connect().await?];
         for _ in 0..ROUNDS {
@@ -59,14 +58,14 @@ impl Session {
             .fetch_one(&mut sessions[0])
             .await?;
         for session in sessions {
-            // Not worth failing over: the session did its job.
+            // A failure to close is irrelevant here.
             let _ = session.close().await;
         }
         Ok(found)
     }
 
-    /// True if a commit is answered before it is durable, on this server or where it has a synchronous
-    /// standby.
+    /// Returns true if a commit is acknowledged before it is durable, on this server or on its
+    /// synchronous standby.
     pub(super) fn loses_commits(&self) -> bool {
         matches!(&*self.synchronous_commit, "off" | "local")
     }
@@ -76,8 +75,8 @@ impl Session {
         let refused = |message: String| Err(Error::configuration(message));
         if self.isolation != "read committed" {
             return refused(format!(
-                "the isolation level is {}; set it for the role, because the pooler drops what the \
-                 storage asks for: ALTER ROLE … SET default_transaction_isolation = 'read committed'",
+                "the isolation level is {}; set it for the role, because the pooler drops startup \
+                 parameters: ALTER ROLE … SET default_transaction_isolation = 'read committed'",
                 self.isolation
             ));
         }
@@ -91,7 +90,7 @@ impl Session {
         if !self.catalog_first {
             return refused(
                 "the search path has another schema before pg_catalog, which can shadow its operators; \
-                 leave pg_catalog out of it, or put it first"
+                 remove pg_catalog from it, or put it first"
                     .into(),
             );
         }
@@ -103,7 +102,7 @@ impl Session {
         }
         if self.encoding != "UTF8" {
             return refused(format!(
-                "the encoding of the database is {}; it has to be UTF8",
+                "the encoding of the database is {}; it must be UTF8",
                 self.encoding
             ));
         }
@@ -126,7 +125,7 @@ mod tests {
         }
     }
 
-    /// As behind a pooler that drops what was pinned.
+    /// A pooler that drops the pinned settings leaves such sessions.
     #[test]
     fn s24_a_setting_that_would_change_a_decision_is_refused() {
         session().check().unwrap();

@@ -1,16 +1,17 @@
-//! The names of what a [`PgStorage`](crate::PgStorage) counts and measures, on the `metrics` facade.
+//! The names of the metrics that a [`PgStorage`](crate::PgStorage) records, through the `metrics`
+//! facade.
 //!
-//! Names and labels are those of OpenTelemetry's conventions for database clients where these have
-//! one (`db.…`), and begin with `oauth_storage.` where they have none. An exporter makes of them
-//! what its system can take: `db_client_operation_duration` for Prometheus. `docs/operations.md`,
-//! in the repository, says what to watch.
+//! Names and labels follow OpenTelemetry's conventions for database clients (`db.…`). Those without
+//! a convention begin with `oauth_storage.`. An exporter adapts them to its system:
+//! `db_client_operation_duration` for Prometheus. `docs/operations.md`, in the repository, says
+//! what to monitor.
 //!
-//! Install the recorder before you connect: a storage keeps the counters it began with.
+//! Install the recorder before you connect: a storage keeps the recorder it began with.
 //!
 //! ```
 //! use oauth_storage::postgres::telemetry;
 //!
-//! // For an exporter that wants to know a histogram's buckets, here in seconds:
+//! // For an exporter that needs the buckets of a histogram, here in seconds:
 //! let buckets = (telemetry::OPERATION_DURATION, [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 5.0]);
 //! assert_eq!(buckets.0, "db.client.operation.duration");
 //! ```
@@ -32,33 +33,33 @@ use tracing::instrument::{Instrument as _, Instrumented};
 use crate::error::{Error, Result};
 use crate::postgres::error::Effect;
 
-/// Histogram, seconds: how long a call took, as its caller saw it. By [`OPERATION`], and by
+/// Histogram: duration of a call in seconds, as its caller sees it. Labels: [`OPERATION`], and
 /// [`ERROR`] if it failed.
 pub const OPERATION_DURATION: &str = "db.client.operation.duration";
-/// Counter: calls that ended, however they did. By [`OPERATION`].
+/// Counter: calls that ended, successful or not. Label: [`OPERATION`].
 pub const CALLS: &str = "oauth_storage.calls";
-/// Counter: calls that failed. By [`OPERATION`] and [`ERROR`].
+/// Counter: calls that failed. Labels: [`OPERATION`] and [`ERROR`].
 pub const ERRORS: &str = "oauth_storage.errors";
-/// Counter: credentials that were presented again after they were spent. Each time its grant is revoked.
-/// By [`CREDENTIAL`]. A rise means stolen credentials, or a client that does not store its new tokens.
+/// Counter: spent credentials that were presented again, which revokes their grants. A rise means
+/// stolen credentials, or a client that does not store its new tokens. Label: [`CREDENTIAL`].
 pub const REPLAYS: &str = "oauth_storage.replays";
-/// Counter: grants that calls revoked. By [`OPERATION`], of the methods that return the number;
-/// `revoke_token` is in [`CALLS`] only.
+/// Counter: revoked grants. Label: [`OPERATION`], for the methods that return the number;
+/// `revoke_token` is only in [`CALLS`].
 pub const REVOCATIONS: &str = "oauth_storage.revocations";
-/// Histogram: how many calls shared a statement on a lane. By [`OPERATION`]; `find_token` serves
-/// `get_token` and `introspect`.
+/// Histogram: number of calls that share a statement on a lane. Label: [`OPERATION`]; `find_token`
+/// serves `get_token` and `introspect`.
 pub const BATCH_SIZE: &str = "oauth_storage.batch.size";
-/// Gauge: calls that wait for a lane. By [`LANES`].
+/// Gauge: calls waiting for a lane. Label: [`LANES`].
 pub const QUEUE_LENGTH: &str = "db.client.connection.pending_requests";
-/// Gauge: lanes that have a connection. By [`LANES`] and [`STATE`].
+/// Gauge: lanes with a connection. Labels: [`LANES`] and [`STATE`].
 pub const CONNECTED_LANES: &str = "db.client.connection.count";
-/// Counter: connections of lanes that broke, each of which is replaced. By [`LANES`].
+/// Counter: broken connections of lanes, each of which is replaced. Label: [`LANES`].
 pub const BROKEN_LANES: &str = "oauth_storage.lane.disconnects";
 
-/// Label: the method of the storage, such as `get_token`; of a batch, the statement.
+/// Label: the method of the storage, such as `get_token`; for a batch, the statement.
 pub const OPERATION: &str = "db.operation.name";
-/// Label: the variant of [`Error`] in snake case, such as `outcome_unknown`; or
-/// `cancelled`, when the caller went away before the answer.
+/// Label: the variant of [`Error`] in snake case, such as `outcome_unknown`; or `cancelled` if the
+/// caller dropped the call.
 pub const ERROR: &str = "error.type";
 /// Label: `authorization_code` (RFC 6749 4.1.2) or `refresh_token` (RFC 9700 4.14.2).
 pub const CREDENTIAL: &str = "oauth_storage.credential";
@@ -69,7 +70,7 @@ pub const STATE: &str = "db.client.connection.state";
 
 const SYSTEM: (&str, &str) = ("db.system.name", "postgresql");
 
-/// The error label of a call that was dropped.
+/// The error label of a dropped call.
 const CANCELLED: &str = "cancelled";
 
 macro_rules! meters {
@@ -126,8 +127,8 @@ meters! {
     delete_user,
 }
 
-/// The meters of one storage and its clones. They belong to the recorder that was installed when
-/// it was made.
+/// The meters of a storage and its clones. They belong to the recorder that was installed when the
+/// storage was created.
 #[derive(Clone)]
 pub struct Meters(Arc<Methods>);
 
@@ -141,7 +142,7 @@ impl Meters {
         &self.0
     }
 
-    // Both are rare enough to be looked up each time.
+    // Both are rare, so the counters are not cached.
 
     pub(super) fn replayed(&self, credential: &'static str) {
         counter(REPLAYS, &[(CREDENTIAL, credential)]).increment(1);
@@ -175,14 +176,14 @@ impl Method {
     fn ended(&self, seconds: f64, error: Option<&'static str>) {
         self.calls.increment(1);
         let Some(error) = error else { return self.duration.record(seconds) };
-        // Rare enough to be looked up each time.
+        // Rare, so the counters are not cached.
         let labels = [SYSTEM, (OPERATION, self.name), (ERROR, error)];
         counter(ERRORS, &labels[1..]).increment(1);
         histogram(OPERATION_DURATION, &labels).record(seconds);
     }
 }
 
-/// A call that is under way.
+/// A running call.
 pub(super) struct Timer<'a> {
     method: &'a Method,
     started: Instant,
@@ -190,7 +191,7 @@ pub(super) struct Timer<'a> {
 }
 
 impl Timer<'_> {
-    /// It was answered, with an error of this kind or without.
+    /// Records that the call ended, with this kind of error or without one.
     pub(super) fn end(&mut self, error: Option<&'static str>) {
         self.ended = true;
         self.method.ended(self.started.elapsed().as_secs_f64(), error);
@@ -228,7 +229,7 @@ impl Lanes {
         }
     }
 
-    // Each storage of the process adds to the same gauges, so they are moved and not set.
+    // All storages of the process share the gauges, so they are incremented rather than set.
 
     pub(super) fn queued(&self, calls: usize) {
         self.queued.increment(calls as f64);
@@ -250,7 +251,7 @@ impl Lanes {
         self.broken.increment(1);
     }
 
-    /// A lane is at work for as long as the guard lives.
+    /// Counts a lane as used while the guard lives.
     pub(super) fn at_work(&self) -> AtWork<'_> {
         self.idle.decrement(1.0);
         self.used.increment(1.0);
@@ -267,7 +268,7 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// The sizes of a lane's batches, by operation as each first comes up.
+/// The batch sizes of a lane, by statement.
 #[derive(Default)]
 pub(super) struct Batches(HashMap<&'static str, Histogram>);
 
@@ -302,14 +303,14 @@ fn describe() {
     describe_counter!(CALLS, Unit::Count, "Calls that ended");
     describe_counter!(ERRORS, Unit::Count, "Calls that failed");
     describe_counter!(REPLAYS, Unit::Count, "Spent credentials that were presented again");
-    describe_counter!(REVOCATIONS, Unit::Count, "Grants that calls revoked");
-    describe_histogram!(BATCH_SIZE, Unit::Count, "Calls that shared a statement");
-    describe_gauge!(QUEUE_LENGTH, Unit::Count, "Calls that wait for a lane");
-    describe_gauge!(CONNECTED_LANES, Unit::Count, "Lanes that have a connection");
-    describe_counter!(BROKEN_LANES, Unit::Count, "Connections of lanes that broke");
+    describe_counter!(REVOCATIONS, Unit::Count, "Revoked grants");
+    describe_histogram!(BATCH_SIZE, Unit::Count, "Calls that share a statement");
+    describe_gauge!(QUEUE_LENGTH, Unit::Count, "Calls waiting for a lane");
+    describe_gauge!(CONNECTED_LANES, Unit::Count, "Lanes with a connection");
+    describe_counter!(BROKEN_LANES, Unit::Count, "Broken connections of lanes");
 }
 
-/// A call of a method of the storage, on its main table, with the ids that it names.
+/// Observes a call of a storage method: the span has the main table and the given identifiers.
 ///
 /// `observe!(self, get_token on token, client_id).run(future)`
 macro_rules! observe {
@@ -343,14 +344,14 @@ impl<'a> Observed<'a> {
         Self { span, method }
     }
 
-    /// Runs it inside the span, and records how it ended.
+    /// Runs the call inside the span and records its result.
     pub(super) fn run<F: Future>(self, call: F) -> Running<'a, F> {
         Running { timer: self.method.begin(), call: call.instrument(self.span) }
     }
 }
 
 pin_project! {
-    /// By hand, for an `async fn` would keep the inner future twice.
+    /// Written by hand, because an `async fn` would contain the inner future twice.
     pub(super) struct Running<'a, F> {
         timer: Timer<'a>,
         #[pin]

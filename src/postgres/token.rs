@@ -78,19 +78,20 @@ pub(super) fn by_position<T>(len: usize, rows: impl Iterator<Item = (i64, T)>) -
     outcomes
 }
 
-/// A token as a request names it.
+/// A token and the client that presents it.
 #[derive(Clone)]
 pub(super) struct NamedToken {
     pub(super) digest: TokenHash,
-    /// The client that it has to be of; `None` for a resource server, which may ask for any.
+    /// The client that the token must belong to; `None` for introspection, which accepts any.
     client_id: Option<String>,
     kind: Option<TokenKind>,
-    /// The grant that the token names. Only looked for on a cluster.
+    /// The grant that the token names. Only set on a cluster.
     grant_id: Option<Uuid>,
 }
 
 impl NamedToken {
-    /// `None` for what cannot be a token, or a client: it is not found.
+    /// Returns `None` if the token or the client identifier is malformed, so that nothing can be
+    /// found.
     pub(super) fn new(
         connections: &impl Connections,
         client_id: Option<&str>,
@@ -140,14 +141,14 @@ impl TokenRow {
         }
     }
 
-    /// The record of the row; `None` where it is not the token that was named.
+    /// Returns the record of the row; `None` if it is not the named token.
     pub(super) fn into_token(self: Arc<Self>, named: &NamedToken) -> Result<Option<Token>> {
         let row = Arc::unwrap_or_clone(self);
         let corrupt = |column, message| corrupt(column, &named.digest, message);
         let kind = match u8::try_from(row.kind) {
             Ok(b'a') => TokenKind::Access,
             Ok(b'r') => TokenKind::Refresh,
-            _ => return Err(corrupt("kind", format!("{} is no kind", row.kind))),
+            _ => return Err(corrupt("kind", format!("unknown kind {}", row.kind))),
         };
         if (row.digest, row.digest_tail) != named.digest.halves()
             || named.client_id.as_ref().is_some_and(|client_id| *client_id != row.client_id)
@@ -170,19 +171,19 @@ impl TokenRow {
     }
 }
 
-/// The error of a value in `token` that this crate did not store.
+/// The error of an invalid value in `token`.
 pub(super) fn corrupt(column: &'static str, digest: &TokenHash, message: String) -> Error {
     Error::Corrupt { table: "oauth_storage.token", column, row: digest.to_string(), message }
 }
 
-/// The error of a value in `authorization_grant` that this crate did not store.
+/// The error of an invalid value in `authorization_grant`.
 pub(super) fn corrupt_grant(column: &'static str, grant_id: Uuid, message: String) -> Error {
     let table = "oauth_storage.authorization_grant";
     Error::Corrupt { table, column, row: grant_id.to_string(), message }
 }
 
 impl Statement for FindToken {
-    /// Calls of a batch that ask for the same token share its row.
+    /// Calls of a batch that find the same token share its row.
     type Outcome = Option<Arc<TokenRow>>;
     const NAME: &'static str = "find_token";
     const EFFECT: Effect = Effect::Read;

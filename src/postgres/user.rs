@@ -1,4 +1,4 @@
-//! Users with a password: the shipped answer to [`UserStorage::authenticate`].
+//! [`PgUsers`]: users with passwords, in a table of this crate.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ use crate::postgres::telemetry::{Meters, observe};
 use crate::secret::Secret;
 use crate::user::{User, UserStorage};
 
-/// The limits of a password, in bytes: ASVS 6.2.1 asks for 8 characters at least, and 1024 bytes
-/// keep a hostile one from costing more than a glance.
+/// The length of a password in bytes. ASVS 6.2.1 requires at least 8 characters; the maximum bounds
+/// the cost of a hostile request.
 const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// A user to create with [`PgUsers::create`].
@@ -30,8 +30,8 @@ pub struct NewUser {
 
 /// Users in the table `oauth_storage.user_account`, their passwords as Argon2id hashes.
 ///
-/// For deployments that have no users of their own yet; others implement
-/// [`UserStorage`] on what they have.
+/// They are for deployments without users of their own. Otherwise implement [`UserStorage`] for
+/// your users.
 ///
 /// ```no_run
 /// use oauth_storage::{PgStorage, Secret};
@@ -71,8 +71,8 @@ impl PgUsers {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the field; `username` or `subject` that exists is
-    /// [`InvalidReason::Duplicate`].
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
+    /// [`InvalidReason::Duplicate`] if the `username` or `subject` already exists.
     pub async fn create(&self, user: NewUser) -> Result<User> {
         observe!(self, create_user on user_account, subject = user.subject)
             .run(self.insert(user))
@@ -85,7 +85,7 @@ impl PgUsers {
         check_password(&user.password)?;
         let hash = password::hash(user.password).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
-        // Which of the two exists is told by what is there, not by the text of an error.
+        // The statement reports which of the two exists, so that no error text is parsed.
         let outcome = call
             .statement(|connection| {
                 sqlx::query_file!(
@@ -104,10 +104,10 @@ impl PgUsers {
         }
     }
 
-    /// Sets a new password. `false` for an unknown user.
+    /// Sets a new password. Returns false for an unknown user.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a `password` outside the limits.
+    /// Returns [`Error::Invalid`] if the `password` is too short or too long.
     pub async fn set_password(&self, username: &str, new: Secret) -> Result<bool> {
         observe!(self, set_user_password on user_account)
             .run(self.update_password(username, new))
@@ -130,11 +130,11 @@ impl PgUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Deletes a user. Their grants stay: see
-    /// [`erase_subject`](crate::GrantStorage::erase_subject). Returns false for an unknown user.
+    /// Deletes a user. Their grants stay; [`erase_subject`](crate::GrantStorage::erase_subject)
+    /// deletes them. Returns false for an unknown user.
     ///
     /// # Errors
-    /// Fails only if the database does (see [`Error`]).
+    /// Fails only if the storage does (see [`Error`]).
     pub async fn delete(&self, username: &str) -> Result<bool> {
         observe!(self, delete_user on user_account).run(self.delete_row(username)).await
     }
@@ -152,10 +152,10 @@ impl PgUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Disables a user, or enables them again. `false` for an unknown user.
+    /// Disables a user or enables them again. Returns false for an unknown user.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    /// Fails only if the storage does (see [`Error`]).
     pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<bool> {
         observe!(self, set_user_disabled on user_account, disabled)
             .run(self.update_disabled_at(username, disabled))
@@ -209,7 +209,7 @@ impl PgUsers {
                     .fetch_optional(connection)
             })
             .await?;
-        // The check takes milliseconds; others want the connection meanwhile.
+        // The check takes milliseconds; other calls can use the connection meanwhile.
         drop(call);
         let (user, hash) = match row {
             Some(row) => {
@@ -217,7 +217,7 @@ impl PgUsers {
             }
             None => (None, None),
         };
-        // An unknown user costs what a wrong password costs (OWASP ASVS 11.2.4).
+        // An unknown user costs as much as a wrong password (OWASP ASVS 11.2.4).
         let verified = password::verify(password.clone(), hash).await?;
         Ok(user.filter(|_| verified))
     }

@@ -3,7 +3,7 @@ use uuid::Uuid;
 use crate::error::{Error, InvalidReason, Result};
 use crate::secret::Secret;
 
-/// An access token and, where one is issued with it, a refresh token.
+/// An access token and an optional refresh token.
 ///
 /// ```
 /// use oauth_storage::{Secret, TokenPair};
@@ -35,7 +35,7 @@ impl TokenPair {
     /// Generates an access token and a refresh token of a new grant.
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
     pub fn generate() -> Result<Self> {
         Self::generate_for(Uuid::now_v7())
     }
@@ -43,7 +43,7 @@ impl TokenPair {
     /// Generates an access token and a refresh token of this grant.
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`] if the operating system gives no randomness.
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
     pub fn generate_for(grant_id: Uuid) -> Result<Self> {
         Ok(Self {
             access_token: Secret::generate_for(grant_id)?,
@@ -51,8 +51,7 @@ impl TokenPair {
         })
     }
 
-    /// Generates the tokens that follow a credential: of the grant that it names, or without a name
-    /// where it names none.
+    /// Generates the tokens that follow a credential. They name the same grant, if it names one.
     pub(crate) fn generate_after(credential: &Secret, with_refresh_token: bool) -> Result<Self> {
         let generate = || match credential.grant_id() {
             Some(grant_id) => Secret::generate_for(grant_id),
@@ -85,11 +84,11 @@ impl TokenPair {
         self.access_token.grant_id().or_else(|| refresh_token.and_then(Secret::grant_id))
     }
 
-    /// Checks the syntax of both tokens, that they differ, and that neither names a grant other than
-    /// the given one.
+    /// Checks the syntax of both tokens, that they differ, and that neither names a grant other
+    /// than the given one. For storage implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with the field's name.
+    /// Returns [`Error::Invalid`], which names the field, if a token is invalid.
     pub fn check(&self, grant_id: Option<Uuid>) -> Result<()> {
         let tokens = [
             ("access_token", Some(&self.access_token)),
@@ -107,7 +106,7 @@ impl TokenPair {
     }
 }
 
-/// Refuses a credential that names another grant than the one it is stored for.
+/// Fails if a credential names another grant than the one it is stored for.
 pub(crate) fn check_named_grant(
     field: &'static str,
     credential: &Secret,
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tokens_that_follow_name_the_grant_of_what_was_spent() {
+    fn following_tokens_name_the_grant_of_the_spent_credential() {
         let code = Secret::generate().unwrap();
         let tokens = TokenPair::generate_after(&code, true).unwrap();
         tokens.check(code.grant_id()).unwrap();

@@ -1,7 +1,7 @@
-//! Calls that wait for a lock that somebody holds, each on a connection of its own.
+//! Calls that wait for a lock, each on a connection of the pool.
 //!
-//! A lane waits for a lock only shortly. The call then leaves the lanes, so that it occupies nobody
-//! else. It keeps its key, because the next call for the same row would hold up a lane again.
+//! A lane waits for a lock only briefly. The call then leaves the lanes, so that it does not block
+//! other calls. It keeps its key, because the next call for the same row would block a lane again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use super::{Call, Pooled, Statement, no_outcome, refused_or, run_statement};
 use crate::error::Result;
 use crate::postgres::error::Effect;
 
-/// Runs calls that wait for locks, on the pool, which keeps one connection for what else runs there. A
-/// pool of one connection is shared.
+/// Runs calls that wait for locks, on the pool. One connection stays free for other calls, unless
+/// the pool has only one.
 #[derive(Clone)]
 pub(super) struct Aside {
     pool: Pooled,
@@ -31,7 +31,7 @@ impl Aside {
         Self { pool, permits: Arc::new(Semaphore::new(most as usize)), most }
     }
 
-    /// Lets a call wait, in a task of its own.
+    /// Spawns a task in which a call waits for its lock.
     pub(super) fn wait(&self, queue: &Arc<Queue>, ticket: Ticket, until: Instant) {
         let waits = Waits { queue: Arc::clone(queue), ticket };
         let aside = self.clone();
@@ -55,15 +55,15 @@ impl Aside {
         Ok(())
     }
 
-    /// Waits until the calls that are here now are done, so that the pool may be closed.
+    /// Waits until the current calls are done, so that the pool can be closed.
     pub(super) async fn finish(&self, within: Duration) {
         let _ = timeout(within, self.permits.acquire_many(self.most)).await;
     }
 }
 
 impl Call<'_> {
-    /// Runs an statement alone, with as much patience as is left for locks. The server gives up a
-    /// little before the deadline, so that nothing takes effect after the caller was told.
+    /// Runs a statement alone, waiting for locks until the deadline. The server gives up slightly
+    /// earlier, so that nothing takes effect after the call has failed.
     pub(super) async fn run_aside<O: Statement>(
         &mut self,
         statement: &O,
@@ -73,8 +73,8 @@ impl Call<'_> {
         self.effect = O::EFFECT;
         let batch = std::slice::from_ref(statement);
         let limit = server_limit(until.saturating_duration_since(Instant::now())).as_millis();
-        // In a transaction, so that the limits end with it, even where a pooler hands out sessions.
-        // It runs in a task of its own, where no caller that goes away cuts it off.
+        // In a transaction, so that the limits end with it even behind a pooler. A dropped caller
+        // does not interrupt it, because it runs in its own task.
         let begin = format!(
             "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = {}",
             limit.max(1)
@@ -84,7 +84,7 @@ impl Call<'_> {
             match run_statement(&mut transaction, batch, is_cluster).await {
                 Ok(outcomes) => transaction.commit().await.map(|()| outcomes),
                 Err(error) => {
-                    // If this fails, too, so does the next statement on the connection.
+                    // If the rollback fails as well, so does the next statement on the connection.
                     let _ = transaction.rollback().await;
                     Err(error)
                 }
@@ -95,13 +95,13 @@ impl Call<'_> {
     }
 }
 
-/// The time limit of the server for a statement whose caller waits so long: a little less, so that the
+/// Returns the server's time limit for a caller with this much patience: slightly less, so that the
 /// answer arrives in time.
 pub(in crate::postgres) fn server_limit(patience: Duration) -> Duration {
     patience - (patience / 10).min(Duration::from_millis(500))
 }
 
-/// A call beside the lanes. Whatever becomes of its task, its key is free afterwards.
+/// A call that waits outside the lanes. Its key is freed on drop, whatever happens to its task.
 struct Waits {
     queue: Arc<Queue>,
     ticket: Ticket,

@@ -15,12 +15,12 @@ use super::no_panic;
 use crate::error::Result;
 use crate::postgres::error::{Effect, is_broken, is_cut_off, statement_error};
 
-/// A connection for one call, and the time it has.
+/// A connection for one call, and its deadline.
 pub struct Call<'a> {
     connection: Connection<'a>,
     limit: Option<(Instant, Duration)>,
     pub(super) effect: Effect,
-    /// Set when the connection must not be used again.
+    /// True if the connection must not be used again.
     is_broken: Arc<AtomicBool>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A connection that was cut off in the middle, or leads to a standby, must not go back to the pool.
+/// Closes a pooled connection that was interrupted or leads to a standby.
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if self.is_broken.load(Ordering::Relaxed)
@@ -84,8 +84,9 @@ impl Call<'_> {
         ran.map_err(|error| statement_error(&error, effect))
     }
 
-    /// Runs one of several statements, each with the whole deadline. `None` if the server ended the
-    /// statement because it took too long, or waited too long for a lock. Nothing was changed then.
+    /// Runs one of several statements, each with the whole deadline. Returns `None` if the server
+    /// cancelled the statement because it took too long or waited too long for a lock. Nothing was
+    /// changed then.
     pub(in crate::postgres) async fn statement_unless_cut_off<'c, T: 'c, F>(
         &'c mut self,
         statement: impl FnOnce(&'c mut PgConnection) -> F,
@@ -113,7 +114,7 @@ impl Call<'_> {
         F: Future<Output = sqlx::Result<T>> + 'c,
     {
         let (limit, effect, broken) = (self.limit, self.effect, Arc::clone(&self.is_broken));
-        // Until it is answered: the caller may go away in the middle.
+        // Until the answer arrives: the future may be dropped before.
         broken.store(true, Ordering::Relaxed);
         let running = statement(&mut self.connection);
         let ran = match limit {

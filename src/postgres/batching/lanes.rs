@@ -1,11 +1,11 @@
-//! Flat combining over a few dedicated connections.
+//! Batching over a few dedicated connections (flat combining).
 //!
-//! A lane is a task with a connection of its own. A call goes into a queue; a lane that is idle takes
-//! it at once, and one that frees later takes all waiting calls of one statement as one statement. So
-//! a caller alone pays one round trip, and many callers share the round trip and the commit.
+//! A lane is a task with its own connection. An idle lane takes a queued call at once. A lane that
+//! becomes free takes all waiting calls of one statement as a batch. So a single call costs one
+//! round trip, and concurrent calls share the round trip and the commit.
 //!
-//! The statement runs on the lane's task: a caller that goes away stops nothing. Reads have lanes of
-//! their own, for they must not wait behind commits.
+//! The statement runs on the lane's task, so a dropped caller does not interrupt it. Reads have
+//! their own lanes, because they must not wait behind commits.
 
 use std::fmt;
 use std::future::Future;
@@ -19,22 +19,23 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Statement;
 use super::aside::Aside;
-use super::queue::{Kept, Place, Queue};
+use super::queue::{LaneGuard, Place, Queue};
 use super::queued::Waiting;
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error};
 use crate::postgres::telemetry;
 
-/// After as long without work a lane makes sure of its connection, which may take as long.
+/// Idle time after which a lane pings its connection before use.
 const IDLE: Duration = Duration::from_secs(1);
-const PING: Duration = Duration::from_secs(1);
+/// Time limit of the ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time in which an old connection must be replaced, because its lane serves nobody meanwhile; and the
-/// time until the next attempt if it failed.
-const REPLACE: Duration = Duration::from_secs(1);
-const AGAIN: Duration = Duration::from_secs(30);
+/// Time limit for replacing an old connection, whose lane serves no calls meanwhile.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause after a failed replacement.
+const REPLACE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Waits between attempts to connect: from the first to the last, each twice the one before.
+/// The first and the longest pause between attempts to connect. Each is twice the one before.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The lanes of a storage. They end when the last clone is dropped.
@@ -49,17 +50,17 @@ struct Inner {
 }
 
 impl Lanes {
-    /// Starts `each` lanes for reads, and as many for writes. At most `queue` calls wait for each
-    /// of the two.
+    /// Starts `each` lanes for reads and as many for writes. At most `queue` calls wait for each
+    /// kind.
     pub(super) fn start(connector: &Connector, each: u32, queue: usize) -> Self {
         let start = |effect| {
             let queue = Arc::new(Queue::new(effect, queue, each, connector.is_cluster));
             for lane in 0..each {
-                // Not all of a kind connect again at the same time.
+                // Lanes of one kind must not all reconnect at the same time.
                 let share = 1.0 - 0.2 * f64::from(lane) / f64::from(each);
                 let max_lifetime = connector.max_lifetime.mul_f64(share);
                 let connector = Connector { max_lifetime, ..connector.clone() };
-                tokio::spawn(keep_lane(Kept(Arc::clone(&queue)), connector));
+                tokio::spawn(supervise_lane(LaneGuard(Arc::clone(&queue)), connector));
             }
             queue
         };
@@ -68,7 +69,7 @@ impl Lanes {
         Self(Arc::new(Inner { reads, writes, aside: connector.aside.clone(), deadline }))
     }
 
-    /// Runs an statement for one caller, in a batch of its own or with others.
+    /// Runs a statement for one caller, alone or in a batch with others.
     pub(super) fn run<O: Statement>(
         &self,
         statement: O,
@@ -85,10 +86,10 @@ impl Lanes {
             let mut place = Place::new(queue, queue.push(call)?);
             let answered = match timeout_at(until, &mut outcome).await {
                 Ok(Ok(outcome)) => outcome,
-                // The lane panicked, or the runtime is going down.
-                Ok(Err(_)) => Err(O::EFFECT.interrupted("the lane went away".into())),
-                // It may have been answered just now; otherwise, either it was not sent, and will
-                // not be, or a lane is at it.
+                // The lane panicked, or the runtime is shutting down.
+                Ok(Err(_)) => Err(O::EFFECT.interrupted("the lane ended".into())),
+                // The answer may have just arrived. Otherwise the call is withdrawn, unless a lane
+                // is running it.
                 Err(_) => match outcome.try_recv() {
                     Ok(outcome) => outcome,
                     Err(_) => Err(place.give_up().unwrap_or_else(|| {
@@ -101,7 +102,7 @@ impl Lanes {
         }
     }
 
-    /// Lets the lanes finish what waits, and end. Returns when nothing waits for a lock any more.
+    /// Closes the queues; waiting calls still run. Returns when no call waits for a lock.
     pub(super) async fn close(&self) {
         self.0.reads.close();
         self.0.writes.close();
@@ -122,7 +123,7 @@ impl fmt::Debug for Lanes {
     }
 }
 
-/// Connects lanes.
+/// The options for connecting lanes.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) options: PgConnectOptions,
@@ -144,19 +145,19 @@ impl Connector {
     }
 }
 
-/// Why a connection takes no more batches.
+/// The reason why a connection takes no more batches.
 enum Ended {
     Closed,
     Broke,
     Aged,
 }
 
-/// Keeps a lane, even if one should panic: its callers are told that it went away.
-async fn keep_lane(kept: Kept, connector: Connector) {
-    while tokio::spawn(run_lane(Arc::clone(&kept.0), connector.clone())).await.is_err() {}
+/// Runs a lane, and restarts it if it panics. The callers of its batch get an error.
+async fn supervise_lane(guard: LaneGuard, connector: Connector) {
+    while tokio::spawn(run_lane(Arc::clone(&guard.0), connector.clone())).await.is_err() {}
 }
 
-/// A lane's life: connect, run batches, and connect again when the connection broke or is old.
+/// Connects, runs batches, and reconnects when the connection breaks or becomes too old.
 async fn run_lane(queue: Arc<Queue>, connector: Connector) {
     while let Some(mut connection) = connect(&queue, &connector).await {
         let connected = queue.connected();
@@ -165,17 +166,19 @@ async fn run_lane(queue: Arc<Queue>, connector: Connector) {
             match run_batches(&queue, &connector.aside, &mut connection, until).await {
                 Ended::Closed => return close(connection).await,
                 Ended::Broke => break,
-                Ended::Aged => match connector.connect(REPLACE.min(connector.deadline)).await {
-                    Ok(next) => {
-                        tokio::spawn(close(std::mem::replace(&mut connection, next)));
-                        until = Instant::now() + connector.max_lifetime;
+                Ended::Aged => {
+                    match connector.connect(REPLACE_TIMEOUT.min(connector.deadline)).await {
+                        Ok(next) => {
+                            tokio::spawn(close(std::mem::replace(&mut connection, next)));
+                            until = Instant::now() + connector.max_lifetime;
+                        }
+                        // An old connection is better than none.
+                        Err(error) => {
+                            tracing::warn!(%error, "a lane keeps its old connection");
+                            until = Instant::now() + REPLACE_PAUSE;
+                        }
                     }
-                    // An old one is better than none.
-                    Err(error) => {
-                        tracing::warn!(%error, "a lane keeps its old connection");
-                        until = Instant::now() + AGAIN;
-                    }
-                },
+                }
             }
         }
         drop(connected);
@@ -183,12 +186,12 @@ async fn run_lane(queue: Arc<Queue>, connector: Connector) {
     }
 }
 
-/// Politely, but a server that is gone must not keep the task.
+/// Closes the connection, waiting at most a second for an unresponsive server.
 async fn close(connection: PgConnection) {
     let _ = timeout(Duration::from_secs(1), connection.close()).await;
 }
 
-/// Runs batch after batch, until the connection is so old.
+/// Runs batches until the connection reaches its maximum age.
 async fn run_batches(
     queue: &Arc<Queue>,
     aside: &Aside,
@@ -200,9 +203,11 @@ async fn run_batches(
     while used < until {
         let Ok(batch) = timeout_at(until, queue.take()).await else { break };
         let Some(mut batch) = batch else { return Ended::Closed };
-        // What the network or the server dropped while nobody looked would cost a write its
-        // outcome. Nothing was sent yet, so the batch can wait for the next connection.
-        if used.elapsed() > IDLE && !matches!(timeout(PING, connection.ping()).await, Ok(Ok(()))) {
+        // Ping first: if the idle connection broke, a write would end as `OutcomeUnknown`. Nothing
+        // has been sent yet, so the batch can go to the next connection.
+        if used.elapsed() > IDLE
+            && !matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(())))
+        {
             batch.put_back();
             return Ended::Broke;
         }
@@ -219,8 +224,8 @@ async fn run_batches(
             return Ended::Broke;
         }
         used = Instant::now();
-        // The callers that were just answered come back first, and join the next batch. One alone
-        // would only wait for another thread to be woken.
+        // Yield, so that the callers that were just answered can join the next batch. After a
+        // single call this would only wake another thread.
         if size > 1 {
             tokio::task::yield_now().await;
         }
@@ -230,7 +235,7 @@ async fn run_batches(
     Ended::Aged
 }
 
-/// Connects, however often it takes; `None` when the storage was closed and nothing waits.
+/// Connects, retrying until it succeeds. Returns `None` if the storage is closed and no call waits.
 async fn connect(queue: &Queue, connector: &Connector) -> Option<PgConnection> {
     let mut pause = BACK_OFF.0;
     while queue.needs_lane() {

@@ -1,4 +1,4 @@
-//! The calls that wait for a lane of one kind.
+//! The queue of the read lanes or of the write lanes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::postgres::error::Effect;
 use crate::postgres::telemetry;
 
-/// The most members of one statement. More gain little and make the others wait.
+/// The maximum number of calls in a batch. Larger batches gain little and delay other calls.
 const BATCH: usize = 256;
 
 pub(super) struct Queue {
@@ -20,7 +20,7 @@ pub(super) struct Queue {
     work: Notify,
     effect: Effect,
     limit: usize,
-    /// Members of a statement at most.
+    /// The maximum number of calls in a batch.
     batch: usize,
     is_cluster: bool,
     pub(super) meter: telemetry::Lanes,
@@ -29,15 +29,15 @@ pub(super) struct Queue {
 struct State {
     calls: Schedule<Box<dyn QueuedCall>>,
     open: bool,
-    /// Lanes that are kept. Without any, nothing that waits is ever done.
+    /// The number of running lanes. Without any, waiting calls are refused.
     lanes: u32,
-    /// Why the last attempt to connect failed, while no lane has a connection.
+    /// The error of the last attempt to connect, while no lane has a connection.
     down: Option<String>,
     connected: usize,
 }
 
 impl Queue {
-    /// For so many lanes.
+    /// Creates a queue for this number of lanes.
     pub(super) fn new(effect: Effect, limit: usize, lanes: u32, is_cluster: bool) -> Self {
         let batch = if is_cluster { 1 } else { BATCH };
         let calls = Schedule::new();
@@ -54,12 +54,12 @@ impl Queue {
         }
     }
 
-    /// Never held across an await, and nothing that holds it panics halfway.
+    /// Locks the state. The guard is never held across an await, and no holder panics halfway.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the calls, keeps the gauge in step, and wakes a lane if there is something for it.
+    /// Changes the calls, updates the gauge, and wakes a lane if there is something to run.
     fn change<T>(&self, wake: bool, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let waited = state.calls.waiting();
@@ -72,7 +72,7 @@ impl Queue {
         let waiting = state.calls.waiting();
         self.meter.queued(waiting.saturating_sub(waited));
         self.meter.left_queue(waited.saturating_sub(waiting));
-        // A lane of a queue that was closed ends once nothing waits.
+        // A lane of a closed queue ends once no call waits.
         let wake = wake && (state.calls.has_ready() || !state.open);
         drop(state);
         if wake {
@@ -96,18 +96,18 @@ impl Queue {
             if state.lanes == 0 {
                 return Err(runtime_ended());
             }
-            // Calls behind one key have a limit of their own, so that they cannot keep others out.
+            // Calls behind a key have their own limit, so that they cannot keep other calls out.
             let is_behind = call.key().is_some_and(|key| state.calls.is_busy(key));
             let waiting = if is_behind { state.calls.behind() } else { state.calls.ready() };
             if waiting >= self.limit {
                 return Err(Error::Overloaded {
-                    message: format!("{waiting} calls are waiting already"),
+                    message: format!("{waiting} calls are already waiting"),
                 });
             }
             Ok(state.calls.push(call.statement(), call.key(), call))
         })?;
-        // For one caller's calls one after the other: a write is faster on the session that ran the
-        // last one, for it is warm; a read on another one, for the last is still tidying up.
+        // For sequential calls of one caller: a write is faster on the session that ran the last
+        // one, which is warm; a read on another one, because the last is still cleaning up.
         match self.effect {
             Effect::Read => self.work.notify_one(),
             Effect::Write => self.work.notify_last(),
@@ -115,14 +115,14 @@ impl Queue {
         Ok(ticket)
     }
 
-    /// Withdraws a call that was not sent, and says why it was not. `None` if it was.
+    /// Withdraws a call that was not sent and returns the reason. Returns `None` if it was sent.
     pub(super) fn give_up(&self, ticket: Ticket) -> Option<Error> {
         let (withdrawn, down) =
             self.change(true, |state| (state.calls.withdraw(ticket), state.down.clone()));
         let (stage, _call) = withdrawn?;
         Some(match (stage, down) {
             (Stage::Behind, None) => Error::Overloaded {
-                message: "an earlier call for the same row was not finished before the deadline"
+                message: "an earlier call for the same row did not finish before the deadline"
                     .into(),
             },
             (Stage::Aside, _) => still_locked(),
@@ -133,7 +133,7 @@ impl Queue {
         })
     }
 
-    /// The next batch, once there is one; `None` when the queue was closed and nothing waits.
+    /// Waits for the next batch. Returns `None` if the queue is closed and no call waits.
     pub(super) async fn take(&self) -> Option<Taken<'_>> {
         loop {
             let (calls, more, ends) = self.change(false, |state| {
@@ -150,17 +150,17 @@ impl Queue {
             if ends {
                 return None;
             }
-            // What was pushed meanwhile left a permit.
+            // A call that was pushed meanwhile has left a permit.
             self.work.notified().await;
         }
     }
 
-    /// Takes a call that waits beside the lanes, unless its caller gave up.
+    /// Takes a call that waits outside the lanes, unless its caller gave up.
     pub(super) fn take_aside(&self, ticket: Ticket) -> Option<Box<dyn QueuedCall>> {
         self.change(false, |state| state.calls.take_aside(ticket))
     }
 
-    /// Ends a call beside the lanes. If it was not sent, its caller is told why.
+    /// Ends a call outside the lanes. If it was not sent, its caller gets the error.
     pub(super) fn end_aside(&self, ticket: Ticket, unsent: Error) {
         let withdrawn = self.change(true, |state| {
             state.calls.finish(ticket);
@@ -171,7 +171,7 @@ impl Queue {
         }
     }
 
-    /// Wakes a lane if there is something for it.
+    /// Wakes a lane if there is something to run.
     pub(super) fn wake(&self) {
         self.change(true, |_| ());
     }
@@ -180,13 +180,14 @@ impl Queue {
         self.change(true, |state| state.open = false);
     }
 
-    /// Returns true while calls may come, or wait: those are still done when the queue is closed.
+    /// Returns true while the queue is open or calls wait. A closed queue still runs its waiting
+    /// calls.
     pub(super) fn needs_lane(&self) -> bool {
         let state = self.state();
         state.open || state.calls.calls().any(|call| call.is_wanted())
     }
 
-    /// One more lane has a connection, for as long as the guard lives.
+    /// Counts a lane as connected while the guard lives.
     pub(super) fn connected(&self) -> Connected<'_> {
         let mut state = self.state();
         state.connected += 1;
@@ -203,22 +204,22 @@ impl Queue {
     }
 }
 
-/// Nothing was changed while the call waited.
+/// The error of a call that waited for a lock until its deadline. Nothing was changed.
 pub(super) fn still_locked() -> Error {
     Error::Unavailable {
-        message: "somebody held a lock on the row or the table until the deadline".into(),
+        message: "the row or the table was locked until the deadline".into(),
         source: None,
     }
 }
 
 pub(super) fn runtime_ended() -> Error {
     Error::configuration(
-        "the tokio runtime that the storage was made on has ended; make the storage on the runtime \
+        "the tokio runtime that created the storage has ended; create the storage on the runtime \
          that uses it",
     )
 }
 
-/// One more lane has a connection.
+/// Counts a lane as connected.
 pub(super) struct Connected<'a>(&'a Queue);
 
 impl Drop for Connected<'_> {
@@ -229,15 +230,15 @@ impl Drop for Connected<'_> {
 }
 
 /// Held by each lane. When the last one is dropped with its runtime, waiting calls are refused.
-pub(super) struct Kept(pub(super) Arc<Queue>);
+pub(super) struct LaneGuard(pub(super) Arc<Queue>);
 
-impl Drop for Kept {
+impl Drop for LaneGuard {
     fn drop(&mut self) {
         self.0.change(true, |state| state.lanes -= 1);
     }
 }
 
-/// The place of a caller in the queue. If the caller goes away, its call leaves the queue.
+/// The place of a caller in the queue. Dropping it withdraws the call.
 pub(super) struct Place<'a> {
     queue: &'a Queue,
     ticket: Option<Ticket>,
@@ -253,7 +254,7 @@ impl<'a> Place<'a> {
         self.ticket.take().and_then(|ticket| self.queue.give_up(ticket))
     }
 
-    /// The caller was answered.
+    /// Marks the call as answered.
     pub(super) fn answered(&mut self) {
         self.ticket = None;
     }
@@ -265,7 +266,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Calls that a lane has taken. Whatever becomes of the lane, their keys are free afterwards.
+/// Calls that a lane has taken. Their keys are freed on drop, whatever happens to the lane.
 pub(super) struct Taken<'a> {
     queue: &'a Queue,
     tickets: Vec<Ticket>,
@@ -283,25 +284,25 @@ impl<'a> Taken<'a> {
         (self.calls.len(), self.calls.first().map_or("", |(_, call)| call.name()))
     }
 
-    /// Runs them as one statement.
+    /// Runs the calls as one statement.
     pub(super) async fn run(&mut self, connection: &mut PgConnection) -> Ran {
         let mut calls = std::mem::take(&mut self.calls).into_iter();
         let Some((ticket, first)) = calls.next() else { return Ran::default() };
         first.run_batch(ticket, calls.collect(), connection, self.queue.is_cluster).await
     }
 
-    /// Puts all of them back: nothing was sent.
+    /// Puts all calls back, because none was sent.
     pub(super) fn put_back(mut self) {
         let back = std::mem::take(&mut self.calls);
         self.settle(Ran { is_broken: true, back, aside: Vec::new() });
     }
 
-    /// Puts back what was not done, and ends the rest, but for what has to wait aside: that is
-    /// returned with its deadline.
+    /// Puts unfinished calls back and ends the others. Returns the calls that must wait outside the
+    /// lanes, with their deadlines.
     pub(super) fn settle(mut self, ran: Ran) -> Vec<(Ticket, Instant)> {
         let tickets = std::mem::take(&mut self.tickets);
         let aside = ran.aside.iter().map(|(ticket, call)| (*ticket, call.until())).collect();
-        // The lane that calls takes the next batch by itself, unless its connection broke.
+        // The calling lane takes the next batch itself, unless its connection broke.
         self.queue.change(ran.is_broken, |state| {
             for (ticket, call) in ran.back.into_iter().rev() {
                 state.calls.put_back(ticket, call);

@@ -1,4 +1,4 @@
-//! A queued call, whatever its statement.
+//! Queued calls of any statement.
 
 use std::any::{Any, TypeId};
 use std::future::Future;
@@ -13,24 +13,24 @@ use super::{Call, Statement, no_outcome, refused_or, run_statement};
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, is_broken, is_lock_timeout, may_run_alone};
 
-/// The number of times that a read may run again.
+/// The maximum number of times that a broken connection makes a read run again.
 const RETRIES: u8 = 3;
 
-/// A call with the ticket that its caller has.
+/// A call and its ticket.
 pub(super) type Queued = (Ticket, Box<dyn QueuedCall>);
 
-/// The work that a batch leaves.
+/// The result of running a batch.
 #[derive(Default)]
 pub(super) struct Ran {
-    /// The connection must not be used again.
+    /// True if the connection must not be used again.
     pub(super) is_broken: bool,
     /// Calls that go back to the head of their queue.
     pub(super) back: Vec<Queued>,
-    /// Calls that a lock held up. They leave the lanes, and wait for it by themselves.
+    /// Calls that ran into a lock. They leave the lanes and wait for it on connections of the pool.
     pub(super) aside: Vec<Queued>,
 }
 
-/// A call of some statement.
+/// A queued call of any statement.
 pub(super) trait QueuedCall: Any + Send {
     /// The statement of the call.
     fn statement(&self) -> TypeId;
@@ -47,10 +47,10 @@ pub(super) trait QueuedCall: Any + Send {
     /// The call's deadline.
     fn until(&self) -> Instant;
 
-    /// Answers the caller without running anything.
+    /// Answers the caller with an error, without running anything.
     fn refuse(self: Box<Self>, error: Error);
 
-    /// Runs it and the rest, all of one statement, as one statement, and answers each caller.
+    /// Runs this call and the rest, all of one statement, as a batch, and answers each caller.
     fn run_batch<'c>(
         self: Box<Self>,
         ticket: Ticket,
@@ -59,7 +59,7 @@ pub(super) trait QueuedCall: Any + Send {
         is_cluster: bool,
     ) -> Pin<Box<dyn Future<Output = Ran> + Send + 'c>>;
 
-    /// Runs it alone until its deadline, and answers the caller.
+    /// Runs the call alone until its deadline and answers the caller.
     fn run_aside<'c>(
         self: Box<Self>,
         call: &'c mut Call<'_>,
@@ -67,7 +67,7 @@ pub(super) trait QueuedCall: Any + Send {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'c>>;
 }
 
-/// A call of the statement.
+/// A queued call of one statement.
 pub(super) struct Waiting<O: Statement> {
     statement: O,
     caller: Caller<O::Outcome>,
@@ -76,12 +76,13 @@ pub(super) struct Waiting<O: Statement> {
 struct Caller<T> {
     answer: oneshot::Sender<Result<T>>,
     until: Instant,
-    /// The number of times that a broken connection cut it off; all lanes may break at once.
+    /// The number of times that a broken connection interrupted the call. All lanes may break at
+    /// once.
     cut_off: u8,
 }
 
 impl<T> Caller<T> {
-    /// If the caller is gone, the answer is dropped.
+    /// Sends the answer. If the caller is gone, the answer is dropped.
     fn answer(self, outcome: Result<T>) {
         let _ = self.answer.send(outcome);
     }
@@ -135,7 +136,7 @@ impl<O: Statement> QueuedCall for Waiting<O> {
         batch.push(ticket, *self);
         for (ticket, call) in rest {
             let call: Box<dyn Any + Send> = call;
-            // The queue put calls of one statement together.
+            // Always succeeds, because a batch has calls of one statement.
             if let Ok(call) = call.downcast::<Self>() {
                 batch.push(ticket, *call);
             }
@@ -194,7 +195,7 @@ impl<O: Statement> Batch<O> {
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                // The connection is in the middle of something; another one takes its place.
+                // The connection is in the middle of a statement, so it is replaced.
                 for (_, caller) in self.callers {
                     let message = "no answer before the deadline".into();
                     caller.answer(Err(O::EFFECT.interrupted(message)));
@@ -205,8 +206,8 @@ impl<O: Statement> Batch<O> {
         if is_broken(&error) {
             return self.cut_off(&error);
         }
-        // One member's data, or a row that somebody holds, must not harm its neighbours: the
-        // statement was undone as a whole, or only read, so each may run by itself.
+        // One call's data or a locked row must not fail the other calls. The statement was rolled
+        // back as a whole, or only read, so each call can run alone.
         let is_locked = is_lock_timeout(&error);
         if self.statements.len() > 1 && (is_locked || may_run_alone(&error, O::EFFECT)) {
             return self.run_one_by_one(connection, is_cluster).await;
@@ -222,7 +223,7 @@ impl<O: Statement> Batch<O> {
         Ran::default()
     }
 
-    /// The connection broke. A read may run again on another one.
+    /// Handles a broken connection. A read runs again on another one.
     fn cut_off(self, error: &sqlx::Error) -> Ran {
         let mut ran = Ran { is_broken: true, ..Ran::default() };
         for (ticket, mut call) in self.members() {
@@ -246,7 +247,7 @@ impl<O: Statement> Batch<O> {
             }
             // After two in a row it is probably the table that is locked, and not a row.
             if ran.is_broken || locked == 2 {
-                // Nothing of it was done: it waits for its next turn.
+                // It has not run yet, so it goes back to the queue.
                 ran.back.push((ticket, Box::new(call)));
                 continue;
             }
@@ -262,7 +263,7 @@ impl<O: Statement> Batch<O> {
     }
 }
 
-/// Nothing was sent.
+/// The error of a call whose deadline passed before it was sent.
 fn too_late() -> Error {
-    Error::Overloaded { message: "the statement before took until the deadline".into() }
+    Error::Overloaded { message: "the previous statement lasted until the deadline".into() }
 }

@@ -1,8 +1,8 @@
-//! A pool whose server is away: one caller at a time looks whether it is back.
+//! Reconnecting a pool: while the server is unreachable, one caller at a time tries to connect.
 //!
-//! If a connection is refused, sqlx's pool tries again by itself, ever more slowly. If it is
-//! taken and closed, as a proxy does for a server that is away, it gives up at once, and every call
-//! would be an attempt.
+//! If a connection is refused, sqlx's pool retries by itself, with longer and longer pauses. If it
+//! is accepted and closed, as a proxy does for an unreachable server, the pool fails at once, and
+//! every call would be an attempt.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use sqlx::{PgPool, Postgres};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Waits between attempts: the first, and the last, each twice the one before.
+/// The first and the longest pause between attempts. Each is twice the one before.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct Reconnect {
 }
 
 impl Reconnect {
-    /// A connection of the pool; none when there is none before the deadline.
+    /// Takes a connection from the pool. Returns `None` if there is none before the deadline.
     pub(super) async fn acquire(
         &self,
         pool: &PgPool,
@@ -57,7 +57,7 @@ impl Reconnect {
                 Err(_) => return last(error),
             }
         }
-        // Whoever looked before found it back.
+        // Another caller has reconnected.
         drop(turn);
         timeout_at(until, pool.acquire()).await.ok()
     }

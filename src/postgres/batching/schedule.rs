@@ -1,40 +1,40 @@
 //! The order in which queued calls run.
 //!
-//! Each statement has a queue of its own, and the statements are served in turn. Of equal keys only
-//! one call is ready or running at a time. The others wait in a queue of their key, so a thousand
-//! calls with one key cost the rest one place in a batch. Every step takes constant time, whatever
-//! the number of calls that wait.
+//! Each statement has its own queue, and the queues are served in turn. Of the calls with one key,
+//! only one is ready or running at a time. The others wait in a queue of the key, so a thousand
+//! calls with one key take one place in a batch. The cost of queueing, running and finishing a call
+//! does not depend on the number of waiting calls.
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
 
-/// Names a call from the moment it is queued until it is finished.
+/// Identifies a call from queueing until it is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     slot: usize,
-    /// Differs each time the slot is used.
+    /// Changes each time the slot is reused.
     generation: u64,
 }
 
-/// The stage of a call that has a slot.
+/// The stage of a queued call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It waits for a lane.
+    /// The call waits for a lane.
     Ready,
-    /// It waits for another call with the same key.
+    /// The call waits for another call with the same key.
     Behind,
-    /// It waits for a connection beside the lanes.
+    /// The call waits for a connection outside the lanes.
     Aside,
-    /// It was taken, and may have been sent.
+    /// The call was taken and may have been sent.
     Taken,
 }
 
-/// The calls that were queued and are not finished.
+/// The calls that are queued and not finished.
 pub(super) struct Schedule<T> {
     slots: Vec<Slot<T>>,
     free: Vec<usize>,
     statements: Vec<Statement>,
-    /// Operations that have ready calls, the next one first.
+    /// Statements with ready calls, the next one first.
     turns: VecDeque<usize>,
     /// The keys of calls that are ready, aside or taken, each with the calls behind.
     keys: HashMap<u128, List>,
@@ -60,7 +60,7 @@ struct Statement {
     has_turn: bool,
 }
 
-/// A list of slots that are linked to each other, so that one leaves from any place.
+/// A doubly linked list of slots, from which any slot can be removed.
 #[derive(Default)]
 struct List {
     first: Option<usize>,
@@ -139,8 +139,8 @@ impl<T> Schedule<T> {
         ticket
     }
 
-    /// Takes calls of the statement whose turn it is, in their order. Those that nobody wants any
-    /// more are dropped.
+    /// Takes the calls of the next statement, in order. Calls that are no longer wanted are
+    /// dropped.
     pub(super) fn take(&mut self, most: usize, is_wanted: impl Fn(&T) -> bool) -> Vec<(Ticket, T)> {
         let mut batch = Vec::new();
         while batch.is_empty()
@@ -168,7 +168,7 @@ impl<T> Schedule<T> {
         batch
     }
 
-    /// Puts a call that was taken back in front of its statement's ready calls.
+    /// Puts a taken call back at the head of its statement's ready calls.
     pub(super) fn put_back(&mut self, ticket: Ticket, call: T) {
         if self.stage(ticket) == Some(Stage::Taken) {
             let entry = &mut self.slots[ticket.slot];
@@ -180,7 +180,7 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// Lets a call that was taken wait beside the lanes.
+    /// Moves a taken call to those that wait outside the lanes.
     pub(super) fn set_aside(&mut self, ticket: Ticket, call: T) {
         if self.stage(ticket) == Some(Stage::Taken) {
             let entry = &mut self.slots[ticket.slot];
@@ -188,7 +188,7 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// Takes a call that waits beside the lanes, unless it was withdrawn.
+    /// Takes a call that waits outside the lanes, unless it was withdrawn.
     pub(super) fn take_aside(&mut self, ticket: Ticket) -> Option<T> {
         if self.stage(ticket) != Some(Stage::Aside) {
             return None;
@@ -198,7 +198,7 @@ impl<T> Schedule<T> {
         entry.call.take()
     }
 
-    /// Removes a call that was not taken, with the stage it was in.
+    /// Removes a call that was not taken, and returns it with its stage.
     pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<(Stage, T)> {
         let stage = self.stage(ticket).filter(|stage| *stage != Stage::Taken)?;
         let slot = ticket.slot;
@@ -212,7 +212,7 @@ impl<T> Schedule<T> {
                 if let Some(behind) = key.and_then(|key| self.keys.get_mut(&key)) {
                     behind.remove(&mut self.slots, slot);
                 }
-                // The key is another call's.
+                // Another call holds the key.
                 self.slots[slot].key = None;
                 self.waiting -= 1;
                 self.behind -= 1;
@@ -224,7 +224,7 @@ impl<T> Schedule<T> {
         call.map(|call| (stage, call))
     }
 
-    /// Ends a call that was taken; otherwise nothing happens.
+    /// Ends a taken call; does nothing otherwise.
     pub(super) fn finish(&mut self, ticket: Ticket) {
         if self.stage(ticket) == Some(Stage::Taken) {
             self.remove(ticket.slot);

@@ -8,7 +8,8 @@ use crate::postgres::grant::{Change, Owner};
 use crate::postgres::{PgStorage, cluster};
 
 impl<C: Connections> PgStorage<C> {
-    /// Waits for every statement that issues to a client that was just disabled; or lets them again.
+    /// Updates the lock row of a client. If the client is disabled, waits for every statement that
+    /// still issues to it.
     pub(super) async fn lock_out_client(&self, client_id: &str) -> Result<()> {
         let mut call = self.connections.begin(Effect::Write).await?;
         if self.connections.is_cluster() {
@@ -21,8 +22,8 @@ impl<C: Connections> PgStorage<C> {
         .map(drop)
     }
 
-    /// Disables the client for good, deletes its grants in batches, and its row last. Nothing is issued
-    /// to a disabled client, so its grants only become fewer.
+    /// Disables the client permanently, deletes its grants in batches, and deletes its row last. A
+    /// disabled client gets no new grants.
     pub(super) async fn delete_client_and_grants(&self, client_id: &str) -> Result<bool> {
         if check_client_id(client_id).is_err() {
             return Ok(false);
@@ -39,7 +40,7 @@ impl<C: Connections> PgStorage<C> {
         self.lock_out_client(client_id).await.map_err(Error::after_commit)?;
         let owner = Owner::Client { client_id, deleted_at: Some(deleted_at) };
         let deleted = self.change_grants(owner, Change::Delete).await;
-        // The client is disabled by now, whatever became of the rest.
+        // The client is already disabled.
         deleted.map_err(Error::after_commit)?;
         let mut call = self.connections.begin(Effect::Write).await.map_err(Error::after_commit)?;
         let done = call
@@ -52,7 +53,7 @@ impl<C: Connections> PgStorage<C> {
     }
 }
 
-/// The same on a cluster, where an advisory lock stands for the lock row.
+/// Does the same on a cluster, where an advisory lock takes the place of the row lock.
 async fn lock_out_on_cluster(connection: &mut PgConnection, client_id: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     cluster::lock_out_client(&mut transaction, client_id).await?;

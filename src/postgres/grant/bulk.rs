@@ -1,10 +1,11 @@
 //! Revocation and deletion of every grant of a subject or a client.
 //!
-//! A scan finds the next grants by keyset, and a statement changes those that nobody holds. Each batch
-//! is committed by itself and holds its rows for some milliseconds. The grants that somebody holds come
-//! last: in batches again, and only if not one of them is free does the operation wait, for a single
-//! one. A batch that waited would keep the others of the batch from whoever needs them. Every scan and every statement is bounded by the size of a batch, so a batch
-//! that the server cuts off is halved and progress is made under any time limit.
+//! A scan finds the next grants by keyset, and a statement changes those that are not locked. Each
+//! batch is committed separately and holds its locks for some milliseconds. Locked grants come
+//! last, again in batches. Only if none of them is free does the operation wait, for a single one,
+//! because a batch that waits would keep its other rows locked. Every scan and every statement is
+//! bounded by the size of a batch. If the server cancels one, the size is halved, so that the
+//! operation makes progress under any time limit.
 
 use uuid::Uuid;
 
@@ -15,137 +16,139 @@ use crate::postgres::PgStorage;
 use crate::postgres::batching::{Call, Connections};
 use crate::postgres::error::Effect;
 
-/// Grants of a scan, and of a statement that changes them: some ten milliseconds.
+/// The number of grants in a scan, and in a statement that changes them: about ten milliseconds.
 const BATCH: usize = 1_000;
 
-/// Grants of a scan at most.
+/// The maximum number of grants in a scan.
 const MOST: usize = 1_000_000;
 
-/// Batches without progress, because the server cuts them off, before the operation gives up.
-const PATIENCE: u32 = 50;
+/// The number of consecutive cancelled batches without progress before the operation fails.
+const MAX_STALLED: u32 = 50;
 
-/// The size of the batches, which adapts to the time limit of the server.
-struct Pace {
-    /// Grants of a scan.
+/// The sizes of the batches, adapted to the time limit of the server.
+struct BatchSizes {
+    /// The number of grants in a scan.
     scan: usize,
-    /// Grants of a statement that changes them.
+    /// The number of grants in a statement that changes them.
     change: usize,
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Changes every grant of the owner, and returns how many.
+    /// Changes every grant of the owner and returns their number.
     pub(in crate::postgres) async fn change_grants(
         &self,
         owner: Owner<'_>,
         change: Change,
     ) -> Result<u64> {
         let mut changed = 0;
-        let mut held = Vec::new();
+        let mut locked = Vec::new();
         let mut place = match owner {
             Owner::Subject { .. } => Some(Place::Grant(Uuid::nil())),
             Owner::Client { .. } => Some(Place::Bucket(0)),
         };
-        let mut pace = Pace { scan: BATCH, change: BATCH };
-        let mut in_vain = 0;
+        let mut sizes = BatchSizes { scan: BATCH, change: BATCH };
+        let mut stalled = 0;
         while let Some(from) = place {
-            let batch = self.change_next_grants(owner, change, from, &mut pace).await;
+            let batch = self.change_next_grants(owner, change, from, &mut sizes).await;
             let batch = batch.map_err(|error| error.after_commit_if(changed > 0))?;
             changed += batch.changed;
-            held.extend(batch.held);
+            locked.extend(batch.locked);
             place = batch.next;
-            in_vain = if batch.changed > 0 || place != Some(from) { 0 } else { in_vain + 1 };
-            if in_vain > PATIENCE {
+            stalled = if batch.changed > 0 || place != Some(from) { 0 } else { stalled + 1 };
+            if stalled > MAX_STALLED {
                 return Err(cut_off().after_commit_if(changed > 0));
             }
         }
-        let rest = self.change_held_grants(held, change, &mut pace).await;
+        let rest = self.change_locked_grants(locked, change, &mut sizes).await;
         rest.map(|rest| changed + rest).map_err(|error| error.after_commit_if(changed > 0))
     }
 
-    /// Scans from a place, and changes what was found. Where the server cuts a statement off, the pace
+    /// Scans from a place and changes the grants found. If the server cancels a statement, the size
     /// is halved, and the next batch begins at the same place.
     async fn change_next_grants(
         &self,
         owner: Owner<'_>,
         change: Change,
         from: Place,
-        pace: &mut Pace,
+        sizes: &mut BatchSizes,
     ) -> Result<Batch> {
         let mut batch = Batch::new(Some(from));
         let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
         let scan = match (owner, from) {
             (Owner::Client { client_id, deleted_at }, Place::Bucket(bucket)) if is_cluster => {
-                scan_cluster(&mut call, (client_id, deleted_at), change, bucket, pace.scan).await?
+                scan_cluster(&mut call, (client_id, deleted_at), change, bucket, sizes.scan).await?
             }
-            _ => scan(&mut call, owner, change, from, pace.scan).await?,
+            _ => scan(&mut call, owner, change, from, sizes.scan).await?,
         };
         let Some(scan) = scan else {
-            pace.scan = half(pace.scan)?;
+            sizes.scan = half(sizes.scan)?;
             return Ok(batch);
         };
-        for wanted in scan.wanted.chunks(pace.change) {
+        for wanted in scan.wanted.chunks(sizes.change) {
             let changed = change_free_grants(&mut call, change, wanted, is_cluster).await;
             let changed = changed.map_err(|error| error.after_commit_if(batch.changed > 0))?;
             let Some(changed) = changed else {
-                let half = half(pace.change);
-                pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+                let half = half(sizes.change);
+                sizes.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
                 return Ok(batch);
             };
             batch.add(wanted, changed);
         }
         if scan.is_of_one_bucket {
-            pace.scan = pace.scan.saturating_mul(2).min(MOST);
+            sizes.scan = sizes.scan.saturating_mul(2).min(MOST);
         }
         batch.next = scan.next;
         Ok(batch)
     }
 
-    /// Changes the grants that somebody held, and returns how many.
-    async fn change_held_grants(
+    /// Changes the grants that were locked and returns their number.
+    async fn change_locked_grants(
         &self,
-        mut held: Vec<Uuid>,
+        mut locked: Vec<Uuid>,
         change: Change,
-        pace: &mut Pace,
+        sizes: &mut BatchSizes,
     ) -> Result<u64> {
         let mut changed = 0;
-        held.sort_unstable();
-        held.dedup();
-        while !held.is_empty() {
-            let pass = self.change_those_free_now(&held, change, pace).await;
+        locked.sort_unstable();
+        locked.dedup();
+        while !locked.is_empty() {
+            let pass = self.change_unlocked_grants(&locked, change, sizes).await;
             let pass = pass.map_err(|error| error.after_commit_if(changed > 0))?;
             changed += pass.changed;
-            held = pass.held;
+            locked = pass.locked;
             let is_stuck = pass.changed == 0 && !pass.is_cut_off;
-            let Some(first) = held.first().filter(|_| is_stuck) else { continue };
-            let done = self.change_held_grant(*first, change).await;
+            let Some(first) = locked.first().filter(|_| is_stuck) else { continue };
+            let done = self.change_locked_grant(*first, change).await;
             changed += u64::from(done.map_err(|error| error.after_commit_if(changed > 0))?);
         }
         Ok(changed)
     }
 
-    /// Changes those of the grants that nobody holds. What others changed or deleted is held no more.
-    async fn change_those_free_now(
+    /// Changes those of the grants that are not locked. Grants that others have changed or deleted
+    /// are dropped from the list.
+    async fn change_unlocked_grants(
         &self,
         grant_ids: &[Uuid],
         change: Change,
-        pace: &mut Pace,
+        sizes: &mut BatchSizes,
     ) -> Result<Batch> {
         let mut batch = Batch::new(None);
         let is_cluster = self.connections.is_cluster();
         let mut call = self.connections.begin(Effect::Write).await?;
         let mut left = grant_ids;
         while !left.is_empty() {
-            let (chunk, rest) = left.split_at(pace.change.min(left.len()));
+            let (chunk, rest) = left.split_at(sizes.change.min(left.len()));
             let done = change_unchanged_grants(&mut call, change, chunk, is_cluster).await;
             match done.map_err(|error| error.after_commit_if(batch.changed > 0))? {
                 Some((unchanged, changed)) => batch.add(&unchanged, changed),
                 None => {
                     // The next pass begins with these, in smaller chunks.
-                    batch.held.extend(left);
+                    batch.locked.extend(left);
                     batch.is_cut_off = true;
-                    let half = half(pace.change);
-                    pace.change = half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
+                    let half = half(sizes.change);
+                    sizes.change =
+                        half.map_err(|error| error.after_commit_if(batch.changed > 0))?;
                     break;
                 }
             }
@@ -154,8 +157,8 @@ impl<C: Connections> PgStorage<C> {
         Ok(batch)
     }
 
-    /// Changes a grant that somebody held, once it is free. False if it was changed meanwhile.
-    async fn change_held_grant(&self, grant_id: Uuid, change: Change) -> Result<bool> {
+    /// Waits for a locked grant and changes it. Returns false if it was changed meanwhile.
+    async fn change_locked_grant(&self, grant_id: Uuid, change: Change) -> Result<bool> {
         match change {
             Change::Revoke => self.connections.run(RevokeGrant { grant_id, subject: None }).await,
             Change::Delete => {
@@ -174,30 +177,30 @@ impl<C: Connections> PgStorage<C> {
 
 struct Batch {
     changed: u64,
-    /// Grants that somebody held.
-    held: Vec<Uuid>,
+    /// Grants that were locked.
+    locked: Vec<Uuid>,
     /// The place of the next batch; `None` at the end.
     next: Option<Place>,
-    /// The server cut a statement off.
+    /// True if the server cancelled a statement.
     is_cut_off: bool,
 }
 
 impl Batch {
     const fn new(next: Option<Place>) -> Self {
-        Self { changed: 0, held: Vec::new(), next, is_cut_off: false }
+        Self { changed: 0, locked: Vec::new(), next, is_cut_off: false }
     }
 
-    /// Counts what a statement changed. Somebody holds the rest of what was wanted.
+    /// Counts the changed grants. The rest of the wanted ones are locked.
     fn add(&mut self, wanted: &[Uuid], mut changed: Vec<Uuid>) {
         changed.sort_unstable();
         self.changed += changed.len() as u64;
-        let is_held = |grant_id: &&Uuid| changed.binary_search(grant_id).is_err();
-        self.held.extend(wanted.iter().filter(is_held));
+        let is_locked = |grant_id: &&Uuid| changed.binary_search(grant_id).is_err();
+        self.locked.extend(wanted.iter().filter(is_locked));
     }
 }
 
-/// Changes those of the grants that nobody holds, and returns them. `None` if the server cut the
-/// statement off: nothing was changed.
+/// Changes those of the grants that are not locked, and returns them. Returns `None` if the server
+/// cancelled the statement. Nothing was changed then.
 async fn change_free_grants(
     call: &mut Call<'_>,
     change: Change,
@@ -236,8 +239,8 @@ async fn change_free_grants(
     }
 }
 
-/// Changes those of the grants that nobody holds and nobody changed before. Returns those that were
-/// unchanged, and those that it changed; `None` if the server cut a statement off.
+/// Changes those of the grants that are not locked and still unchanged. Returns the unchanged ones,
+/// and those that it changed; `None` if the server cancelled a statement.
 async fn change_unchanged_grants(
     call: &mut Call<'_>,
     change: Change,
@@ -256,14 +259,14 @@ async fn change_unchanged_grants(
     Ok(changed.map(|changed| (unchanged, changed)))
 }
 
-/// Half the pace. Fails where it was a single grant.
-fn half(pace: usize) -> Result<usize> {
-    if pace > 1 { Ok(pace / 2) } else { Err(cut_off()) }
+/// Halves a size. Fails if it is one grant.
+fn half(size: usize) -> Result<usize> {
+    if size > 1 { Ok(size / 2) } else { Err(cut_off()) }
 }
 
 fn cut_off() -> Error {
     Error::Unavailable {
-        message: "the server ends even the statement for a single grant".into(),
+        message: "the server cancels even a statement for a single grant".into(),
         source: None,
     }
 }

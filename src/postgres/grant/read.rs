@@ -1,4 +1,4 @@
-//! Grants: lookup, list and purge, on pooled connections.
+//! Lookup, listing and purge of grants, on pooled connections.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection};
@@ -13,7 +13,8 @@ use crate::postgres::token::corrupt_grant;
 use crate::postgres::{PgStorage, context};
 use crate::scope::Scope;
 
-/// Grants that one page passes before it ends, if they are no longer live: about a millisecond.
+/// The number of grants that a page scans beyond its size, if they are no longer live: about a
+/// millisecond.
 const SCAN: i64 = 1_000;
 
 struct GrantRow {
@@ -131,7 +132,7 @@ impl<C: Connections> PgStorage<C> {
             })
             .await?;
         let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
-        // A full batch of rows that are held is no reason to come back at once.
+        // If all rows of a full batch are locked, an immediate retry is pointless.
         let is_full = row.tokens_seen >= batch || row.authorization_codes_seen >= batch;
         Ok(Purged {
             tokens: count(row.tokens),
@@ -142,8 +143,8 @@ impl<C: Connections> PgStorage<C> {
     }
 }
 
-/// Purges in several statements that each go to the shards of the grants. A grant
-/// goes once it has ended, which is when its last credential expires.
+/// Purges with several statements, each routed to the shards of the grants. A grant is deleted once
+/// its last credential has expired.
 async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Purged> {
     let mut transaction = connection.begin().await?;
     let expired = sqlx::query_file!("src/postgres/sql/cluster/find_expired.sql", limit)

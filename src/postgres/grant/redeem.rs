@@ -18,7 +18,7 @@ use crate::token::TokenPair;
 /// Spends a code and stores its tokens.
 pub(super) struct RedeemCode {
     digest: TokenHash,
-    /// The grant that the code names. Only looked for on a cluster.
+    /// The grant that the code names. Only set on a cluster.
     named_grant: Option<Uuid>,
     client_id: String,
     redirect_uri: String,
@@ -28,7 +28,7 @@ pub(super) struct RedeemCode {
 }
 
 impl RedeemCode {
-    /// `None` for what cannot be valid.
+    /// Returns `None` if the redemption cannot be valid.
     pub(super) fn new(
         connections: &impl Connections,
         request: &RequestContext,
@@ -113,8 +113,8 @@ impl Statement for RedeemCode {
 }
 
 impl RedeemCode {
-    /// Does what [`run`](Statement::run) does, in several statements. `None` for an invalid code; the transaction
-    /// has to be rolled back then.
+    /// Does the same as [`run`](Statement::run), in several statements. Returns `None` for an
+    /// invalid code; the transaction must be rolled back then.
     async fn spend_on_shard(
         &self,
         connection: &mut PgConnection,

@@ -7,7 +7,7 @@ use crate::postgres::batching::Statement;
 use crate::postgres::cluster;
 use crate::postgres::error::Effect;
 
-/// Revokes one grant; that of a subject only where one is given.
+/// Revokes one grant, if it belongs to the given subject.
 pub(super) struct RevokeGrant {
     pub(super) grant_id: Uuid,
     pub(super) subject: Option<String>,

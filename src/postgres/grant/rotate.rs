@@ -22,11 +22,11 @@ use crate::token::{TokenPair, TokenRef};
 /// Spends a refresh token and stores its successors.
 pub(super) struct RotateToken {
     digest: TokenHash,
-    /// The grant that the token names. Only looked for on a cluster.
+    /// The grant that the token names. Only set on a cluster.
     named_grant: Option<Uuid>,
     client_id: String,
     scope: Option<Scope>,
-    /// The requested scope is wider than that of the token.
+    /// True if the requested scope is wider than that of the token.
     wider: bool,
     tokens: PairDigests,
     access_lifetime: i64,
@@ -35,7 +35,7 @@ pub(super) struct RotateToken {
 }
 
 impl RotateToken {
-    /// `None` for what cannot be valid.
+    /// Returns `None` if the rotation cannot be valid.
     pub(super) fn new(
         connections: &impl Connections,
         request: &RequestContext,
@@ -59,11 +59,11 @@ impl RotateToken {
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Returns true if a rotation asks for more than its token's scope.
+    /// Returns true if a rotation requests more than its token's scope.
     ///
     /// The scope of a stored token never changes, so it can be compared before the token is spent.
-    /// In the shared statement the comparison would take a time that grows with the square of the
-    /// scope, at the cost of every other call.
+    /// In the shared statement the comparison would be quadratic in the scope and slow down every
+    /// other call.
     pub(super) async fn asks_for_more(&self, rotation: &TokenRotation) -> Result<bool> {
         let Some(scope) = &rotation.scope else { return Ok(false) };
         let presented = TokenRef::Refresh(&rotation.refresh_token);
@@ -71,8 +71,8 @@ impl<C: Connections> PgStorage<C> {
         else {
             return Ok(false);
         };
-        // A token that is not found is not exchanged for a scope that nothing was compared with: the
-        // lookup may have gone to another server than the rotation will.
+        // If the token is not found, the scope counts as wider: the lookup may have reached another
+        // server than the rotation will, and nothing was compared.
         let Some(row) = self.connections.run(FindToken(named.clone())).await? else {
             return Ok(true);
         };
@@ -146,8 +146,8 @@ impl Statement for RotateToken {
 }
 
 impl RotateToken {
-    /// Does what [`run`](Statement::run) does, in several statements. `None` for an invalid token: nothing was
-    /// changed.
+    /// Does the same as [`run`](Statement::run), in several statements. Returns `None` for an
+    /// invalid token; nothing was changed then.
     async fn spend_on_shard(
         &self,
         connection: &mut PgConnection,
@@ -169,7 +169,7 @@ impl RotateToken {
         .fetch_optional(&mut *connection)
         .await?;
         let Some(old) = old else { return Ok(None) };
-        // Nothing outlives the absolute end of the grant's refresh tokens.
+        // No token outlives the absolute expiry of the grant's refresh tokens.
         let refresh_end = old.refresh_expires_at.unwrap_or(old.expires_at);
         let access_expires_at = after(now, self.access_lifetime).min(refresh_end);
         let refresh_expires_at =

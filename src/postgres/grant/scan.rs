@@ -6,17 +6,17 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::postgres::batching::Call;
 
-/// Selects the grants to change.
+/// The owner of the grants to change.
 #[derive(Clone, Copy)]
 pub(in crate::postgres) enum Owner<'a> {
     Subject {
         subject: &'a str,
-        /// Only those for this client.
+        /// Only grants for this client, if set.
         client_id: Option<&'a str>,
     },
     Client {
         client_id: &'a str,
-        /// Only while this deletion of the client is not finished.
+        /// Only while this deletion of the client is unfinished, if set.
         deleted_at: Option<DateTime<Utc>>,
     },
 }
@@ -28,7 +28,7 @@ pub(in crate::postgres) enum Change {
     Delete,
 }
 
-/// The place of a scan: of a subject by grant, of a client by bucket of grants.
+/// The place of a scan: a grant of a subject, or a bucket of a client's grants.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Place {
     Grant(Uuid),
@@ -41,11 +41,11 @@ pub(super) struct Scan {
     pub(super) wanted: Vec<Uuid>,
     /// The place of the next scan; `None` at the end.
     pub(super) next: Option<Place>,
-    /// True if the scan did not get past one bucket, so that the next has to take more of it at once.
+    /// True if the scan did not get past one bucket, so that the next scan needs a higher limit.
     pub(super) is_of_one_bucket: bool,
 }
 
-/// Finds the next grants to change. `None` if the server cut the scan off.
+/// Finds the next grants to change. Returns `None` if the server cancelled the scan.
 pub(super) async fn scan(
     call: &mut Call<'_>,
     owner: Owner<'_>,
@@ -92,19 +92,19 @@ pub(super) async fn scan(
                 })
                 .await?;
             let Some(rows) = rows else { return Ok(None) };
-            // The last bucket may have more, so the next scan begins with it.
+            // The last bucket may have more grants, so the next scan begins with it.
             let last = rows.last().filter(|_| is_full(rows.len())).map(|row| row.bucket);
             let is_of_one_bucket = last.is_some() && last == rows.first().map(|row| row.bucket);
             let wanted = rows.iter().filter(|row| is_wanted(row.matches, row.revoked));
             let wanted = wanted.map(|row| row.grant_id).collect();
             Ok(Some(Scan { wanted, next: last.map(Place::Bucket), is_of_one_bucket }))
         }
-        // A place is of the kind of its owner.
+        // Unreachable: a place is of the kind of its owner.
         _ => Ok(Some(Scan { wanted: Vec::new(), next: None, is_of_one_bucket: false })),
     }
 }
 
-/// The same for a client on a cluster, whose nodes do not have the table of clients.
+/// Does the same for a client on a cluster, whose nodes do not have the table of clients.
 pub(super) async fn scan_cluster(
     call: &mut Call<'_>,
     (client_id, deleted_at): (&str, Option<DateTime<Utc>>),
@@ -125,7 +125,7 @@ pub(super) async fn scan_cluster(
         })
         .await?;
     let Some(rows) = rows else { return Ok(None) };
-    // After the scan, because what it found is of this registration if that is still there.
+    // Checked after the scan: if the registration still exists then, the grants found belong to it.
     if let Some(deleted_at) = deleted_at {
         let is_deleting = call
             .statement_unless_cut_off(|connection| {

@@ -23,8 +23,8 @@ use crate::settings::Lifetimes;
 use crate::token::{NewToken, Token, TokenKind, TokenState};
 
 impl<C: Connections> PgStorage<C> {
-    /// Not an `async fn`: its future would keep the new token, and be too large (see the test in
-    /// `postgres.rs`).
+    /// Not an `async fn`, whose future would contain the new token and be too large (see the test
+    /// in `postgres.rs`).
     pub(super) fn create(
         &self,
         request: &RequestContext,
@@ -52,14 +52,14 @@ impl<C: Connections> PgStorage<C> {
                         issued_at.ok_or(Error::invalid("client_id", InvalidReason::Unknown));
                     Ok(token.issued(issued_at?))
                 }),
-                // Of a disabled client no grant is found either.
+                // The grants of a disabled client are not found either.
                 Err(joined) => joined.await.and_then(|row| {
                     row.ok_or(Error::invalid("grant_id", InvalidReason::Unknown))?.into_token(token)
                 }),
             };
             match created {
                 Ok(token) => Ok(token),
-                // Rare, so it is boxed: the future stays small.
+                // Rare, so boxed: the future stays small.
                 Err(error) => Err(Box::pin(self.which_is_duplicate(error, access, refresh)).await),
             }
         })
@@ -192,12 +192,12 @@ impl Statement for CreateToken {
     }
 }
 
-/// Tokens that join a grant.
+/// Tokens for an existing grant.
 struct CreateTokenInGrant(CreateToken);
 
 struct JoinedRow {
     position: i64,
-    /// The grant was revoked, so the tokens are dead.
+    /// True if the grant was revoked, so that the tokens are not active.
     revoked: bool,
     now: DateTime<Utc>,
     context: Option<String>,
@@ -214,7 +214,7 @@ impl JoinedRow {
 }
 
 impl Statement for CreateTokenInGrant {
-    /// `None` where there is no such grant of that client and subject.
+    /// `None` if the client and the subject have no such grant.
     type Outcome = Option<JoinedRow>;
     const NAME: &'static str = "create_token_in_grant";
     const EFFECT: Effect = Effect::Write;
@@ -291,7 +291,7 @@ impl Statement for CreateTokenInGrant {
     }
 }
 
-/// The identifier that exists already, if the error says so: the grant's, or one of the tokens', see
+/// Returns the error of a unique violation, with the grant or the access token as its field. See
 /// [`PgStorage::which_is_duplicate`].
 pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Error> {
     let field = match unique_violation(error)? {
@@ -303,8 +303,8 @@ pub(in crate::postgres) fn duplicate_token(error: &PgDatabaseError) -> Option<Er
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Names the refresh token, or on a cluster the grant, in an error that says something of a pair
-    /// exists already, if it is the one. The server tells only in a text in its own language.
+    /// Changes the field of a duplicate error to the refresh token or, on a cluster, the grant, if
+    /// that is what exists. The server says so only in a localized text.
     pub(in crate::postgres) async fn which_is_duplicate(
         &self,
         error: Error,
@@ -319,7 +319,8 @@ impl<C: Connections> PgStorage<C> {
             return error;
         }
         let exists = async |digest: Option<TokenHash>| match digest {
-            // In a transaction that failed with the statement, or it was purged meanwhile.
+            // The lookup fails in a transaction that the statement has aborted, and finds nothing
+            // after a purge.
             Some(digest) => self.token_exists(digest).await.unwrap_or(false),
             None => false,
         };

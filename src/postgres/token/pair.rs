@@ -9,11 +9,12 @@ use crate::postgres::cluster::{self, Duplicate, NewTokenRow, after};
 use crate::settings::Lifetimes;
 use crate::token::TokenPair;
 
-/// The digests of a pair, in the halves that are stored.
+/// The digests of a pair, in halves as they are stored.
 pub(in crate::postgres) struct PairDigests {
     access: (Uuid, Uuid),
     refresh: Option<(Uuid, Uuid)>,
-    /// They are stored on a cluster, and name no grant: whether they exist must be asked every shard.
+    /// True on a cluster if the tokens name no grant, so that every shard must be searched for
+    /// duplicates.
     may_exist_elsewhere: bool,
 }
 
@@ -28,13 +29,13 @@ impl PairDigests {
 }
 
 impl PairDigests {
-    /// Of the access token and of the refresh token, in halves.
+    /// The digests of the access token and of the refresh token.
     pub(in crate::postgres) const fn digests(&self) -> ((Uuid, Uuid), Option<(Uuid, Uuid)>) {
         (self.access, self.refresh)
     }
 
-    /// Fails with [`Duplicate`] if one of the tokens is stored already, on any shard. The key of the
-    /// tables tells within a grant only.
+    /// Fails with [`Duplicate`] if one of the tokens already exists on any shard. The primary key
+    /// is unique only within a grant.
     pub(in crate::postgres) async fn refuse_duplicates(
         &self,
         connection: &mut PgConnection,
@@ -61,7 +62,7 @@ impl PairDigests {
         Ok(())
     }
 
-    /// Stores the pair of a new code or grant on a cluster, with the scope of the grant.
+    /// Stores the pair on a cluster, with the scope of the grant.
     pub(in crate::postgres) async fn insert(
         &self,
         connection: &mut PgConnection,
@@ -72,7 +73,7 @@ impl PairDigests {
         self.insert_with_scope(connection, issued_at, grant_id, lifetimes, None).await
     }
 
-    /// The same, with a scope of its own.
+    /// Stores the pair on a cluster, with its own scope if one is given.
     pub(super) async fn insert_with_scope(
         &self,
         connection: &mut PgConnection,
@@ -93,8 +94,8 @@ impl PairDigests {
     }
 }
 
-/// The digests of a batch as the arrays of a statement: each half of the access tokens' and of the
-/// refresh tokens'.
+/// The digests of a batch as parameter arrays: the halves for the access tokens and for the refresh
+/// tokens.
 pub(in crate::postgres) struct PairColumns {
     pub(in crate::postgres) access: Vec<Uuid>,
     pub(in crate::postgres) access_tail: Vec<Uuid>,

@@ -18,7 +18,7 @@ fn batch(schedule: &mut Schedule<u32>, most: usize) -> (Vec<Ticket>, Vec<u32>) {
 }
 
 #[test]
-fn operations_are_served_in_turn() {
+fn statements_are_served_in_turn() {
     let mut schedule = Schedule::new();
     for call in 0..5 {
         schedule.push(read(), None, call);
@@ -29,15 +29,15 @@ fn operations_are_served_in_turn() {
     assert_eq!(batch(&mut schedule, 2).1, [10, 11]);
     assert_eq!(batch(&mut schedule, 2).1, [2, 3]);
     schedule.push(write(), None, 12);
-    assert_eq!(batch(&mut schedule, 2).1, [4], "who comes later waits for a turn");
+    assert_eq!(batch(&mut schedule, 2).1, [4], "a later call waits for its turn");
     assert_eq!(batch(&mut schedule, 2).1, [12]);
     assert!(batch(&mut schedule, 2).1.is_empty());
     assert!(!schedule.has_ready());
 }
 
-/// Each has a limit of its own, so that the calls of one key cannot keep the others out.
+/// Each kind has its own limit, so that the calls of one key cannot keep other calls out.
 #[test]
-fn calls_behind_a_key_are_counted_by_themselves() {
+fn calls_behind_a_key_are_counted_separately() {
     let mut schedule = Schedule::new();
     let tickets: Vec<_> = (0..4).map(|call| schedule.push(write(), Some(7), call)).collect();
     schedule.push(write(), Some(8), 9);
@@ -54,7 +54,7 @@ fn calls_behind_a_key_are_counted_by_themselves() {
 }
 
 #[test]
-fn of_equal_keys_one_call_runs_at_a_time_whatever_its_operation() {
+fn calls_with_one_key_run_one_at_a_time_across_statements() {
     let mut schedule = Schedule::new();
     for call in 0..3 {
         schedule.push(write(), Some(7), call);
@@ -98,7 +98,7 @@ fn a_call_that_is_put_back_keeps_its_ticket_and_its_key() {
     schedule.put_back(first, 0);
     assert_eq!(schedule.withdraw(first), Some((Stage::Ready, 0)));
     assert_eq!(schedule.withdraw(first), None);
-    assert_eq!(batch(&mut schedule, 9).1, [1], "the next one has the key");
+    assert_eq!(batch(&mut schedule, 9).1, [1], "the next call has the key");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_call_is_withdrawn_from_any_place() {
 }
 
 #[test]
-fn a_call_that_nobody_wants_is_dropped_and_lets_the_next_of_its_key_run() {
+fn an_unwanted_call_is_dropped_and_frees_its_key() {
     let mut schedule = Schedule::new();
     for call in 0..4 {
         schedule.push(read(), Some(7), call);
@@ -149,11 +149,11 @@ fn a_call_that_nobody_wants_is_dropped_and_lets_the_next_of_its_key_run() {
     assert_eq!(schedule.waiting(), 1);
     let other = schedule.push(write(), None, 9);
     assert_eq!(schedule.withdraw(other), Some((Stage::Ready, 9)));
-    assert!(batch(&mut schedule, 9).1.is_empty(), "a turn of nobody is passed over");
+    assert!(batch(&mut schedule, 9).1.is_empty(), "a statement without calls is skipped");
 }
 
 #[test]
-fn what_is_drained_was_not_taken() {
+fn drain_leaves_taken_calls() {
     let mut schedule = Schedule::new();
     for call in 0..6 {
         schedule.push(read(), Some(u128::from(call % 3)), call);
@@ -168,7 +168,7 @@ fn what_is_drained_was_not_taken() {
 }
 
 #[test]
-fn slots_are_used_again_and_old_tickets_mean_nothing() {
+fn slots_are_reused_and_old_tickets_are_ignored() {
     let mut schedule = Schedule::new();
     for call in 0..1_000 {
         let ticket = schedule.push(read(), Some(u128::from(call)), call);
@@ -182,7 +182,7 @@ fn slots_are_used_again_and_old_tickets_mean_nothing() {
     assert!(schedule.slots.len() <= 2);
 }
 
-/// A thousand steps at random, against what the rules say.
+/// Checks the rules over 20,000 random steps.
 #[test]
 fn no_call_is_lost_and_no_key_runs_twice() {
     let mut schedule = Schedule::new();
