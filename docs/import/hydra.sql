@@ -1,0 +1,60 @@
+-- Imports the clients of Ory Hydra 2.x and 26.x, after prepare.sql. docs/migrating.md says why not the tokens.
+-- The table hydra_client is found by the search_path. Setting, where the database has several networks:
+--
+--     SET import.nid = '…';                        -- the id in the table networks
+
+INSERT INTO import_client
+SELECT
+    id, created_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC',
+    -- PBKDF2 or bcrypt, which the crate does not verify.
+    NULL,
+    coalesce(nullif(token_endpoint_auth_method, ''), 'client_secret_basic'),
+    ARRAY (SELECT jsonb_array_elements_text(redirect_uris)),
+    -- The device flow and the like are the server's; what the crate has no name for is left out.
+    ARRAY (
+        SELECT value FROM jsonb_array_elements_text(grant_types) AS value
+        WHERE value IN (
+            'authorization_code', 'implicit', 'client_credentials', 'refresh_token', 'password',
+            'urn:ietf:params:oauth:grant-type:jwt-bearer',
+            'urn:ietf:params:oauth:grant-type:device_code'
+        )
+    ),
+    -- Without those that need another grant type.
+    ARRAY (
+        SELECT value FROM jsonb_array_elements_text(response_types) AS value
+        WHERE (value !~ 'code' OR grant_types ? 'authorization_code')
+            AND (value !~ 'token' OR grant_types ? 'implicit')
+    ),
+    scope,
+    -- Hydra writes '' and {} for what is absent.
+    (
+        SELECT coalesce(jsonb_object_agg(key, value), '{}')
+        FROM jsonb_each(jsonb_build_object(
+            'client_name', client_name, 'client_uri', client_uri, 'logo_uri', logo_uri,
+            'tos_uri', tos_uri, 'policy_uri', policy_uri, 'contacts', contacts,
+            'jwks_uri', jwks_uri,
+            'jwks', CASE
+                WHEN jsonb_typeof(nullif(jwks, '')::jsonb #> '{keys,0}') = 'object' THEN jwks::jsonb
+            END,
+            'owner', owner, 'audience', audience, 'allowed_cors_origins', allowed_cors_origins,
+            'post_logout_redirect_uris', post_logout_redirect_uris, 'request_uris', request_uris,
+            'subject_type', subject_type, 'sector_identifier_uri', sector_identifier_uri,
+            'userinfo_signed_response_alg', nullif(userinfo_signed_response_alg, 'none'),
+            'request_object_signing_alg', request_object_signing_alg,
+            'token_endpoint_auth_signing_alg', token_endpoint_auth_signing_alg,
+            'frontchannel_logout_uri', frontchannel_logout_uri,
+            'backchannel_logout_uri', backchannel_logout_uri,
+            'frontchannel_logout_session_required', nullif(frontchannel_logout_session_required, false),
+            'backchannel_logout_session_required', nullif(backchannel_logout_session_required, false),
+            'skip_consent', nullif(skip_consent, false),
+            'metadata', nullif(metadata, '')::jsonb
+        ))
+        WHERE value NOT IN ('""', '[]', '{}', 'null')
+    )
+FROM hydra_client
+WHERE pg_temp.import_setting('nid', nid::text) = nid::text;
+
+CALL pg_temp.import_clients();
+
+SELECT * FROM import_stored;
+SELECT * FROM import_rejected ORDER BY kind, id;
