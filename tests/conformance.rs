@@ -88,7 +88,7 @@ mod postgres {
         }
     }
 
-    /// Without users and a signer, on a pool of the application.
+    /// Without users and a signer, on the application's pool.
     #[tokio::test(flavor = "multi_thread")]
     async fn postgres_without_users_conforms() {
         let testbed = oauth_storage_testbed::shared().await.unwrap();

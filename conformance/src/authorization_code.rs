@@ -172,7 +172,7 @@ async fn each_code_is_a_new_grant(cx: Context) {
         let stored = create(&cx, &request, new_code(&client, &code)).await;
         grants.insert(stored.grant_id);
     }
-    assert_eq!(grants.len(), 16, "each code has a grant of its own");
+    assert_eq!(grants.len(), 16, "each code has its own grant");
 }
 
 async fn grant_is_the_named_one(cx: Context) {

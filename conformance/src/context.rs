@@ -136,7 +136,7 @@ impl Context {
 
     pub(super) async fn revoke(&self, client_id: &str, token: TokenRef<'_>) {
         let revoked = self.storage.revoke_token(&RequestContext::default(), client_id, token).await;
-        revoked.expect("revoke_token succeeds, whatever the token (RFC 7009 2.2)");
+        revoked.expect("revoke_token succeeds, with any token (RFC 7009 2.2)");
     }
 
     pub(super) async fn introspect(&self, token: &Secret) -> Option<Token> {
@@ -171,7 +171,7 @@ impl Context {
     pub(super) async fn delete_code(&self, id: &str, code: &Secret) {
         let deleted =
             self.storage.delete_authorization_code(&RequestContext::default(), id, code).await;
-        deleted.expect("delete_authorization_code succeeds, whatever the code");
+        deleted.expect("delete_authorization_code succeeds, with any code");
     }
 }
 
@@ -269,12 +269,12 @@ pub(super) async fn outlast() {
 #[track_caller]
 pub(super) fn refused<T: Debug>(result: Result<T>, field: &str, reason: InvalidReason, what: &str) {
     match result {
-        Err(ref error @ Error::Invalid { field: own_field, reason: own_problem }) => {
+        Err(ref error @ Error::Invalid { field: own_field, reason: own_reason }) => {
             assert_eq!(own_field, field, "{what}: the error must name the field");
             assert_eq!(
-                std::mem::discriminant(&own_problem),
+                std::mem::discriminant(&own_reason),
                 std::mem::discriminant(&reason),
-                "{what}: the error must be {reason:?} of {field}, but is {own_problem:?}"
+                "{what}: the error must be {reason:?} of {field}, but is {own_reason:?}"
             );
             assert_eq!(error.advice(), Advice::FixInput, "{what}");
         }

@@ -28,7 +28,7 @@ rules!("grant" {
     deleted_code_is_not_redeemed: "contract 1, delete_authorization_code: a deleted code issues nothing",
     refused_tokens_spend_nothing: "contract 3, bad input: new tokens that exist or break the syntax, by field",
     tokens_of_another_grant_are_refused: "contract 2: a secret that names another grant is refused, and nothing is spent",
-    replay_is_reported_whatever_the_tokens: "contract 2, redeem, rotate: existing tokens do not hide a replay",
+    replay_is_reported_with_any_tokens: "contract 2, redeem, rotate: existing tokens do not hide a replay",
     one_redemption_wins: "S1, contract 3, exactly once: of 64 redemptions of one code one is issued",
     redeemed_code_is_not_found: "contract 1, get_authorization_code: None for a code that was redeemed",
     introspects: "RFC 7662 2.2: either kind without a hint; unknown, expired, rotated, revoked: nothing",
@@ -287,7 +287,7 @@ async fn tokens_of_another_grant_are_refused(cx: Context) {
     next_pair(&cx, &strict(), &pair).await;
 }
 
-async fn replay_is_reported_whatever_the_tokens(cx: Context) {
+async fn replay_is_reported_with_any_tokens(cx: Context) {
     let client = cx.client().await;
     // A caller that makes its own tokens retries with the same ones.
     let tokens = foreign_tokens();

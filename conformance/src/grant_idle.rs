@@ -55,7 +55,7 @@ async fn idle_ends_an_unused_refresh_token(cx: Context) {
     assert_eq!(refresh_token(&cx, &pair).await.state, TokenState::Expired);
     let outcome = rotate(&cx, &request, &rotation(&pair)).await;
     assert_eq!(outcome, RotationOutcome::Invalid, "an idle refresh token has ended");
-    assert!(cx.is_active(&pair.access).await, "the access token has a lifetime of its own");
+    assert!(cx.is_active(&pair.access).await, "the access token has its own lifetime");
     let grant = cx.grant(pair.grant_id()).await.expect("stored");
     assert_eq!(grant.state, GrantState::Active, "and so the grant is live");
 }

@@ -16,17 +16,17 @@ use oauth_storage::token::NewToken;
 
 rules!("grant" {
     record_comes_back: "contract 2, get_grant: every field comes back equal",
-    state_is_that_of_the_grant: "contract 2, get_grant: active, expired, revoked, in whatever state",
+    state_is_that_of_the_grant: "contract 2, get_grant: in any state: active, expired or revoked",
     unknown_grant_is_none: "contract 2, get_grant: None for an unknown grant",
     grant_keeps_what_was_granted: "contract 2: rotations and further tokens change no field but expires_at",
     lists_live_grants: "contract 2, list: the live grants of the subject, and no others",
     lists_newest_first: "contract 2, list: the newest first",
-    lists_an_unused_code: "contract 2, list: a grant whose code was not redeemed is live until the code expires",
+    lists_an_unused_code: "contract 2, list: a grant with an unredeemed code is live until the code expires",
     never_lists_the_dead: "contract 2, list: no revoked, expired or erased grant",
     pages_are_complete: "contract 2, list: pages by keyset hold each live grant once, up to `next` of None",
     pages_pass_dead_grants: "contract 2, list: dead grants between live ones hide none",
     pages_are_stable: "contract 2, list: grants that begin or end between two pages move none of the others",
-    page_after_any_identifier: "contract 3, bad input: a page after an identifier that nobody has is no error",
+    page_after_any_identifier: "contract 3, bad input: a page after an unknown identifier is no error",
     page_size_is_bounded: "contract 3, bad input: a page of 1 to 1000 grants",
     strange_subjects_have_no_grants: "contract 3, bad input: a subject that cannot be one has no grants",
 });
@@ -100,7 +100,11 @@ async fn state_is_that_of_the_grant(cx: Context) {
     outlast().await;
     assert_eq!(state(expired.grant_id()).await, GrantState::Expired);
     assert_eq!(state(expired_code.grant_id).await, GrantState::Expired);
-    assert_eq!(state(both.grant_id()).await, GrantState::Revoked, "revoked goes before expired");
+    assert_eq!(
+        state(both.grant_id()).await,
+        GrantState::Revoked,
+        "revoked takes precedence over expired"
+    );
     assert!(cx.storage.revoke_grant(pair.grant_id()).await.expect("revoke_grant"));
     assert_eq!(state(pair.grant_id()).await, GrantState::Revoked);
 }
@@ -138,7 +142,7 @@ async fn lists_live_grants(cx: Context) {
     let listed = page(&cx, subject(&user), None, 10).await;
     assert_eq!(listed.next, None, "the only page is the last");
     let expected = [second.grant_id(), first.grant_id()];
-    assert_eq!(ids(&listed.grants), expected, "each live grant once, whatever its tokens");
+    assert_eq!(ids(&listed.grants), expected, "each live grant once, however many tokens");
     for grant in &listed.grants {
         assert_eq!(grant.subject.as_deref(), Some(subject(&user)));
         assert_eq!(grant.state, GrantState::Active);
@@ -173,7 +177,7 @@ async fn lists_an_unused_code(cx: Context) {
     let redemption = authorized(&cx, &user, &client).await;
     let listed = ids(&page(&cx, subject(&user), None, 10).await.grants);
     let live = redemption.code.grant_id().expect("a generated code names its grant");
-    assert!(listed.contains(&live), "a grant whose code was not redeemed is live");
+    assert!(listed.contains(&live), "a grant with an unredeemed code is live");
     outlast().await;
     let listed = ids(&page(&cx, subject(&user), None, 10).await.grants);
     assert_eq!(listed, [live], "and {} ended with its code", code.grant_id);

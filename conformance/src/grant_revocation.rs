@@ -1,22 +1,21 @@
-//! Revoking grants one by one and by owner, and erasing subjects.
+//! Revoking grants one by one and by owner.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::context::{
-    ACTIVE, Context, Pair, REVOKED, joined, joining, new_token, refused, request,
-    strange_client_ids, subject, unique,
+    ACTIVE, Context, Pair, REVOKED, joined, request, strange_client_ids, subject, unique,
 };
 use super::flow::{authorized, granted, next_pair, redeem, rotate, rotation, strict};
-use oauth_storage::error::{InvalidReason, Result};
+use oauth_storage::error::Result;
 use oauth_storage::grant::{GrantState, RotationOutcome};
 use oauth_storage::token::TokenRef;
 use oauth_storage::{CodeRedemption, RedemptionOutcome, RequestContext, Storage};
 
 rules!("grant" {
     revoke_grant_ends_every_credential: "contract 2, revoke: tokens, successors and code of the grant, and no others",
-    revoke_grant_returns_whether: "contract 2, revoke: true once, then false; false for an unknown grant",
+    revoke_grant_is_true_once: "contract 2, revoke: true once, then false; false for an unknown grant",
     revoke_grant_of_checks_the_subject: "contract 2, revoke a grant of this subject: only if it is theirs",
     revoke_grants_of_takes_subject_and_client: "contract 2, revoke all grants of a subject and a client: how many, and no others",
     revoke_subject_takes_every_client: "contract 2, revoke a subject: how many grants, and no others",
@@ -26,26 +25,21 @@ rules!("grant" {
     revoke_of_the_unknown: "contract 3, bad input: owners that are unknown or ill-formed have no grants",
     disabled_clients_grants_are_revoked: "contract 2, revoke: grants of a disabled client can be revoked",
     later_grants_are_active: "contract 2, revoke: a grant that begins after a revocation is active",
-    revocation_beats_rotation: "S9, contract 2, revoke: nothing is active after it returns, whatever runs at the same time",
-    erased_subject_is_not_found: "S22, contract 2, erase: no token, code or grant of the subject is found",
-    erasing_counts_grants: "contract 2, erase: how many grants, revoked ones included",
-    erased_subject_issues_nothing: "S22, contract 2, erase: no credential of before is exchanged or joined",
-    erased_subject_may_return: "contract 2, erase: the subject may authorize again, and has nothing of before",
-    erasure_beats_rotation: "S22, contract 2, erase: nothing is found after it returns, whatever runs at the same time",
+    revocation_beats_rotation: "S9, contract 2, revoke: nothing is active after it returns, even with concurrent calls",
 });
 
 /// Grants of two subjects for two clients.
-struct Grants {
-    clients: [String; 2],
+pub(super) struct Grants {
+    pub(super) clients: [String; 2],
     users: [RequestContext; 2],
     /// Client and user of each pair, by index: two of the first of both, one of each other.
-    pairs: Vec<(usize, usize, Pair)>,
+    pub(super) pairs: Vec<(usize, usize, Pair)>,
     /// A code of each user for each client that was not redeemed.
-    codes: Vec<(usize, usize, CodeRedemption)>,
+    pub(super) codes: Vec<(usize, usize, CodeRedemption)>,
 }
 
 impl Grants {
-    async fn new(cx: &Context) -> Self {
+    pub(super) async fn new(cx: &Context) -> Self {
         let clients = [cx.client().await, cx.client().await];
         let users = [request(), request()];
         let (mut pairs, mut codes) = (Vec::new(), Vec::new());
@@ -60,7 +54,7 @@ impl Grants {
         Self { clients, users, pairs, codes }
     }
 
-    fn subject(&self, user: usize) -> &str {
+    pub(super) fn subject(&self, user: usize) -> &str {
         subject(&self.users[user])
     }
 
@@ -100,7 +94,7 @@ async fn revoke_grant_ends_every_credential(cx: Context) {
     assert_eq!(cx.states(&client, &other).await, [ACTIVE; 2], "another grant stays");
 }
 
-async fn revoke_grant_returns_whether(cx: Context) {
+async fn revoke_grant_is_true_once(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&request(), &client).await;
     let revoke = async |id| cx.storage.revoke_grant(id).await.expect("revoke_grant");
@@ -130,7 +124,7 @@ async fn revoke_grant_of_checks_the_subject(cx: Context) {
     assert!(revoke(subject(&alice), pair.grant_id()).await);
     assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2]);
     assert!(!revoke(subject(&alice), pair.grant_id()).await, "false for the second time");
-    // A grant without a subject is nobody's.
+    // A grant without a subject belongs to no subject.
     let own = cx.pair(&RequestContext::default(), &client).await;
     for anybody in [subject(&alice), "", &client] {
         assert!(!revoke(anybody, own.grant_id()).await);
@@ -208,7 +202,7 @@ async fn revoke_counts_each_grant_once(cx: Context) {
     let (revoked, _) = granted(&cx, &user, &client).await;
     assert!(cx.storage.revoke_grant(revoked.grant_id()).await.expect("revoke_grant"));
     let count = cx.storage.revoke_subject(subject(&user)).await.expect("revoke_subject");
-    assert_eq!(count, 1, "one grant, whatever its tokens; the other was revoked before");
+    assert_eq!(count, 1, "one grant, however many tokens; the other was revoked before");
 }
 
 async fn revoke_of_the_unknown(cx: Context) {
@@ -271,7 +265,7 @@ async fn revoke_by(
 }
 
 /// Rotates until the storage refuses, and returns every pair that was issued.
-async fn rotate_until_refused(cx: Context, first: Pair) -> Vec<Pair> {
+pub(super) async fn rotate_until_refused(cx: Context, first: Pair) -> Vec<Pair> {
     let mut pairs = vec![first];
     while pairs.len() < 2_000 {
         let rotation = rotation(&pairs[pairs.len() - 1]);
@@ -305,98 +299,6 @@ async fn revocation_beats_rotation(cx: Context) {
         assert_eq!(page.grants, [], "nothing is live when the revocation has returned");
         for pair in joined(rotating.await) {
             assert_eq!(cx.states(&client, &pair).await, [REVOKED; 2], "whenever it was issued");
-        }
-    }
-}
-
-async fn erased_subject_is_not_found(cx: Context) {
-    let grants = Grants::new(&cx).await;
-    let own = cx.pair(&RequestContext::default(), &grants.clients[0]).await;
-    cx.storage.erase_subject(grants.subject(0)).await.expect("erase_subject");
-    for (client, user, pair) in &grants.pairs {
-        let states = cx.states(&grants.clients[*client], pair).await;
-        let grant = cx.grant(pair.grant_id()).await;
-        if *user == 0 {
-            assert_eq!(states, [None; 2], "no token of the subject is found");
-            assert_eq!(grant, None, "no grant of the subject is found");
-            assert!(!cx.is_active(&pair.access).await && !cx.is_active(&pair.refresh).await);
-        } else {
-            assert_eq!(states, [ACTIVE; 2], "another subject's stay");
-            assert!(grant.is_some());
-        }
-    }
-    for (client, user, redemption) in &grants.codes {
-        let found = cx.get_code(&grants.clients[*client], &redemption.code).await;
-        assert_eq!(found.is_none(), *user == 0, "no code of the subject is found");
-    }
-    let page = cx.storage.list_grants(grants.subject(0), None, 10).await.expect("list_grants");
-    assert_eq!((page.grants.len(), page.next), (0, None));
-    assert_eq!(cx.states(&grants.clients[0], &own).await, [ACTIVE; 2], "the client's own stays");
-}
-
-async fn erasing_counts_grants(cx: Context) {
-    let client = cx.client().await;
-    let user = request();
-    let erase = async || cx.storage.erase_subject(subject(&user)).await.expect("erase_subject");
-    assert_eq!(erase().await, 0, "a subject without grants");
-    let (live, _) = granted(&cx, &user, &client).await;
-    cx.sibling(&user, &live).await;
-    let (revoked, _) = granted(&cx, &user, &client).await;
-    assert!(cx.storage.revoke_grant(revoked.grant_id()).await.expect("revoke_grant"));
-    authorized(&cx, &user, &client).await;
-    assert_eq!(erase().await, 3, "a live grant, a revoked one, and one of a code");
-    assert_eq!(erase().await, 0, "for the second time");
-    assert_eq!(cx.grant(revoked.grant_id()).await, None, "a revoked grant is erased as well");
-}
-
-async fn erased_subject_issues_nothing(cx: Context) {
-    let client = cx.client().await;
-    let user = request();
-    let (pair, used) = granted(&cx, &user, &client).await;
-    let unused = authorized(&cx, &user, &client).await;
-    cx.storage.erase_subject(subject(&user)).await.expect("erase_subject");
-    assert_eq!(rotate(&cx, &strict(), &rotation(&pair)).await, RotationOutcome::Invalid);
-    for redemption in [&unused, &used] {
-        assert_eq!(redeem(&cx, redemption).await, RedemptionOutcome::Invalid);
-    }
-    let result = cx.storage.create_token(&user, joining(&pair.token)).await;
-    refused(result, "grant_id", InvalidReason::Unknown, "joining an erased grant");
-    let storage = &cx.storage;
-    assert!(!storage.revoke_grant(pair.grant_id()).await.expect("revoke_grant"));
-    let revoked = storage.revoke_grant_of(subject(&user), pair.grant_id()).await;
-    assert!(!revoked.expect("revoke_grant_of"));
-    assert_eq!(storage.revoke_subject(subject(&user)).await.expect("revoke_subject"), 0);
-    cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
-    cx.delete_code(&client, &unused.code).await;
-    assert_eq!(cx.states(&client, &pair).await, [None; 2]);
-}
-
-async fn erased_subject_may_return(cx: Context) {
-    let client = cx.client().await;
-    let user = request();
-    let (before, _) = granted(&cx, &user, &client).await;
-    assert_eq!(cx.storage.erase_subject(subject(&user)).await.expect("erase_subject"), 1);
-    let (after, _) = granted(&cx, &user, &client).await;
-    let created = cx.pair_of(&user, new_token(&client)).await;
-    let page = cx.storage.list_grants(subject(&user), None, 10).await.expect("list_grants");
-    let listed: Vec<Uuid> = page.grants.iter().map(|grant| grant.grant_id).collect();
-    assert_eq!(listed, [created.grant_id(), after.grant_id()], "only what began afterwards");
-    assert_eq!(cx.states(&client, &after).await, [ACTIVE; 2]);
-    assert_eq!(cx.states(&client, &before).await, [None; 2]);
-}
-
-async fn erasure_beats_rotation(cx: Context) {
-    for round in 0..12 {
-        let client = cx.client().await;
-        let user = request();
-        let (pair, _) = granted(&cx, &user, &client).await;
-        let rotating = tokio::spawn(rotate_until_refused(cx.clone(), pair));
-        tokio::time::sleep(Duration::from_micros(round * 300)).await;
-        let erased = cx.storage.erase_subject(subject(&user)).await.expect("erase_subject");
-        assert_eq!(erased, 1, "one grant, however many tokens");
-        for pair in joined(rotating.await) {
-            assert_eq!(cx.states(&client, &pair).await, [None; 2], "whenever it was issued");
-            assert_eq!(cx.grant(pair.grant_id()).await, None);
         }
     }
 }

@@ -48,7 +48,7 @@ async fn none_without_a_signer(cx: Context) {
     match result {
         Ok(jwt) => drop(parts(&jwt)),
         Err(Error::Configuration { message, .. }) if !cx.id_tokens => {
-            assert!(!message.is_empty(), "a configuration error says what to do");
+            assert!(!message.is_empty(), "a configuration error has a message");
         }
         Err(other) => panic!("an ID token, but is {other:?}"),
     }
@@ -112,7 +112,11 @@ async fn has_optional_claims(cx: Context) {
     let auth_time = full_context().auth_time;
     let given = claims(&cx, &request, new(&client, &scope).with_auth_time(auth_time)).await;
     let auth_time = auth_time.map(|time| time.timestamp());
-    assert_eq!(given["auth_time"].as_i64(), auth_time, "a given value goes before the user's");
+    assert_eq!(
+        given["auth_time"].as_i64(),
+        auth_time,
+        "a given value takes precedence over the user's"
+    );
 }
 
 async fn has_the_hashes(cx: Context) {
@@ -165,5 +169,5 @@ async fn needs_a_subject(cx: Context) {
     }
     let client = cx.client().await;
     let result = cx.storage.get_id_token(&RequestContext::default(), new(&client, &scope())).await;
-    refused(result, "subject", InvalidReason::Missing, "an ID token of nobody");
+    refused(result, "subject", InvalidReason::Missing, "an ID token without a subject");
 }

@@ -13,8 +13,8 @@
 //!
 //! Each rule has a stable name and cites its source ([`rules`] lists them). It registers its own
 //! clients under unique identifiers, so the suite runs on a database that holds other rows, and
-//! twice on the same one. It leaves its clients behind and purges expired rows: use a database of its
-//! own, or one for tests.
+//! twice on the same one. It leaves its clients behind and purges expired rows: use its own database,
+//! or one for tests.
 //!
 //! A debug build of Argon2 takes a second for a password. With the feature `password`, add this to
 //! the `Cargo.toml` of your workspace:
@@ -63,13 +63,16 @@ mod authorization_code;
 mod authorization_code_input;
 mod cases;
 mod client;
+mod client_deletion;
 mod client_input;
 mod client_secret;
 mod concurrency;
+mod concurrency_revocation;
 mod context;
 mod flow;
 mod forwarding;
 mod grant;
+mod grant_erasure;
 mod grant_idle;
 mod grant_listing;
 mod grant_revocation;
@@ -81,6 +84,7 @@ mod revocation;
 mod token;
 mod token_grant;
 mod token_input;
+mod token_lookup;
 mod user;
 
 use std::any::Any;
@@ -128,9 +132,11 @@ impl fmt::Debug for Rule {
 pub fn rules() -> impl Iterator<Item = Rule> {
     [
         client::RULES,
+        client_deletion::RULES,
         client_input::RULES,
         client_secret::RULES,
         token::RULES,
+        token_lookup::RULES,
         token_input::RULES,
         token_grant::RULES,
         revocation::RULES,
@@ -140,12 +146,14 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         grant_rotation::RULES,
         grant_idle::RULES,
         grant_revocation::RULES,
+        grant_erasure::RULES,
         grant_listing::RULES,
         user::RULES,
         id_token::RULES,
         hygiene::RULES,
         forwarding::RULES,
         concurrency::RULES,
+        concurrency_revocation::RULES,
         purge::RULES,
     ]
     .into_iter()
@@ -236,8 +244,8 @@ impl Conformance {
         self
     }
 
-    /// Sets the number of rules that run at the same time; at least one. A rule about concurrency makes up to 64
-    /// calls at once by itself.
+    /// Sets the number of rules that run at the same time; at least one. A single rule about concurrency
+    /// makes up to 64 calls at once.
     pub fn at_once(mut self, rules: usize) -> Self {
         self.at_once = rules.max(1);
         self
@@ -275,7 +283,7 @@ impl Conformance {
         );
     }
 
-    /// Runs the rules and returns their outcomes, without a panic of its own.
+    /// Runs the rules and returns their outcomes. Does not panic.
     pub async fn outcomes(self) -> Vec<Outcome> {
         let turns = Arc::new(Semaphore::new(self.at_once));
         let running: Vec<(Rule, JoinHandle<Option<String>>)> = rules()

@@ -149,7 +149,7 @@ async fn runs_in_batches(cx: Context) {
     };
     let stopped = cx.storage.purge(1, stop_after_two).await.expect("purge");
     assert_eq!((stopped.tokens, batches.len()), (2, 2), "the callback can stop it");
-    // What other rules left may expire at the same time.
+    // Rows of other rules may expire at the same time.
     let rest = purge_all(&cx).await;
     assert!(rest.tokens >= 1 && rest.grants >= 1, "the next call continues: {rest:?}");
 }

@@ -32,8 +32,8 @@ rules!("revocation" {
     twice_is_once: "RFC 7009 2.2: revoking a second time is success, and changes nothing",
     expired_access_token_ends_its_grant: "RFC 7009 2.1: the grant ends though the access token has expired",
     expired_refresh_token_ends_its_grant: "RFC 7009 2.1: the grant ends though the refresh token has expired",
-    revoked_goes_before_expired: "contract 1, get_token: a revoked token stays revoked when it expires",
-    revoked_goes_before_rotated: "contract 1, get_token: a rotated token of a revoked grant is revoked",
+    revoked_precedes_expired: "contract 1, get_token: a revoked token stays revoked when it expires",
+    revoked_precedes_rotated: "contract 1, get_token: a rotated token of a revoked grant is revoked",
     disabled_client_may_revoke: "contract 2, disable a client: its tokens stay, and can be revoked",
 });
 
@@ -281,7 +281,7 @@ async fn expired_refresh_token_ends_its_grant(cx: Context) {
     }
 }
 
-async fn revoked_goes_before_expired(cx: Context) {
+async fn revoked_precedes_expired(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair(&short_lived(), &client).await;
     cx.revoke(&client, TokenRef::Refresh(&pair.refresh)).await;
@@ -290,7 +290,7 @@ async fn revoked_goes_before_expired(cx: Context) {
     assert_eq!(states, [REVOKED; 2], "the order of states is revoked, rotated, expired, active");
 }
 
-async fn revoked_goes_before_rotated(cx: Context) {
+async fn revoked_precedes_rotated(cx: Context) {
     let client = cx.client().await;
     let pair = cx.pair_of(&request(), new_token(&client)).await;
     next_pair(&cx, &strict(), &pair).await;

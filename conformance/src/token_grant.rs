@@ -40,7 +40,7 @@ async fn refuses(
     for token in [Some(tokens.access_token), tokens.refresh_token].into_iter().flatten() {
         let found = cx.get(&client, TokenRef::Any(&token)).await;
         assert_eq!(found, None, "{what}: nothing is stored");
-        assert!(!cx.is_active(&token).await, "{what}: nothing is stored for anybody");
+        assert!(!cx.is_active(&token).await, "{what}: nothing is stored");
     }
 }
 
@@ -48,7 +48,7 @@ async fn joins_a_grant(cx: Context) {
     let client = cx.client().await;
     let user = request();
     let first = cx.pair_of(&user, new_token(&client).with_context(full_context())).await;
-    // By a subject of its own, and by that of the request.
+    // By its own subject, and by that of the request.
     let named = cx.sibling(&RequestContext::default(), &first).await;
     let mut new = joining(&first.token);
     new.subject = None;
@@ -125,10 +125,10 @@ async fn grant_of_another_subject_is_refused(cx: Context) {
     let upper = subject(&user).to_uppercase();
     for (what, request, new) in [
         ("another user's request", request(), join(&of_user)),
-        ("a request of nobody", RequestContext::default(), join(&of_user)),
+        ("a request without a user", RequestContext::default(), join(&of_user)),
         ("another subject", user.clone(), join(&of_user).with_subject(unique())),
         ("the subject in capitals", user.clone(), join(&of_user).with_subject(upper)),
-        ("a user's request for a grant of nobody", user.clone(), join(&of_nobody)),
+        ("a user's request for a grant without a subject", user.clone(), join(&of_nobody)),
     ] {
         refuses(&cx, &request, new, "grant_id", InvalidReason::Unknown, what).await;
     }

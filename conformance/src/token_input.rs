@@ -27,7 +27,7 @@ rules!("token" {
     duplicate_generated_pair: "contract 3, bad input: a pair that was stored before is refused, in its grant and out of it",
     duplicate_of_another_client: "contract 3, bad input: a duplicate of another client's token reveals and takes nothing",
     duplicate_of_the_dead: "contract 3, bad input: an expired or revoked token is not revived",
-    bad_input_harms_no_neighbour: "contract 3, bad input: it never harms the request beside it",
+    bad_input_affects_no_other_call: "contract 3, bad input: it does not affect concurrent requests",
 });
 
 /// A pair that was made elsewhere.
@@ -224,7 +224,7 @@ async fn duplicate_of_the_dead(cx: Context) {
     }
 }
 
-async fn bad_input_harms_no_neighbour(cx: Context) {
+async fn bad_input_affects_no_other_call(cx: Context) {
     let client = cx.client().await;
     let user = request();
     let taken: Pair = cx.pair_of(&user, foreign_token(&client)).await;

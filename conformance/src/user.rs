@@ -15,15 +15,15 @@ async fn authenticate(cx: &Context, username: &str, password: Secret) -> Result<
     cx.storage.authenticate(username, &password).await
 }
 
-/// Asserts that nobody was authenticated. Without a user of the suite, the storage may lack users.
+/// Asserts that no user was authenticated. Without a user of the suite, the storage may lack users.
 #[track_caller]
 fn nobody(cx: &Context, result: Result<Option<User>>, what: &str) {
     match result {
         Ok(None) => {}
         Err(Error::Configuration { message, .. }) if cx.user.is_none() => {
-            assert!(!message.is_empty(), "a configuration error says what to do");
+            assert!(!message.is_empty(), "a configuration error has a message");
         }
-        other => panic!("{what}: must be nobody, but is {other:?}"),
+        other => panic!("{what}: must be `None`, but is {other:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The schema as PostgreSQL's catalog has it.
+//! The schema in PostgreSQL's catalog.
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -10,7 +10,7 @@ async fn rows(test: &TestStorage, sql: &'static str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_schema_holds_what_the_design_says() {
+async fn the_schema_matches_the_design() {
     let test = TestStorage::new("catalog").await;
 
     let tables = rows(
@@ -77,7 +77,7 @@ async fn the_schema_holds_what_the_design_says() {
         ]
     );
 
-    // What a use or a revocation changes is in no index, so these updates stay HOT.
+    // No index has a column that a use or a revocation changes, so these updates stay HOT.
     let hot = rows(
         &test,
         "SELECT relname || ' ' || array_to_string(reloptions, ' ') FROM pg_class
@@ -91,7 +91,7 @@ async fn the_schema_holds_what_the_design_says() {
     assert!(hot[2].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
 }
 
-/// Plaintext cannot be stored by mistake, whatever the code does.
+/// Constraints of the schema refuse plaintext, even if the code has a bug.
 #[tokio::test]
 async fn constraints_refuse_plaintext() {
     let test = TestStorage::new("constraints").await;

@@ -1,4 +1,4 @@
-//! What only a Citus cluster can show; `docs/citus.md` says how to give one to the tests.
+//! Properties of a Citus cluster. `docs/citus.md` describes how to run the tests on one.
 
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ async fn on_cluster(test: &str) -> Option<TestStorage> {
     Some(TestStorage::new("citus").await)
 }
 
-/// Each statement that names a grant is one task, on one shard.
+/// Each statement that names a grant is one task on one shard.
 #[tokio::test]
 async fn a_statement_that_names_its_grant_goes_to_one_shard() {
     let Some(test) = on_cluster("a_statement_that_names_its_grant_goes_to_one_shard").await else {
@@ -75,7 +75,7 @@ async fn a_statement_that_names_its_grant_goes_to_one_shard() {
     }
 }
 
-/// A token that was made elsewhere names no grant, and no key of a table spans the grants.
+/// A token that was made elsewhere names no grant, and a unique index covers one shard only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_string_is_stored_once_on_all_shards() {
     let Some(test) = on_cluster("one_string_is_stored_once_on_all_shards").await else { return };
@@ -93,7 +93,7 @@ async fn one_string_is_stored_once_on_all_shards() {
     let stored = racers.join_all().await.into_iter().filter(|stored| *stored).count();
     assert_eq!(stored, 1);
     assert!(test.storage.introspect(&token).await.unwrap().is_some());
-    // Generated ones need no such care, and are found without asking.
+    // Generated ones name their grant, so they need no lookup on all shards.
     let tokens = pair();
     let new = NewToken::new(&client_id, scope(), tokens.clone());
     test.storage.create_token(&alice(), new).await.unwrap();

@@ -1,4 +1,4 @@
-//! The client registry, where the conformance suite cannot look: rows and pools.
+//! The client registry: rows and pools, which the conformance suite does not see.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use sqlx::PgPool;
 
 use crate::support::{TestStorage, access_token, alice, pair, scope, secret};
 
-/// An application that has a pool needs no second one, and keeps what it does on it.
+/// An application that has a pool needs no second one.
 #[tokio::test]
-async fn a_pool_of_the_applications_own_serves() {
+async fn the_applications_pool_can_be_used() {
     let test = TestStorage::new("clients_pool").await;
     let pool = PgPool::connect(test.database.url()).await.unwrap();
     let storage = PgStorage::from_pool(pool.clone());
@@ -76,7 +76,7 @@ async fn a_deleted_client_leaves_no_token_behind() {
     }
 }
 
-/// PostgreSQL's clock decides: secrets end there, and the previous one with its overlap.
+/// Secrets expire by PostgreSQL's clock, and the previous one ends with its overlap.
 #[tokio::test]
 async fn secrets_end_by_the_servers_clock() {
     let test = TestStorage::new("clients_clock").await;

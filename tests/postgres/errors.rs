@@ -1,4 +1,4 @@
-//! Each way to fail has an error of its own, which says what to do next.
+//! Each kind of failure has its own error, which advises the caller.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_wrong_url_is_a_matter_of_configuration_and_shows_no_password() {
+async fn a_wrong_url_is_a_configuration_error_and_shows_no_password() {
     for url in ["postgres://u:hunter2@host:notaport/db", "hunter2", "mysql://u:hunter2@h/db"] {
         let error = PgStorage::connect(url).await.unwrap_err();
         assert!(matches!(error, Error::Configuration { .. }), "{url}: {error:?}");
@@ -43,7 +43,7 @@ async fn an_unreachable_server_is_unavailable_at_once() {
 
 #[tokio::test]
 async fn a_silent_server_is_unavailable_at_the_deadline() {
-    // It accepts, and never says a word.
+    // It accepts the connection, and sends nothing.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u@{}/db", listener.local_addr().unwrap());
     let builder = PgStorage::builder().deadline(Duration::from_millis(200));
@@ -52,7 +52,7 @@ async fn a_silent_server_is_unavailable_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_database_or_role_that_does_not_exist_is_a_matter_of_configuration() {
+async fn a_database_or_role_that_does_not_exist_is_a_configuration_error() {
     let database = database("errors_login").await;
     let nobody = url_as(database.url(), "oauth_storage_nobody", "pw");
     let (server, _) = database.url().rsplit_once('/').unwrap();
@@ -65,7 +65,7 @@ async fn a_database_or_role_that_does_not_exist_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn a_missing_and_an_older_schema_say_how_to_migrate() {
+async fn errors_of_a_missing_and_an_older_schema_name_migrate() {
     let database = database("errors_schema").await;
     let storage = PgStorage::connect(database.url()).await.unwrap();
     let lookup = async || {
@@ -85,7 +85,7 @@ async fn a_missing_and_an_older_schema_say_how_to_migrate() {
 }
 
 #[tokio::test]
-async fn a_role_without_rights_is_told_the_table() {
+async fn a_missing_right_is_reported_with_its_table() {
     let test = TestStorage::new("errors_rights").await;
     let role = unique("reader");
     test.sql(&format!(
@@ -102,7 +102,7 @@ async fn a_role_without_rights_is_told_the_table() {
 }
 
 #[tokio::test]
-async fn what_was_never_given_is_a_matter_of_configuration() {
+async fn a_missing_part_is_a_configuration_error() {
     let database = database("errors_parts").await;
     let storage = PgStorage::connect(database.url()).await.unwrap();
     let error = storage.authenticate("alice", &Secret::new("wonderland")).await.unwrap_err();
@@ -121,9 +121,10 @@ async fn lock_tokens(test: &TestStorage) -> PgConnection {
     locker
 }
 
-/// On connections of our own the server gives up first, so nothing takes effect after the answer.
+/// On the storage's own connections the statement timeout is shorter than the deadline, so nothing
+/// takes effect after the error.
 #[tokio::test]
-async fn before_the_deadline_the_server_gives_up_and_nothing_was_changed() {
+async fn the_server_times_out_before_the_deadline_and_changes_nothing() {
     let builder = PgStorage::builder().deadline(Duration::from_secs(2));
     let test = TestStorage::with("errors_timeout", builder).await;
     let (client_id, _) = test.client().await;
@@ -145,7 +146,8 @@ async fn before_the_deadline_the_server_gives_up_and_nothing_was_changed() {
     assert_eq!(found, None, "nothing was stored, nor will be");
 }
 
-/// On a pool of the application's the server goes on, so a write that was cut off is unknown.
+/// On the application's pool the server continues after the deadline, so the outcome of a write is
+/// unknown.
 #[tokio::test]
 async fn past_the_deadline_a_read_may_be_retried_and_a_write_is_unknown() {
     let test = TestStorage::new("errors_deadline").await;
@@ -164,7 +166,7 @@ async fn past_the_deadline_a_read_may_be_retried_and_a_write_is_unknown() {
     assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
     assert_eq!(error.advice(), Advice::CheckOutcome);
 
-    // The connections that were cut off are not used again, and others are opened.
+    // The interrupted connections are not used again, and others are opened.
     locker.close().await.unwrap();
     eventually("the storage works again", async || {
         storage.get_token(&alice(), &client_id, find).await.is_ok()
@@ -210,7 +212,7 @@ async fn with_every_connection_busy_a_call_is_overloaded() {
 }
 
 #[tokio::test]
-async fn a_proxy_without_a_server_is_not_stormed() {
+async fn connection_attempts_to_a_broken_proxy_are_limited() {
     let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://app@{}/app?sslmode=disable", proxy.local_addr().unwrap());
     let attempts = Arc::new(AtomicUsize::new(0));
@@ -238,9 +240,9 @@ async fn a_proxy_without_a_server_is_not_stormed() {
     assert!((2..80).contains(&attempts), "{attempts} attempts of 64 callers in two seconds");
 }
 
-/// Each batch is committed by itself, so what stops between two of them has done a part.
+/// Each batch is its own transaction, so a call that stops between two batches has done a part.
 #[tokio::test]
-async fn a_revocation_that_stops_halfway_is_unknown_and_goes_on_when_called_again() {
+async fn a_revocation_that_stops_halfway_is_unknown_and_continues_when_called_again() {
     let builder = PgStorage::builder().max_connections(1).deadline(Duration::from_secs(2));
     let test = TestStorage::with("errors_halfway", builder).await;
     let (client_id, _) = test.client().await;
@@ -254,8 +256,7 @@ async fn a_revocation_that_stops_halfway_is_unknown_and_goes_on_when_called_agai
              FOR EACH STATEMENT EXECUTE FUNCTION take_long()",
     )
     .await;
-    // Whoever asks for the one connection beside the lanes during the first batch has it next, and
-    // keeps it.
+    // Wait for the only pooled connection during the first batch, then keep it.
     let storage = test.storage.clone();
     let revoke = tokio::spawn(async move { storage.revoke_subject("alice").await });
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -266,16 +267,16 @@ async fn a_revocation_that_stops_halfway_is_unknown_and_goes_on_when_called_agai
     assert_eq!(test.storage.revoke_subject("alice").await.unwrap(), 2000, "the rest of it");
 }
 
-/// Unlike a revocation, a purge is many calls: the callback was told of those that were done.
+/// Unlike a revocation, a purge is many calls: the callback has received those that succeeded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_that_stops_halfway_may_be_called_again() {
     let builder = PgStorage::builder().max_connections(1).deadline(Duration::from_secs(2));
     let test = TestStorage::with("errors_purge", builder).await;
     test.sql(&store_expired_tokens(25, "c")).await;
-    // After the first batch the one connection that it runs on is taken away.
-    let (pool, mut taken, mut told) = (test.storage.pool().clone(), None, Vec::new());
+    // After the first batch, take the only connection that it can run on.
+    let (pool, mut taken, mut reported) = (test.storage.pool().clone(), None, Vec::new());
     let purged = test.storage.purge(10, |batch| {
-        told.push(batch.tokens);
+        reported.push(batch.tokens);
         for _ in 0..1000 {
             taken = pool.try_acquire();
             if taken.is_some() {
@@ -288,7 +289,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
     let error = purged.await.unwrap_err();
     assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
     assert_eq!(error.advice(), Advice::BackOff);
-    assert_eq!(told, [10]);
+    assert_eq!(reported, [10]);
     drop(taken);
     let rest = test.storage.purge(10, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!((rest.tokens, rest.more), (15, false));
@@ -298,7 +299,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
 async fn a_server_that_refuses_writes_changed_nothing() {
     let test = TestStorage::new("errors_standby").await;
     let (client_id, _) = test.client().await;
-    // What a standby answers.
+    // As on a standby.
     let name = test.database.name();
     test.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     let storage = PgStorage::connect(test.database.url()).await.unwrap();
@@ -306,7 +307,7 @@ async fn a_server_that_refuses_writes_changed_nothing() {
     let error = storage.create_token(&alice(), new).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 
-    // A read-only session is not used again: once the server takes writes, so do we.
+    // A read-only session is not used again: writes succeed as soon as the server accepts them.
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let pool = PgStorage::from_pool(pool.connect(test.database.url()).await.unwrap());
     let new = || NewToken::new(&client_id, scope(), access_token());
@@ -324,7 +325,7 @@ async fn a_server_that_refuses_writes_changed_nothing() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_names_its_table_and_column() {
+async fn a_corrupt_row_is_reported_with_its_table_and_column() {
     let test = TestStorage::new("errors_corrupt").await;
     let (client_id, _) = test.client().await;
     test.sql("UPDATE oauth_storage.client SET grant_types = '{card_trick}'").await;

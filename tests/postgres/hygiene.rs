@@ -1,4 +1,4 @@
-//! S12 and S17: nothing that leaves the process, and nothing that the server keeps, shows a secret.
+//! S12 and S17: no output of the process and no file of the server contains a secret.
 
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::support::{dump, run_sql, scope};
 
-/// Each secret of the test has it, so that one search finds them all.
+/// Part of each secret of the test, so that one search finds them all.
 const NEEDLE: &str = "N33DLE-in-the-haystack-";
 
 #[derive(Clone, Default)]
@@ -50,8 +50,8 @@ fn needle(name: &str) -> Secret {
     Secret::new(format!("{NEEDLE}{name}-{}", "x".repeat(43)))
 }
 
-/// Everything that the storage does with secrets, wrong ones included. Gives what was generated
-/// here, and every text that the application saw.
+/// Calls every method that takes a secret, also with wrong ones. Returns the generated secrets, and
+/// every text that the application received.
 async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     let mut seen = String::new();
     let mut see = |shown: &dyn std::fmt::Debug| seen.push_str(&format!("{shown:?}\n{shown:#?}\n"));
@@ -178,7 +178,7 @@ fn read_all(folder: &Path, each: &mut dyn FnMut(&Path, &[u8])) {
         if path.is_dir() {
             read_all(&path, each);
         } else if let Ok(bytes) = std::fs::read(&path) {
-            // A file may go, or be a socket.
+            // A file may be removed meanwhile, or be a socket.
             each(&path, &bytes);
         }
     }
@@ -204,8 +204,8 @@ async fn s12_s17_no_secret_at_rest_in_logs_in_traces_or_in_errors() {
         .with_span_events(FmtSpan::FULL)
         .with_writer(traces.clone())
         .finish();
-    // For the whole process: with a subscriber of one thread, call sites that another test's
-    // thread meets first would stay silent. What the other tests trace is searched, too.
+    // For the whole process: with a subscriber of one thread, call sites that another test's thread
+    // reaches first would stay disabled. The traces of the other tests are searched as well.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let storage = PgStorage::builder().password_users().connect(database.url()).await.unwrap();
     storage.migrate().await.unwrap();
@@ -229,7 +229,7 @@ async fn s12_s17_no_secret_at_rest_in_logs_in_traces_or_in_errors() {
         text.len()
     };
 
-    search("what the application saw", seen.as_bytes());
+    search("the texts that the application received", seen.as_bytes());
     let traces = traces.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&traces);
     assert!(text.contains("create_token oauth_storage.token"), "traces were taken: {text}");

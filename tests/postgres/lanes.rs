@@ -1,4 +1,4 @@
-//! The executor's traps: what callers that share a statement must not do to each other.
+//! Batching: callers that share a statement do not affect each other.
 
 mod life;
 
@@ -12,17 +12,17 @@ use oauth_storage::{
     TokenPair, TokenStorage as _,
 };
 
-use crate::gate::{Gate, Held};
+use crate::barrier::{Barrier, BlockedLane};
 use crate::support::{TestStorage, URI, alice, digest, scope, secret};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_neighbour_harms_nobody() {
-    let held = Held::new("lanes_neighbour", 100).await;
+async fn a_failing_call_affects_no_other_call_of_its_batch() {
+    let lane = BlockedLane::new("lanes_neighbour", 100).await;
     let taken = secret();
     let calls: Vec<_> = (0..20)
-        .map(|n| held.create(if n % 10 == 3 { &taken } else { Box::leak(Box::new(secret())) }))
+        .map(|n| lane.create(if n % 10 == 3 { &taken } else { Box::leak(Box::new(secret())) }))
         .collect();
-    held.release().await;
+    lane.release().await;
     let mut stored = 0;
     let mut duplicates = 0;
     for call in calls {
@@ -37,10 +37,10 @@ async fn a_bad_neighbour_harms_nobody() {
     assert_eq!((stored, duplicates), (19, 1));
 }
 
-/// What somebody wrote by hand may be nothing that the driver can decode: JSON of another shape is an
-/// error to it, an infinite timestamp a panic.
+/// A row that was edited by hand may not decode: JSON of another shape is an error of the driver, an
+/// infinite timestamp a panic.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
+async fn a_row_that_cannot_be_decoded_affects_no_other_call() {
     let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
     let test = TestStorage::with("lanes_undecodable", builder).await;
     let (owner, _) = test.client().await;
@@ -70,11 +70,11 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
     ))
     .await;
 
-    // One lookup holds the lane that reads, so the others of a kind share a statement.
-    let gate = Gate::at_lookups(&test, "client").await;
+    // One lookup occupies the lane for reads, so the other calls of a kind share a statement.
+    let barrier = Barrier::at_lookups(&test, "client").await;
     let (storage, id) = (test.storage.clone(), owner.clone());
     let first = tokio::spawn(async move { storage.get_client(&alice(), &id, None).await });
-    gate.holds(1).await;
+    barrier.wait_for(1).await;
     let calls: Vec<_> = rows
         .into_iter()
         .map(|(client_id, token, code)| {
@@ -90,7 +90,7 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    gate.open().await;
+    barrier.release().await;
     first.await.unwrap().unwrap();
     for (n, call) in calls.into_iter().enumerate() {
         let (client, token, code) = call.await.unwrap();
@@ -104,15 +104,15 @@ async fn a_row_that_cannot_be_decoded_harms_no_neighbour() {
             }
         }
     }
-    gate.remove_from_lookups("client").await;
-    // Beside the lanes, in the caller's task, it is an error as well.
+    barrier.remove_from_lookups("client").await;
+    // On a pooled connection it is an error as well.
     let endless = "UPDATE oauth_storage.client SET client_secret_expires_at = 'infinity'";
     test.sql(endless).await;
     let error = test.storage.read_client(&owner).await.unwrap_err();
     assert!(matches!(error, Error::Backend { .. }), "{error:?}");
 }
 
-/// It may be all that is known of a commit whose answer was lost on the way, so nothing runs again.
+/// It may hide a commit whose response was lost, so the statement does not run again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_internal_error_is_no_duplicate_and_runs_once() {
     let refuse = r#"CREATE SEQUENCE runs;
@@ -124,9 +124,9 @@ async fn an_internal_error_is_no_duplicate_and_runs_once() {
          END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON oauth_storage.token
              FOR EACH STATEMENT EXECUTE FUNCTION refuse()"#;
-    let held = Held::with("lanes_internal", 100, refuse).await;
-    let calls: Vec<_> = (0..5).map(|_| held.create(&secret())).collect();
-    let (test, _) = held.release().await;
+    let lane = BlockedLane::with("lanes_internal", 100, refuse).await;
+    let calls: Vec<_> = (0..5).map(|_| lane.create(&secret())).collect();
+    let (test, _) = lane.release().await;
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
         assert!(matches!(&error, Error::Backend { code: Some(c), .. } if c == "XX000"), "{error}");
@@ -140,8 +140,8 @@ async fn an_internal_error_is_no_duplicate_and_runs_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
-    let held = Held::new("lanes_keys", 100).await;
-    // Made by hand, for the lane is busy.
+    let lane = BlockedLane::new("lanes_keys", 100).await;
+    // By SQL, because the lane is busy.
     let code = secret();
     let (head, tail) = digest(&code);
     let sql = format!(
@@ -155,19 +155,19 @@ async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
              digest_tail, response_type, redirect_uri)
          SELECT now(), now() + interval '1 minute', grant_id, '{head}', '{tail}', 'code', '{URI}'
          FROM made",
-        held.client_id
+        lane.client_id
     );
-    held.test.sql(&sql).await;
+    lane.test.sql(&sql).await;
     let calls: Vec<_> = (0..8)
         .map(|_| {
-            let storage = held.test.storage.clone();
-            let redeem = CodeRedemption::new(&held.client_id, URI, code.clone());
+            let storage = lane.test.storage.clone();
+            let redeem = CodeRedemption::new(&lane.client_id, URI, code.clone());
             tokio::spawn(async move {
                 storage.redeem_authorization_code(&RequestContext::default(), redeem).await.unwrap()
             })
         })
         .collect();
-    held.release().await;
+    lane.release().await;
     let (mut issued, mut replayed) = (0, 0);
     for call in calls {
         match call.await.unwrap() {
@@ -181,68 +181,68 @@ async fn two_redemptions_of_one_code_in_the_queue_are_issued_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_that_goes_away_stops_nobody_and_stores_nothing() {
-    let held = Held::new("lanes_dropped", 100).await;
+async fn a_dropped_call_stops_no_other_and_stores_nothing() {
+    let lane = BlockedLane::new("lanes_dropped", 100).await;
     let (gone, here) = (secret(), secret());
-    let dropped = held.create(&gone);
-    let kept = held.create(&here);
+    let dropped = lane.create(&gone);
+    let kept = lane.create(&here);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let Held { test, client_id, gate, first } = held;
-    // The one that holds the lane goes away, too: its statement runs on.
+    let BlockedLane { test, client_id, barrier, first } = lane;
+    // The call that occupies the lane is dropped as well. Its statement continues.
     for caller in [first.abort_handle(), dropped.abort_handle()] {
         caller.abort();
     }
-    // Only then are they gone.
+    // They are dropped only when the tasks have ended.
     assert!(first.await.unwrap_err().is_cancelled());
     assert!(dropped.await.unwrap_err().is_cancelled());
-    gate.open().await;
+    barrier.release().await;
     kept.await.unwrap().unwrap();
     let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&here)).await;
     assert!(found.unwrap().is_some());
     let found = test.storage.get_token(&alice(), &client_id, TokenRef::Access(&gone)).await;
-    assert_eq!(found.unwrap(), None, "what nobody waits for is not begun");
+    assert_eq!(found.unwrap(), None, "a queued call that was dropped does not run");
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
         .fetch_one(test.storage.pool())
         .await
         .unwrap();
-    assert_eq!(stored, 3, "what was begun is whole");
+    assert_eq!(stored, 3, "a running statement completes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_do_not_wait_behind_writes() {
-    let held = Held::new("lanes_reads", 100).await;
+    let lane = BlockedLane::new("lanes_reads", 100).await;
     let started = Instant::now();
     let find = secret();
     for _ in 0..10 {
         let find = TokenRef::Access(&find);
-        held.test.storage.get_token(&alice(), &held.client_id, find).await.unwrap();
+        lane.test.storage.get_token(&alice(), &lane.client_id, find).await.unwrap();
     }
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    held.release().await;
+    lane.release().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_refuses_at_once() {
-    let held = Held::new("lanes_full", 4).await;
-    let waiting: Vec<_> = (0..4).map(|_| held.create(&secret())).collect();
+    let lane = BlockedLane::new("lanes_full", 4).await;
+    let waiting: Vec<_> = (0..4).map(|_| lane.create(&secret())).collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let started = Instant::now();
-    let error = held.create(&secret()).await.unwrap().unwrap_err();
+    let error = lane.create(&secret()).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Overloaded { .. }), "{error:?}");
     assert_eq!(error.advice(), Advice::BackOff);
     assert!(started.elapsed() < Duration::from_secs(5));
-    held.release().await;
+    lane.release().await;
     for call in waiting {
         call.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_lane_took_before_the_deadline_is_never_done() {
+async fn a_call_still_queued_at_the_deadline_never_runs() {
     let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(2));
     let test = TestStorage::with("lanes_late", builder).await;
     let (client_id, _) = test.client().await;
-    let gate = Gate::at_inserts(&test, "token").await;
+    let barrier = Barrier::at_inserts(&test, "token").await;
     let create = |access: &Secret| {
         let (storage, new) = (
             test.storage.clone(),
@@ -253,7 +253,7 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     let (begun, late) = (secret(), secret());
     let first = create(&begun);
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    // The lane is free again only after this one's statement has been given up, and again waits.
+    // The lane is free again only when the first statement has timed out, and then waits again.
     let second = create(&secret());
     tokio::time::sleep(Duration::from_millis(100)).await;
     let code = NewAuthorizationCode::new(&client_id, scope(), URI, late.clone());
@@ -266,15 +266,15 @@ async fn what_no_lane_took_before_the_deadline_is_never_done() {
     let error = second.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. } | Error::OutcomeUnknown { .. }), "{error:?}");
     let third = third.await.unwrap();
-    gate.holds(0).await;
-    gate.open().await;
+    barrier.wait_for(0).await;
+    barrier.release().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.token")
         .fetch_one(test.storage.pool())
         .await
         .unwrap();
-    assert_eq!(stored, 0, "what was given up takes no effect");
-    // Overloaded: nothing was sent. Only an unknown outcome may be either.
+    assert_eq!(stored, 0, "a statement that timed out has no effect");
+    // Overloaded means that nothing was sent. Only an unknown outcome leaves both possible.
     let found = test.storage.get_authorization_code(&alice(), &client_id, &late).await.unwrap();
     if !matches!(third, Err(Error::OutcomeUnknown { .. })) {
         assert_eq!(found.is_some(), third.is_ok(), "{third:?}");

@@ -1,15 +1,17 @@
-//! The storage on a real PostgreSQL: each test has a database of its own.
+//! The storage on a real PostgreSQL: each test has its own database.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
+mod barrier;
 mod bounds;
 mod catalog;
 mod citus;
 mod clients;
+mod columns;
 mod errors;
-mod gate;
 mod grants;
 mod hygiene;
+mod imports;
 mod lanes;
 mod migrations;
 mod observability;

@@ -1,4 +1,4 @@
-//! Migrations: twice, by several at once, beside the application's own, without the rights.
+//! Migrations: repeated, concurrent, beside the application's own, and without the rights.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn connect(url: &str) -> PgStorage {
 }
 
 #[tokio::test]
-async fn migrate_runs_twice_and_pending_tells_what_is_left() {
+async fn migrate_runs_twice_and_pending_lists_the_rest() {
     let database = database("migrate_twice").await;
     let storage = connect(database.url()).await;
     let pending = storage.pending_migrations().await.unwrap();
@@ -26,7 +26,7 @@ async fn migrate_runs_twice_and_pending_tells_what_is_left() {
     storage.migrate().await.unwrap();
 }
 
-/// Two storages of one process differ from two processes in nothing that the server sees.
+/// To the server, two storages of one process are the same as two processes.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_migrate_at_once() {
     let database = database("migrate_race").await;
@@ -41,9 +41,9 @@ async fn sixteen_migrate_at_once() {
     assert_eq!(connect(database.url()).await.pending_migrations().await.unwrap(), []);
 }
 
-/// An application migrates with sqlx, too, into the default table, before and after us.
+/// The application migrates with sqlx as well, into the default table, before and after the storage.
 #[tokio::test]
-async fn the_applications_own_migrator_goes_on() {
+async fn the_applications_own_migrator_continues() {
     let database = database("migrate_beside").await;
     let application = |upto: i64| {
         Migrator::with_migrations(
@@ -66,7 +66,7 @@ async fn the_applications_own_migrator_goes_on() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_and_a_damaged_one_say_so() {
+async fn a_newer_and_a_damaged_schema_are_reported() {
     let database = database("migrate_newer").await;
     let storage = connect(database.url()).await;
     storage.migrate().await.unwrap();
@@ -80,7 +80,7 @@ async fn a_newer_schema_and_a_damaged_one_say_so() {
     for error in [
         storage.migrate().await.unwrap_err(),
         storage.pending_migrations().await.unwrap_err(),
-        // The lock of the failed call is gone.
+        // The failed call has released its lock.
         storage.migrate().await.unwrap_err(),
     ] {
         let newer = SchemaProblem::Newer { applied: 99_990_101_000_000 };
@@ -104,7 +104,7 @@ async fn a_newer_schema_and_a_damaged_one_say_so() {
 }
 
 #[tokio::test]
-async fn a_role_without_rights_is_told_what_it_lacks() {
+async fn a_missing_right_is_reported_with_its_name() {
     let database = database("migrate_rights").await;
     let role = unique("norights");
     run_sql(database.url(), &format!("CREATE ROLE {role} LOGIN PASSWORD 'pw'")).await;
@@ -115,7 +115,7 @@ async fn a_role_without_rights_is_told_what_it_lacks() {
     let error = storage.migrate().await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
 
-    // It was told not to try.
+    // With migrations disabled.
     let told = PgStorage::builder().create_schema(false).connect(&url).await.unwrap();
     let error = told.migrate().await.unwrap_err();
     assert!(matches!(error, Error::Schema(SchemaProblem::Missing)), "{error}");

@@ -1,8 +1,9 @@
-//! What the storage tells its operator: metrics, and the spans of calls.
+//! Metrics, and the spans of calls.
+
+mod spans;
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use metrics_util::MetricKind;
@@ -15,18 +16,14 @@ use oauth_storage::{
     PgStorage, RedemptionOutcome, Settings, TokenPair, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::{Layer, Registry};
 
-use crate::gate::Gate;
+use crate::barrier::Barrier;
 use crate::support::{TestStorage, URI, alice, eventually, pair, scope, secret};
 
-/// What was counted, by name and labels.
+/// The counted values, by name and labels.
 struct Counted(HashMap<String, f64>, HashMap<String, Vec<f64>>);
 
-/// Adds up what one snapshot after the other tells, for taking one resets everything.
+/// Adds up the snapshots, because taking one resets every metric.
 struct Meters {
     snapshotter: Snapshotter,
     seen: Mutex<Counted>,
@@ -34,7 +31,7 @@ struct Meters {
 }
 
 impl Meters {
-    /// Of this thread, so the test has to stay on it.
+    /// Installs a recorder of this thread, which the test must not leave.
     fn install() -> Self {
         let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
         Self {
@@ -44,7 +41,7 @@ impl Meters {
         }
     }
 
-    fn look(&self) {
+    fn take_snapshot(&self) {
         let Counted(values, samples) = &mut *self.seen.lock().unwrap();
         for (key, _, _, value) in self.snapshotter.snapshot().into_vec() {
             let (kind, key) = (key.kind(), key.key().clone());
@@ -60,7 +57,7 @@ impl Meters {
                     assert_eq!(kind, MetricKind::Counter);
                     *values.entry(name).or_default() += n as f64;
                 }
-                // What it moved by.
+                // The change since the last snapshot.
                 DebugValue::Gauge(by) => *values.entry(name).or_default() += by.0,
                 DebugValue::Histogram(new) => {
                     samples.entry(name).or_default().extend(new.iter().map(|sample| sample.0));
@@ -70,13 +67,13 @@ impl Meters {
     }
 
     fn value(&self, metric: &str, labels: &[(&str, &str)]) -> f64 {
-        self.look();
+        self.take_snapshot();
         let seen = self.seen.lock().unwrap();
         seen.0.get(&name(metric, labels)).copied().unwrap_or_default()
     }
 
     fn samples(&self, metric: &str, labels: &[(&str, &str)]) -> Vec<f64> {
-        self.look();
+        self.take_snapshot();
         let seen = self.seen.lock().unwrap();
         seen.1.get(&name(metric, labels)).cloned().unwrap_or_default()
     }
@@ -112,21 +109,26 @@ async fn replays_and_revocations_are_counted() {
         let of = [(telemetry::OPERATION, operation)];
         meters.value(telemetry::REVOCATIONS, &of)
     };
-    let code = secret();
-    let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
-    storage.create_authorization_code(&alice(), new).await.unwrap();
     let no_grace =
         alice().with_settings(Settings::default().with_refresh_token_grace(Duration::ZERO));
-    let redemption = CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
-    let issued = storage.redeem_authorization_code(&no_grace, redemption.clone()).await.unwrap();
-    let RedemptionOutcome::Issued(issued) = issued else { panic!("{issued:?}") };
-    let rotation = TokenRotation::new(&client_id, issued.tokens.refresh_token.unwrap());
+    let mut redeemed = Vec::new();
+    for _ in 0..2 {
+        let code = secret();
+        let new = NewAuthorizationCode::new(&client_id, scope(), URI, code.clone());
+        storage.create_authorization_code(&alice(), new).await.unwrap();
+        let redemption = CodeRedemption::new(&client_id, URI, code).with_refresh_token(true);
+        let outcome = storage.redeem_authorization_code(&no_grace, redemption.clone()).await;
+        let RedemptionOutcome::Issued(issued) = outcome.unwrap() else { panic!("not issued") };
+        redeemed.push((redemption, issued.tokens.refresh_token.unwrap()));
+    }
+    let rotation = TokenRotation::new(&client_id, redeemed[0].1.clone());
     let outcome = storage.rotate_refresh_token(&no_grace, rotation.clone()).await.unwrap();
     assert!(matches!(outcome, RotationOutcome::Issued(_)));
     assert_eq!((replays("authorization_code"), replays("refresh_token")), (0.0, 0.0));
     let outcome = storage.rotate_refresh_token(&no_grace, rotation).await.unwrap();
     assert!(matches!(outcome, RotationOutcome::Reused { .. }));
     assert_eq!((replays("authorization_code"), replays("refresh_token")), (0.0, 1.0));
+    let redemption = redeemed[1].0.clone();
     let outcome = storage.redeem_authorization_code(&no_grace, redemption).await.unwrap();
     assert!(matches!(outcome, RedemptionOutcome::Replayed { .. }));
     assert_eq!((replays("authorization_code"), replays("refresh_token")), (1.0, 1.0));
@@ -169,7 +171,7 @@ async fn calls_errors_and_latency_are_counted_by_operation() {
     for _ in 0..3 {
         storage.get_token(&alice(), &client_id, TokenRef::Access(&token)).await.unwrap().unwrap();
     }
-    // Not on a lane, and in a transaction of the application's.
+    // On a pooled connection, and in the application's transaction.
     storage.list_grants("alice", None, 10).await.unwrap();
     let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
     storage.with_connection(&mut connection).list_grants("alice", None, 10).await.unwrap();
@@ -198,14 +200,14 @@ async fn calls_errors_and_latency_are_counted_by_operation() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_own() {
+async fn a_dropped_call_and_a_full_queue_are_counted_as_errors() {
     let meters = Meters::install();
     let test = TestStorage::with("metrics_errors", PgStorage::builder().lanes(1).queue(1)).await;
     let (client_id, _) = test.client().await;
     let tokens = pair();
     let new = NewToken::new(&client_id, scope(), tokens.clone());
     test.storage.create_token(&alice(), new).await.unwrap();
-    let gate = Gate::at_lookups(&test, "token").await;
+    let barrier = Barrier::at_lookups(&test, "token").await;
     let find = || {
         let (storage, id) = (test.storage.clone(), client_id.clone());
         let token = tokens.access_token.clone();
@@ -217,7 +219,7 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     let waiting = || meters.value(telemetry::QUEUE_LENGTH, &read);
     let used = [read[0], (telemetry::STATE, "used")];
     let at_work = find();
-    eventually("a lane is at work", async || {
+    eventually("a lane is busy", async || {
         meters.value(telemetry::CONNECTED_LANES, &used) == 1.0 && waiting() == 0.0
     })
     .await;
@@ -227,7 +229,7 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     assert!(matches!(refused, Error::Overloaded { .. }), "{refused:?}");
     at_work.abort();
     assert!(at_work.await.unwrap_err().is_cancelled());
-    gate.open().await;
+    barrier.release().await;
     queued.await.unwrap().unwrap();
 
     let error = |kind| {
@@ -237,10 +239,8 @@ async fn a_call_that_is_dropped_and_one_that_finds_no_room_are_errors_of_their_o
     assert_eq!((error("overloaded"), error("cancelled")), (1.0, 1.0));
     assert_eq!(meters.value(telemetry::CALLS, &[(telemetry::OPERATION, "get_token")]), 3.0);
     assert_eq!(waiting(), 0.0);
-    eventually("no lane is at work", async || {
-        meters.value(telemetry::CONNECTED_LANES, &used) == 0.0
-    })
-    .await;
+    eventually("no lane is busy", async || meters.value(telemetry::CONNECTED_LANES, &used) == 0.0)
+        .await;
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn callers_at_the_same_time_make_a_batch_and_leave_the_queue_empty() {
 }
 
 #[tokio::test]
-async fn lanes_are_seen_to_connect_to_break_and_to_end() {
+async fn lanes_are_counted_when_they_connect_break_and_end() {
     let meters = Meters::install();
     let test = TestStorage::with("metrics_lanes", PgStorage::builder()).await;
     eventually("two lanes each", async || {
@@ -281,7 +281,7 @@ async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     assert_eq!((broken("read"), broken("write")), (0.0, 0.0));
 
     let name = test.database.name();
-    // From elsewhere, for nobody gets in here any more.
+    // From another database, because this one accepts no connections any more.
     let (server, _) = test.database.url().rsplit_once('/').unwrap();
     let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     for sql in [
@@ -292,7 +292,7 @@ async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     }
     // A lane notices when it is used.
     test.storage.introspect(&secret()).await.unwrap_err();
-    eventually("the read lanes are gone", async || {
+    eventually("the read lanes are disconnected", async || {
         let _ = test.storage.introspect(&secret()).await;
         meters.connected("read") == 0.0
     })
@@ -308,90 +308,4 @@ async fn lanes_are_seen_to_connect_to_break_and_to_end() {
     })
     .await;
     assert_eq!(broken("read"), 2.0, "an end is no break");
-}
-
-/// The spans of a test, in their order.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<Span>>>);
-
-struct Span {
-    id: Id,
-    name: &'static str,
-    fields: HashMap<String, String>,
-}
-
-struct Fields<'a>(&'a mut HashMap<String, String>);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}").replace('"', ""));
-    }
-}
-
-impl Layer<Registry> for Spans {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, Registry>) {
-        let mut fields = HashMap::new();
-        attributes.record(&mut Fields(&mut fields));
-        let span = Span { id: id.clone(), name: attributes.metadata().name(), fields };
-        self.0.lock().unwrap().push(span);
-    }
-
-    fn on_record(&self, id: &Id, record: &Record<'_>, _: Context<'_, Registry>) {
-        // Of those that had the id one after the other, the last is alive.
-        let mut spans = self.0.lock().unwrap();
-        let span = spans.iter_mut().rfind(|span| span.id == *id).unwrap();
-        record.record(&mut Fields(&mut span.fields));
-    }
-}
-
-impl Spans {
-    /// The fields of each span of the name.
-    fn of(&self, name: &str) -> Vec<HashMap<String, String>> {
-        let spans = self.0.lock().unwrap();
-        spans.iter().filter(|span| span.name == name).map(|span| span.fields.clone()).collect()
-    }
-}
-
-#[tokio::test]
-async fn spans_keep_to_the_conventions_of_opentelemetry() {
-    let spans = Spans::default();
-    // With one subscriber alone, a call site that another test's thread meets first stays silent.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let _local = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
-    let test = TestStorage::new("spans").await;
-    let (client_id, _) = test.client().await;
-    let new = NewToken::new(&client_id, scope(), pair());
-    test.storage.create_token(&alice(), new.clone()).await.unwrap();
-    test.storage.create_token(&alice(), new.clone()).await.unwrap_err();
-
-    // An error of the server's that is none of those the crate knows.
-    test.sql(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XX000'; END $$;
-         CREATE TRIGGER refuse BEFORE INSERT ON oauth_storage.token
-             FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
-    )
-    .await;
-    test.storage.create_token(&alice(), new.clone()).await.unwrap_err();
-
-    let mut expected = HashMap::from(
-        [
-            ("otel.kind", "client"),
-            ("db.system.name", "postgresql"),
-            ("db.operation.name", "create_token"),
-            ("db.collection.name", "oauth_storage.token"),
-            ("client_id", &client_id),
-            ("grant_id", &new.new_grant_id().to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    let spans = spans.of("create_token oauth_storage.token");
-    assert_eq!(spans.len(), 3, "{spans:?}");
-    assert_eq!(spans[0], expected, "these fields and no others");
-    expected.insert("error.type".into(), "invalid".into());
-    expected.insert("otel.status_code".into(), "ERROR".into());
-    assert_eq!(spans[1], expected);
-    expected.insert("error.type".into(), "backend".into());
-    expected.insert("db.response.status_code".into(), "XX000".into());
-    assert_eq!(spans[2], expected);
 }

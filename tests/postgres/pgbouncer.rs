@@ -1,4 +1,4 @@
-//! Behind PgBouncer in transaction mode, with the settings that the README gives.
+//! Behind PgBouncer in transaction mode, with the settings of docs/deployment.md.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,19 +27,19 @@ use tokio::task::JoinSet;
 
 use crate::support::{URI, alice, eventually, pair, run_sql, scope, secret, url_as};
 
-const README: &str = include_str!("../../README.md");
+const DEPLOYMENT: &str = include_str!("../../docs/deployment.md");
 
 /// The first version that follows prepared statements from one session to another.
 const SUPPORTED: (u32, u32) = (1, 21);
 
-/// The README's block that has this line in it.
+/// docs/deployment.md's block that has this line in it.
 fn readme(line: &str) -> &'static str {
-    let mut blocks = README.split("```").skip(1).step_by(2);
+    let mut blocks = DEPLOYMENT.split("```").skip(1).step_by(2);
     let block = blocks.find(|block| block.contains(line)).unwrap();
     block.split_once('\n').unwrap().1
 }
 
-/// The program, and its version; none, and a line that says so, where there is none.
+/// The program and its version. Prints a line and returns `None` if there is none.
 fn program(test: &str) -> Option<(PathBuf, (u32, u32))> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
@@ -55,7 +55,7 @@ fn program(test: &str) -> Option<(PathBuf, (u32, u32))> {
     Some((program, (next(), next())))
 }
 
-/// Past the capture of the test harness, which keeps what a test that passes has to say.
+/// Prints past the capture of the test harness, which hides the output of a test that passes.
 #[allow(clippy::explicit_write, reason = "`eprintln!` is what is captured")]
 fn not_run(test: &str, because: &str) {
     writeln!(std::io::stderr(), "NOT RUN: pgbouncer::{test}: {because}").unwrap();
@@ -71,8 +71,8 @@ async fn supported(test: &str) -> Option<PgBouncer> {
     Some(PgBouncer::start(&program, readme("pool_mode = transaction")).await)
 }
 
-/// PgBouncer in front of a server of its own, as a role with the rights and the settings that the
-/// README gives.
+/// PgBouncer in front of its own server, with a role that has the rights and the settings of
+/// docs/deployment.md.
 struct PgBouncer {
     process: Child,
     /// The database through PgBouncer.
@@ -95,7 +95,7 @@ impl PgBouncer {
         run_sql(database.url(), readme("GRANT USAGE ON SCHEMA")).await;
         run_sql(cluster.url(), readme("ALTER ROLE app SET statement_timeout")).await;
 
-        // A folder that goes with the server, of the server's user: PgBouncer refuses root, too.
+        // A folder that is removed with the server, of the server's user: PgBouncer refuses root as well.
         let (data, dir) = (cluster.data_dir(), cluster.data_dir().join("pgbouncer"));
         let owner = fs::metadata(data).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -123,7 +123,7 @@ impl PgBouncer {
         let url = url_as(database.url(), "app", "pw");
         let url = url.replace(&format!(":{server}/"), &format!(":{port}/"));
         let bouncer = Self { process, url, database, _cluster: cluster };
-        eventually("PgBouncer answers", async || {
+        eventually("PgBouncer accepts connections", async || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         })
         .await;
@@ -161,7 +161,7 @@ async fn a_storage_behind_pgbouncer_conforms() {
     };
     nodes[0].password_users().create(user).await.unwrap();
     let mut suites = JoinSet::new();
-    // A purge of one would remove what the other is about to look at: they take turns.
+    // A purge of one would remove the rows that the other is about to read, so they take turns.
     let turn = Arc::new(tokio::sync::RwLock::new(()));
     for node in nodes {
         let turn = Arc::clone(&turn);
@@ -221,10 +221,10 @@ async fn nothing_is_spent_twice_behind_pgbouncer() {
     }
 }
 
-/// The server's own deadline comes from the role, for PgBouncer drops that of the connection.
+/// The statement timeout comes from the role, because PgBouncer drops that of the connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_gives_up_before_the_deadline_behind_pgbouncer() {
-    let test = "the_server_gives_up_before_the_deadline_behind_pgbouncer";
+async fn the_server_times_out_before_the_deadline_behind_pgbouncer() {
+    let test = "the_server_times_out_before_the_deadline_behind_pgbouncer";
     let Some(bouncer) = supported(test).await else { return };
     let storage = PgStorage::connect(&bouncer.url).await.unwrap();
     let new = NewClient::new(ClientMetadata::client_credentials());
@@ -239,7 +239,7 @@ async fn the_server_gives_up_before_the_deadline_behind_pgbouncer() {
     assert_eq!(storage.introspect(&access).await.unwrap(), None, "nothing was stored, nor will be");
 }
 
-/// Without its support a prepared statement may meet another one of the same name, and run that.
+/// Without this support a prepared statement may run another one of the same name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_that_mixes_statements_up_is_refused_at_once() {
     let test = "a_pooler_that_mixes_statements_up_is_refused_at_once";
@@ -259,16 +259,16 @@ async fn a_pooler_that_mixes_statements_up_is_refused_at_once() {
     }
 }
 
-/// There a session is one client's, so any version will do.
+/// In session mode each client has its own session, so any version works.
 #[tokio::test(flavor = "multi_thread")]
-async fn session_mode_needs_the_startup_parameters_alone() {
-    let Some((program, _)) = program("session_mode_needs_the_startup_parameters_alone") else {
+async fn session_mode_needs_only_the_startup_parameters() {
+    let Some((program, _)) = program("session_mode_needs_only_the_startup_parameters") else {
         return;
     };
     let line = readme("pool_mode = transaction").lines().find(|line| line.starts_with("ignore"));
     let settings = format!("[pgbouncer]\npool_mode = session\n{}\n", line.unwrap());
     let bouncer = PgBouncer::with_sessions(20, &program, &settings).await;
-    // The second has the sessions that the first gave back.
+    // The second storage gets the sessions that the first released.
     for _ in 0..2 {
         let storage = bouncer.storage().await;
         Conformance::new(Arc::new(storage.clone())).only("grant::").run().await;
@@ -276,10 +276,10 @@ async fn session_mode_needs_the_startup_parameters_alone() {
     }
 }
 
-/// PgBouncer says no to what it does not know.
+/// PgBouncer refuses unknown startup parameters.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_startup_parameter_that_is_not_ignored_is_a_matter_of_configuration() {
-    let test = "a_startup_parameter_that_is_not_ignored_is_a_matter_of_configuration";
+async fn a_startup_parameter_that_is_not_ignored_is_a_configuration_error() {
+    let test = "a_startup_parameter_that_is_not_ignored_is_a_configuration_error";
     let Some((program, _)) = program(test) else { return };
     let bouncer = PgBouncer::start(&program, "[pgbouncer]\npool_mode = transaction\n").await;
     let error = PgStorage::connect(&bouncer.url).await.unwrap_err();

@@ -58,15 +58,15 @@ const SETTINGS: [&str; 18] = [
     "statement_timeout = '1ms'",
 ];
 
-async fn make_hostile(url: &str, whose: &str) {
+async fn make_hostile(url: &str, target: &str) {
     for setting in SETTINGS {
-        run_sql(url, &format!("ALTER {whose} SET {setting}")).await;
+        run_sql(url, &format!("ALTER {target} SET {setting}")).await;
     }
 }
 
-/// Settings of the database, and others of the role: the suite finds no difference.
+/// With hostile settings of the database, and others of the role, the suite passes.
 #[tokio::test(flavor = "multi_thread")]
-async fn s24_a_storage_conforms_whatever_the_database_and_the_role_have_set() {
+async fn s24_a_storage_conforms_under_any_settings_of_database_and_role() {
     let test = TestStorage::new("s24").await;
     test.sql(HOSTILE).await;
     make_hostile(test.database.url(), &format!("DATABASE {}", test.database.name())).await;
@@ -89,9 +89,9 @@ async fn s24_a_storage_conforms_whatever_the_database_and_the_role_have_set() {
     suite.user("alice", "wonderland", "248289761001").run().await;
 }
 
-/// The migrations, too, mean the same under such settings.
+/// The migrations create the same schema under such settings.
 #[tokio::test(flavor = "multi_thread")]
-async fn s24_the_schema_is_the_same_whatever_was_set_when_it_was_made() {
+async fn s24_the_schema_does_not_depend_on_settings() {
     let database = database("s24_migrate").await;
     run_sql(database.url(), HOSTILE).await;
     make_hostile(database.url(), &format!("DATABASE {}", database.name())).await;
@@ -125,9 +125,9 @@ async fn s24_the_schema_is_the_same_whatever_was_set_when_it_was_made() {
     assert_eq!(described[0], described[1]);
 }
 
-/// Values that a text format of the server could change come back as they were given.
+/// Values come back unchanged under any text format of the server.
 #[tokio::test(flavor = "multi_thread")]
-async fn s24_values_come_back_whatever_the_formats_are() {
+async fn s24_values_do_not_depend_on_output_formats() {
     let test = TestStorage::new("s24_values").await;
     make_hostile(test.database.url(), &format!("DATABASE {}", test.database.name())).await;
     let storage = PgStorage::connect(test.database.url()).await.unwrap();
@@ -176,7 +176,7 @@ async fn s24_row_level_security_that_hides_rows_is_refused() {
     assert_eq!(early.introspect(&Secret::new("t")).await.unwrap(), None);
     test.sql("ALTER TABLE oauth_storage.token ENABLE ROW LEVEL SECURITY").await;
     refused(&url, "row-level security hides rows of oauth_storage.token").await;
-    // A storage that was connected before gets an error, and does not take a hidden row for no row.
+    // A storage that was connected before gets an error: a hidden row is not taken for a missing one.
     let error = early.introspect(&Secret::new("t")).await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
     drop(early);
@@ -185,7 +185,7 @@ async fn s24_row_level_security_that_hides_rows_is_refused() {
     test.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
-/// A schema before `pg_catalog` may say what is equal.
+/// A schema before `pg_catalog` could redefine equality.
 #[tokio::test]
 async fn s24_a_search_path_that_shadows_operators_is_refused() {
     let test = TestStorage::new("s24_path").await;
@@ -212,7 +212,7 @@ async fn s24_another_encoding_than_utf8_is_refused() {
     test.sql(&format!("DROP DATABASE {name}")).await;
 }
 
-/// A database that an operator froze stays frozen: nothing is changed, and the error says why.
+/// A database that an operator made read-only is not changed, and the error names the reason.
 #[tokio::test]
 async fn s24_a_read_only_default_is_obeyed() {
     let test = TestStorage::new("s24_read_only").await;

@@ -1,7 +1,6 @@
-//! How the server runs each statement on a large table: by index only, once per call, and HOT.
+//! The plans of each statement on a large table: by index only, once per call, and HOT.
 //!
-//! `auto_explain` writes the plan of every statement into the server's log, as it was run: the
-//! statements are the very ones that the storage sends.
+//! `auto_explain` writes the plan of every statement that the storage sends into the server's log.
 
 use std::time::Duration;
 
@@ -50,7 +49,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     let registered = storage.register_client(NewClient::new(metadata)).await.unwrap();
     let (client_id, client_secret) =
         (registered.client.client_id, registered.client_secret.unwrap());
-    // Most clients and subjects have a few grants, and one of each has a fifth of them, as in life.
+    // Most clients and subjects have a few grants, and one of each has a fifth of them.
     let owner = |name: &str, of: usize| {
         format!("'{name}-' || CASE WHEN n % 5 = 0 THEN 0 ELSE n % {of} END")
     };
@@ -94,7 +93,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         }
     };
 
-    // Six times: a statement that was prepared gets a plan for any parameters at the sixth.
+    // Six times: a prepared statement may get a generic plan at the sixth.
     for _ in 0..6 {
         let (found, logged) =
             plans(&cluster, storage.get_client(&request, &client_id, Some(&client_secret))).await;
@@ -187,7 +186,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         let (_, logged) = plans(&cluster, storage.list_clients(Some("client-5"), 10)).await;
         check("list_clients", logged, 1);
     }
-    // What is loaded at once leaves no page full, so each of these finds room.
+    // A bulk load leaves free space in each page, so these updates can be HOT.
     let stored =
         "SELECT grant_id FROM oauth_storage.authorization_grant ORDER BY random() LIMIT 500";
     let stored: Vec<uuid::Uuid> =

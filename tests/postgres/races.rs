@@ -29,7 +29,7 @@ const TASKS: usize = 64;
 const LIVE_GRANTS: &str =
     "SELECT count(*) FROM oauth_storage.authorization_grant WHERE revoked_at IS NULL";
 
-/// The whole count, or the part of it that fits an everyday run.
+/// The whole count, or the part of it for a default run.
 fn count(full: usize, part: usize) -> usize {
     if std::env::var("OAUTH_STORAGE_TEST_FULL").is_ok_and(|full| full == "1") { full } else { part }
 }
@@ -48,7 +48,7 @@ async fn number(test: &TestStorage, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(test.storage.pool()).await.unwrap()
 }
 
-/// 40P01 never happened; 40001 would have failed a call, and so the test.
+/// Asserts that 40P01 never happened. 40001 would have failed a call, and so the test.
 async fn assert_no_deadlock(test: &TestStorage) {
     // The counter is written when a session goes idle, or ends.
     test.storage.close().await;
@@ -59,7 +59,7 @@ async fn assert_no_deadlock(test: &TestStorage) {
     assert_eq!(deadlocks, 0);
 }
 
-/// A client, codes of it, and the grant that each begins.
+/// A client, codes of it, and the grant of each.
 async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
     let (client_id, _) = test.client().await;
     let mut codes = Vec::new();
@@ -75,8 +75,8 @@ async fn codes(test: &TestStorage, count: usize) -> (String, Vec<Secret>) {
     (client_id, codes)
 }
 
-/// Redeems each code in each of many tasks, all at once; how often each code was issued, and how many
-/// requests were told of a replay.
+/// Redeems each code in each of many concurrent tasks. Returns how often each code was issued, and how
+/// many requests reported a replay.
 async fn redeem_all(
     storage: &PgStorage,
     client_id: &str,
@@ -119,8 +119,8 @@ async fn redeem_all(
     (issued, replays)
 }
 
-/// By how much one process begins before the other: more than a statement takes on a busy machine,
-/// in the last steps by far.
+/// The lead of one process over the other. The last steps are much longer than a statement takes on a
+/// busy machine.
 fn head_start(step: usize, steps: usize) -> Duration {
     Duration::from_millis(match steps - step {
         0 | 1 => 1_500,
@@ -137,7 +137,7 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
     input.extend(codes.iter().map(|code| code.expose().to_owned()));
     let mut other = OtherProcess::start("child_redeems", &input).await;
     let storage = storage(test.database.url()).await;
-    // In step: both begin on the same code; in turn, each of them first.
+    // Both begin on the same code at once, then each of them first in turn.
     let mut steps = 0;
     let step = async || {
         other.go().await;
@@ -158,7 +158,7 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
     assert_eq!(replays, codes.len(), "the first replay of each code revokes its grant");
     let both = theirs.contains('0') && theirs.contains('1');
     assert!(both, "each process won some: the race was one");
-    // The winner's pair, and nothing else; revoked, for the losers had a valid request.
+    // The winner's pair, and nothing else. It is revoked, because the losers had a valid request.
     assert_eq!(
         number(&test, "SELECT count(*) FROM oauth_storage.token").await,
         2 * i64::try_from(codes.len()).unwrap()
@@ -175,7 +175,7 @@ async fn child_redeems() {
     let codes: Vec<Secret> = codes.iter().map(Secret::new).collect();
     let storage = storage(url).await;
     println!("answer: ready");
-    // The other one's turn to begin first.
+    // The other process begins first.
     let mut steps = 0;
     let step = async || {
         tokio::task::block_in_place(child_step);
@@ -189,7 +189,7 @@ async fn child_redeems() {
     println!("answer: {issued} {replays}");
 }
 
-/// Rotates one token in each of many tasks, all at once.
+/// Rotates one token in each of many concurrent tasks.
 async fn rotate_all(
     storage: &PgStorage,
     client_id: &str,
@@ -235,7 +235,7 @@ async fn s6_a_refresh_token_is_issued_once_of_a_hundred_at_grace_zero() {
         let strict = grace(Duration::ZERO);
         let outcomes = rotate_all(&storage, &client_id, &refresh, &strict, 100).await;
         assert_eq!(outcomes.get("issued"), Some(&1), "{outcomes:?}");
-        // After the first reuse was told, the grant is revoked, so the token is invalid.
+        // The first reuse revokes the grant, so the token is invalid afterwards.
         assert_eq!(outcomes.get("reused"), Some(&1), "{outcomes:?}");
     }
     let tokens = i64::try_from(tokens).unwrap();

@@ -1,4 +1,4 @@
-//! Least privilege: a role with the rights that the README gives, and no others.
+//! Least privilege: a role with the rights of docs/deployment.md, and no others.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::{database, run_sql, unique, url_as};
 
-const README: &str = include_str!("../../README.md");
+const DEPLOYMENT: &str = include_str!("../../docs/deployment.md");
 
-/// The README's own lines, for another role than its `app`.
+/// The statements of docs/deployment.md, with another role than its `app`.
 fn grants(role: &str) -> String {
-    let begin = README.find("GRANT USAGE ON SCHEMA oauth_storage").unwrap();
-    let (block, _) = README[begin..].split_once("```").unwrap();
+    let begin = DEPLOYMENT.find("GRANT USAGE ON SCHEMA oauth_storage").unwrap();
+    let (block, _) = DEPLOYMENT[begin..].split_once("```").unwrap();
     assert!(block.contains("TO app;"));
     block.replace("TO app;", &format!("TO {role};"))
 }
 
-/// A database that one role owns and migrated, and the other serves from. Neither is a superuser.
+/// A database that one role owns and migrates, and the other uses. Neither is a superuser.
 struct Roles {
     database: Database,
     owner: String,
@@ -58,9 +58,9 @@ impl Roles {
     }
 }
 
-/// Each operation of the contract, on lanes of its own, and what is beside the contract.
+/// The operations of the contract, and those that the contract does not have.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rights_of_the_readme_are_enough() {
+async fn the_documented_rights_are_enough() {
     let roles = Roles::new("roles_enough").await;
     let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate().unwrap());
     let builder = PgStorage::builder().password_users().id_tokens(signer.unwrap());
@@ -94,7 +94,7 @@ async fn the_rights_of_the_readme_are_enough() {
 }
 
 #[tokio::test]
-async fn the_rights_of_the_readme_are_not_more() {
+async fn the_documented_rights_allow_nothing_else() {
     let roles = Roles::new("roles_refused").await;
     let mut connection = PgConnection::connect(&roles.url(&roles.app)).await.unwrap();
     for refused in [
@@ -119,7 +119,7 @@ async fn the_rights_of_the_readme_are_not_more() {
         let code = error.as_database_error().and_then(|error| error.code());
         assert_eq!(code.as_deref(), Some("42501"), "{refused}: {error}");
     }
-    // What it may use it cannot hand on: PostgreSQL only warns.
+    // It cannot grant its rights to others: PostgreSQL only warns.
     for granted in ["SELECT", "DELETE"] {
         let grant = format!("GRANT {granted} ON oauth_storage.token TO PUBLIC");
         sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut connection).await.unwrap();
@@ -136,7 +136,7 @@ async fn the_rights_of_the_readme_are_not_more() {
     roles.drop().await;
 }
 
-/// The owner has to come first when a newer version brings migrations.
+/// The owner must migrate before the application uses a newer version.
 #[tokio::test]
 async fn without_the_right_to_migrate_a_pending_migration_is_denied() {
     let roles = Roles::new("roles_pending").await;

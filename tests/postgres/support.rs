@@ -1,4 +1,4 @@
-//! A database a test, and the few things that every test needs.
+//! One database for each test, and helpers.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use uuid::Uuid;
 /// The redirect URI of the test clients.
 pub(crate) const URI: &str = "https://client.example/cb";
 
-/// A storage on a database of its own, which goes when this does.
+/// A storage on its own database, which is dropped with it.
 pub(crate) struct TestStorage {
     pub(crate) storage: PgStorage,
     pub(crate) database: Database,
 }
 
 impl TestStorage {
-    /// With a deadline that a busy machine keeps, for tests that are not about it.
+    /// Creates a storage with a deadline that is long enough on a busy machine.
     pub(crate) async fn new(label: &str) -> Self {
         let builder = PgStorage::builder().password_users();
         Self::with(label, builder.deadline(Duration::from_secs(20))).await
@@ -36,12 +36,12 @@ impl TestStorage {
         Self { storage, database }
     }
 
-    /// Runs statements beside the storage.
+    /// Runs statements on another connection.
     pub(crate) async fn sql(&self, sql: &str) {
         run_sql(self.database.url(), sql).await;
     }
 
-    /// A client of the code flow with a secret.
+    /// Registers a client of the code flow with a secret.
     pub(crate) async fn client(&self) -> (String, Secret) {
         let metadata = ClientMetadata::authorization_code([URI]).with_scope(scope());
         let registered = self.storage.register_client(NewClient::new(metadata)).await.unwrap();
@@ -92,7 +92,7 @@ pub(crate) fn access_token() -> TokenPair {
     pair().without_refresh_token()
 }
 
-/// The digest as SQL has it: the values of the columns `digest` and `digest_tail`.
+/// The digest as the values of the columns `digest` and `digest_tail`.
 pub(crate) fn digest(secret: &Secret) -> (Uuid, Uuid) {
     let digest = secret.digest();
     let (head, tail) = digest.as_bytes().split_at(16);
@@ -124,8 +124,8 @@ pub(crate) fn store_grants(count: usize, client_id: &str, subject: &str) -> Stri
     )
 }
 
-/// SQL that stores access tokens of grants of their own, all of them expired: one every ten
-/// seconds, the newest a moment ago.
+/// SQL that stores expired access tokens, each with its own grant: one every ten seconds, the newest a
+/// moment ago.
 pub(crate) fn store_expired_tokens(count: usize, client_id: &str) -> String {
     format!(
         "WITH made AS (
@@ -145,7 +145,7 @@ pub(crate) fn store_expired_tokens(count: usize, client_id: &str) -> String {
     )
 }
 
-/// Polls until it holds, or fails after ten seconds.
+/// Polls until the condition holds, or panics after ten seconds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..200 {
         if holds().await {
@@ -153,11 +153,11 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("never: {what}");
+    panic!("timed out: {what}");
 }
 
-/// What a backup holds. Builds of PostgreSQL for embedding lack `pg_dump`; the server then dumps
-/// itself.
+/// The contents of a backup. Builds of PostgreSQL for embedding lack `pg_dump`; then the server exports
+/// the schema as XML.
 pub(crate) async fn dump(cluster: &Cluster, url: &str) -> Vec<u8> {
     let program = cluster.bin_dir().join("pg_dump");
     if program.is_file() {

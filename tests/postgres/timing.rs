@@ -1,8 +1,8 @@
-//! S14: what is wrong cannot be told from what is unknown by the time it takes.
+//! S14: wrong and unknown credentials take the same time.
 //!
-//! A test that finds no difference says something only if it would have found one. So each round
-//! times three calls in turn: the known, the unknown, and the unknown with a delay planted on it. The
-//! last has to be found, on the same machine, in the same noise; then the first must not be.
+//! The absence of a difference proves something only if a difference would have been found. So each
+//! round times three calls in turn: a known one, an unknown one, and an unknown one with a planted
+//! delay. The planted delay must be found under the same noise; the real difference must not.
 
 use std::time::{Duration, Instant};
 
@@ -15,25 +15,26 @@ use oauth_storage::{
 
 use crate::support::{TestStorage, secret};
 
-/// What may differ, and what has to be found, as shares of the whole call.
+/// The largest allowed difference and the planted one, as shares of the whole call.
 #[derive(Clone, Copy)]
 struct Bounds {
     limit: f64,
     planted: f64,
 }
 
-/// Where Argon2 is most of the call.
+/// Bounds for calls that consist mostly of Argon2.
 const HASHED: Bounds = Bounds { limit: 0.05, planted: 0.2 };
-/// Where the call is little more than a round trip, and the row that only a known client has is
-/// read by a debug build. It tells that the client exists, which is no secret (RFC 6749 2.2).
-const LOOKED_UP: Bounds = Bounds { limit: 0.5, planted: 0.8 };
+/// Bounds for calls that are little more than a round trip, where a debug build decodes the row of a
+/// known client. The time reveals that the client exists, which is no secret (RFC 6749 2.2).
+const LOOKUP: Bounds = Bounds { limit: 0.5, planted: 0.8 };
 
-/// Rounds before the first look, and how long to go on looking.
+/// Rounds before the first comparison.
 const ROUNDS: usize = 40;
+/// The time limit of the comparisons.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// How much longer one call takes than another: the bounds of the median of the differences, as
-/// shares of a whole call.
+/// The difference of the durations of two calls: bounds of the median of the differences, as shares of
+/// a whole call.
 #[derive(Debug, Clone, Copy)]
 struct Difference {
     low: f64,
@@ -41,9 +42,8 @@ struct Difference {
 }
 
 impl Difference {
-    /// By the sign test, which asks nothing of the distribution: of `n` differences in their order
-    /// the median is not further than `1.96 * sqrt(n)` ranks from the middle, in 9999 of 10000
-    /// cases.
+    /// Computes the bounds by the sign test, which assumes nothing about the distribution: of `n` sorted
+    /// differences the median is within `1.96 * sqrt(n)` ranks of the middle, in 9999 of 10000 cases.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn of(left: &[f64], right: &[f64]) -> Self {
         let mut differences: Vec<f64> = left.iter().zip(right).map(|(l, r)| l - r).collect();
@@ -54,7 +54,7 @@ impl Difference {
         Self { low: rank(count / 2.0 - reach), high: rank(count / 2.0 + reach) }
     }
 
-    /// Beyond doubt, and more than may be.
+    /// Returns true if the difference certainly exceeds the limit.
     fn exceeds(self, limit: f64) -> bool {
         self.low > limit || self.high < -limit
     }
@@ -76,7 +76,7 @@ async fn timed(call: &mut impl AsyncFnMut(), delay: f64) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// Compares until the planted delay is found, or patience ends.
+/// Compares until the planted delay is found, or [`PATIENCE`] ends.
 async fn assert_alike(
     what: &str,
     bounds: Bounds,
@@ -92,7 +92,7 @@ async fn assert_alike(
     loop {
         for _ in 0..ROUNDS {
             let delay = if unknowns.is_empty() { 0.0 } else { bounds.planted * median(&unknowns) };
-            // Each comes after each of the others as often.
+            // Each call follows each of the others equally often.
             match knowns.len() % 3 {
                 0 => {
                     knowns.push(timed(&mut known, 0.0).await);
@@ -114,16 +114,19 @@ async fn assert_alike(
         let planted = Difference::of(&delayed, &unknowns);
         let found = Difference::of(&knowns, &unknowns);
         println!("{what}: {} rounds, {found:.3?}, planted {planted:.3?}", knowns.len());
-        assert!(!found.exceeds(bounds.limit), "{what}: the known takes another time: {found:?}");
+        assert!(
+            !found.exceeds(bounds.limit),
+            "{what}: the known takes a different time: {found:?}"
+        );
         if planted.exceeds(bounds.limit) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{what}: too noisy to tell: {planted:?}");
+        assert!(began.elapsed() < PATIENCE, "{what}: too noisy: {planted:?}");
     }
 }
 
 #[tokio::test]
-async fn s14_unknown_costs_what_wrong_costs() {
+async fn s14_unknown_takes_as_long_as_wrong() {
     let test = TestStorage::new("s14").await;
     let (generated_id, generated) = test.client().await;
     let chosen = NewClient::new(ClientMetadata::client_credentials())
@@ -142,12 +145,12 @@ async fn s14_unknown_costs_what_wrong_costs() {
         let found = test.storage.get_client(&request, client_id, Some(secret)).await.unwrap();
         assert!(found.is_none());
     };
-    // The form of a generated secret is its length and its prefix.
+    // A generated secret has a known length and prefix.
     let looks_generated = Secret::new(format!("{}{}", &generated.expose()[..4], secret().expose()));
     let looks_chosen = Secret::new("correct horse staple");
     for (what, bounds, presented, known) in [
-        ("generated form, generated client", LOOKED_UP, &looks_generated, generated_id.as_str()),
-        ("generated form, chosen client", LOOKED_UP, &looks_generated, "chosen"),
+        ("generated form, generated client", LOOKUP, &looks_generated, generated_id.as_str()),
+        ("generated form, chosen client", LOOKUP, &looks_generated, "chosen"),
         ("chosen form, chosen client", HASHED, &looks_chosen, "chosen"),
         ("chosen form, generated client", HASHED, &looks_chosen, generated_id.as_str()),
     ] {
@@ -163,10 +166,10 @@ async fn s14_unknown_costs_what_wrong_costs() {
     assert_alike("users", HASHED, known, unknown).await;
 }
 
-/// The measure itself: it finds what is there, and nothing where there is nothing.
+/// The comparison finds a difference if there is one, and none otherwise.
 #[test]
-fn a_difference_is_found_where_there_is_one() {
-    // Noise of half the whole, some of it far out.
+fn a_difference_is_found_if_there_is_one() {
+    // Noise of half the duration, with outliers.
     let mut state = 1_u32;
     let mut noise = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

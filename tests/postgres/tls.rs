@@ -19,7 +19,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{alice, eventually, run_sql, secret};
 
-/// What the server's certificate is for, and what its address is not.
+/// The host name in the certificate of the server.
 const HOST: &str = "localhost";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -47,7 +47,7 @@ impl TlsServer {
         server
     }
 
-    /// Gives the server a certificate of that authority, and starts it again.
+    /// Installs a certificate of that authority, and restarts the server.
     async fn certify(&self, authority: &Authority) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
@@ -58,7 +58,7 @@ impl TlsServer {
         self.cluster.restart().await.unwrap();
     }
 
-    /// The server wants its key for itself.
+    /// Writes a file that only the server can read, which it requires of its key.
     fn install(&self, name: &str, pem: &str) {
         let (dir, file) = (self.cluster.data_dir(), self.cluster.data_dir().join(name));
         fs::write(&file, pem).unwrap();
@@ -74,14 +74,14 @@ impl TlsServer {
     }
 }
 
-/// What an operator has to mend, at once, and with what is wrong in the text.
-async fn refused(url: &str, says: &str) {
+/// Asserts that the connection fails at once with a configuration error that contains this text.
+async fn refused(url: &str, expected: &str) {
     let started = Instant::now();
     let builder = PgStorage::builder().deadline(Duration::from_mins(1));
     let error = builder.connect(url).await.unwrap_err();
     assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
     assert_eq!(error.advice(), Advice::CallOperator);
-    assert!(error.to_string().contains(says), "{error}");
+    assert!(error.to_string().contains(expected), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20), "not by trying until the deadline");
 }
 
@@ -111,7 +111,7 @@ async fn verify_full_encrypts_every_connection() {
 }
 
 #[tokio::test]
-async fn a_wrong_certificate_is_refused_with_what_is_wrong() {
+async fn a_wrong_certificate_is_refused_with_the_reason() {
     let server = TlsServer::start().await;
     let other = server.authority.with_file_name("other.pem");
     fs::write(&other, authority("another one").pem()).unwrap();
@@ -121,20 +121,20 @@ async fn a_wrong_certificate_is_refused_with_what_is_wrong() {
     refused(&server.url(HOST, &missing), "certificate or key").await;
     fs::write(&missing, "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n").unwrap();
     refused(&server.url(HOST, &missing), "invalid peer certificate").await;
-    // None of it is the server's fault.
+    // The server itself is configured correctly.
     PgStorage::connect(&server.url(HOST, &server.authority)).await.unwrap();
 }
 
-/// The certificate is changed for a wrong one while the storage runs.
+/// The certificate is replaced by a wrong one while the storage runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_goes_wrong_later_is_told_and_got_over() {
+async fn a_certificate_that_becomes_wrong_is_reported_until_it_is_fixed() {
     let server = TlsServer::start().await;
     let storage = PgStorage::connect(&server.url(HOST, &server.authority)).await.unwrap();
     storage.migrate().await.unwrap();
     let right = authority("the right one, again");
 
     server.certify(&authority("another one")).await;
-    eventually("the lanes say why", async || match storage.introspect(&secret()).await {
+    eventually("the error names the reason", async || match storage.introspect(&secret()).await {
         Err(Error::Unavailable { message, .. }) => message.contains("UnknownIssuer"),
         other => panic!("{other:?}"),
     })
@@ -149,8 +149,8 @@ async fn a_certificate_that_goes_wrong_later_is_told_and_got_over() {
     assert_eq!(storage.read_client("c").await.unwrap(), None);
 }
 
-/// A server without TLS, or somebody between who says so, gets to see the question for it, and no
-/// name, no password, no statement.
+/// A server without TLS, or an attacker in its place, receives the request for TLS, but no name, no
+/// password and no statement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_sent_in_plaintext() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -170,7 +170,7 @@ async fn nothing_is_sent_in_plaintext() {
     )
     .await;
     let (question, rest) = server.join().unwrap();
-    // SSLRequest: its length, and the number that stands for it.
+    // SSLRequest: its length and its code.
     assert_eq!(question, [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
     assert_eq!(rest, b"");
 }

@@ -40,7 +40,7 @@ const KNOWN: &[&str] = &[
     "client_name",
 ];
 
-/// Any string: known trouble, any characters, any ASCII, and lengths about the limits.
+/// Any string: the known ones, any characters, any ASCII, and lengths about the limits.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     let short = vec(any::<char>(), 0..40).prop_map(String::from_iter);
     let long =

@@ -105,7 +105,7 @@ proptest! {
         prop_assert!(tokens.check(Some(grant_id)).is_ok());
         let other = uuid::Uuid::from_u128(id ^ 1);
         prop_assert!(tokens.check(Some(other)).is_err() && tokens.check(None).is_err());
-        // Whatever the text, asking for its grant does not panic, and only one form has one.
+        // `grant_id` does not panic for any text, and only one form names a grant.
         let named = Secret::new(text.clone()).grant_id().is_some();
         prop_assert!(!named || text.starts_with("oas_") && text.len() == 68);
         let cut = Secret::new(&secret.expose()[1..]);
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_what_it_holds_and_shows_nothing(left in credential(), right in credential()) {
+    fn a_secret_keeps_its_text_and_shows_nothing(left in credential(), right in credential()) {
         let (a, b) = (Secret::new(left.clone()), Secret::new(right.clone()));
         prop_assert_eq!(a == b, left == right);
         prop_assert_eq!(a.digest() == b.digest(), left == right);
@@ -205,7 +205,7 @@ proptest! {
         }
     }
 
-    /// Whatever an application puts into it becomes JSON with each name once, which reads as the same.
+    /// Any metadata becomes JSON that has each name once and parses to the same metadata.
     #[test]
     fn accepted_metadata_has_each_name_once(metadata in metadata()) {
         if metadata.check().is_ok() {

@@ -1,4 +1,4 @@
-//! S18: what works in batches makes progress under any time limit, and can be continued.
+//! S18: bulk operations make progress under any time limit, and can be continued.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{TestStorage, alice, eventually, pair, scope, store_grants};
 
-/// A storage whose server gives up after 0.9 s, and a table on which each row takes so long.
+/// A storage whose statements time out after 0.9 s, and a table on which each row takes this long.
 async fn slow(label: &str, event: &str, row: &str) -> (TestStorage, String) {
     let builder = PgStorage::builder().deadline(Duration::from_secs(1));
     let test = TestStorage::with(label, builder).await;
@@ -39,7 +39,7 @@ async fn live(test: &TestStorage) -> i64 {
 
 /// A batch of the usual size would take five seconds.
 #[tokio::test]
-async fn s18_a_batch_that_the_server_cuts_off_is_halved() {
+async fn s18_a_batch_that_times_out_is_halved() {
     let (test, client_id) = slow("s18_halved", "UPDATE", "0.005").await;
     let client = format!("'{client_id}'");
     test.sql(&store_grants(400, &client, "'user-' || n % 40")).await;
@@ -50,7 +50,7 @@ async fn s18_a_batch_that_the_server_cuts_off_is_halved() {
 }
 
 #[tokio::test]
-async fn s18_a_deletion_that_the_server_cuts_off_is_halved() {
+async fn s18_a_deletion_that_times_out_is_halved() {
     let (test, client_id) = slow("s18_halved_delete", "DELETE", "0.005").await;
     test.sql(&store_grants(300, &format!("'{client_id}'"), "'user-' || n % 40")).await;
     test.sql(&store_grants(200, "'another'", "'robot'")).await;
@@ -81,7 +81,7 @@ async fn s18_an_error_after_a_committed_chunk_is_an_unknown_outcome() {
     let test = TestStorage::with("s18_chunk", builder).await;
     let (client_id, _) = test.client().await;
     test.sql(&store_grants(900, &format!("'{client_id}'"), "'robot'")).await;
-    // The first statement is cut off, so that the next batch has two chunks; the second of them fails.
+    // The first statement times out, so the next batch has two chunks. The second of them fails.
     test.sql(
         "CREATE SEQUENCE statements;
          CREATE FUNCTION disturb() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -102,7 +102,7 @@ async fn s18_an_error_after_a_committed_chunk_is_an_unknown_outcome() {
     assert_eq!(test.storage.revoke_subject("robot").await.unwrap(), 400);
 }
 
-/// The caller went away in the middle. What was committed stays, and the next call does the rest.
+/// The caller drops the call halfway. Committed batches stay, and the next call does the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s18_a_revocation_that_was_dropped_is_continued_by_the_next() {
     let builder = PgStorage::builder().deadline(Duration::from_secs(20));
@@ -131,10 +131,10 @@ async fn s18_a_revocation_that_was_dropped_is_continued_by_the_next() {
     assert_eq!(test.storage.list_all_grants("robot").await.unwrap(), []);
 }
 
-/// An application's transaction holds one row of five thousand. The rest is revoked at once, nobody
-/// else waits, and the one is revoked as soon as it is free.
+/// An application's transaction locks one row of five thousand. The rest is revoked at once, no other
+/// call waits, and the one is revoked as soon as its lock is released.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s21_a_held_grant_keeps_a_revocation_from_nothing_else() {
+async fn s21_a_locked_grant_delays_no_other_revocation() {
     let builder = PgStorage::builder().deadline(Duration::from_secs(20));
     let test = TestStorage::with("s21_held_grant", builder).await;
     let (client_id, _) = test.client().await;
@@ -149,7 +149,7 @@ async fn s21_a_held_grant_keeps_a_revocation_from_nothing_else() {
     let revoking = tokio::spawn(async move { storage.revoke_subject("robot").await });
     eventually("all but one are revoked", async || live(&test).await == 1).await;
     assert!(!revoking.is_finished(), "it returns when the last is revoked");
-    // Others are not kept waiting meanwhile.
+    // Other calls do not wait meanwhile.
     for _ in 0..20 {
         let new = NewToken::new(&client_id, scope(), pair());
         let started = Instant::now();
@@ -161,10 +161,10 @@ async fn s21_a_held_grant_keeps_a_revocation_from_nothing_else() {
     assert_eq!(test.storage.list_all_grants("robot").await.unwrap(), []);
 }
 
-/// Two nodes revoke the same client. Each passes by what the other holds, and neither is left with
-/// that for single statements.
+/// Two nodes revoke the same client. Each skips the rows that the other has locked, and neither has to
+/// revoke those one by one afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s18_two_that_revoke_the_same_owner_share_the_work() {
+async fn s18_two_nodes_that_revoke_one_owner_share_the_work() {
     let builder = || PgStorage::builder().deadline(Duration::from_secs(20));
     let test = TestStorage::with("s18_two", builder()).await;
     let other = builder().connect(test.database.url()).await.unwrap();

@@ -1,4 +1,4 @@
-//! S20: a disabled client is issued nothing, whatever statement was waiting.
+//! S20: a disabled client is issued nothing, not even by a statement that was waiting.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{TestStorage, URI, alice, pair, scope};
 
-/// Issues in every way until the client is refused; what was issued.
+/// Issues in every way until the client is refused. Returns the issued tokens.
 async fn issue_on(storage: PgStorage, client_id: String, way: usize) -> Vec<TokenPair> {
     let mut issued: Vec<TokenPair> = Vec::new();
     loop {
@@ -61,8 +61,8 @@ async fn issue_on(storage: PgStorage, client_id: String, way: usize) -> Vec<Toke
     }
 }
 
-/// On two storages, as two nodes have them. When disabling has returned, what is revoked then is all
-/// that there ever will be.
+/// On two storages, as on two nodes. A revocation after disabling has returned is complete: no token
+/// follows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s20_nothing_is_issued_once_disabling_has_returned() {
     let test = TestStorage::new("s20").await;
@@ -98,7 +98,7 @@ async fn s20_nothing_is_issued_once_disabling_has_returned() {
         }
     }
     assert!(issued > 200, "{issued} pairs: a race");
-    assert!(slowest < Duration::from_secs(2), "a stream of issuers kept it waiting: {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "a stream of issuers delayed it: {slowest:?}");
 }
 
 /// The second statement of `set_client_disabled`, with a parameter for the identifier.
@@ -110,7 +110,7 @@ const LOCK_OUT: &str = include_str!("../../../src/postgres/sql/lock_out_client.s
 async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     let test = TestStorage::new("s20_waited").await;
     if test.database.is_on_cluster() {
-        println!("NOT RUN: there an advisory lock stands for the lock row");
+        println!("NOT RUN: a cluster uses an advisory lock in place of the lock row");
         return;
     }
     let (client_id, _) = test.client().await;
@@ -131,7 +131,7 @@ async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!creating.is_finished() && !rotating.is_finished(), "they wait");
-    // The two steps of disabling, the second by the transaction that they wait for.
+    // The two steps of disabling, the second in the transaction that they wait for.
     test.sql("UPDATE oauth_storage.client SET disabled_at = now()").await;
     sqlx::query(LOCK_OUT).bind(&client_id).execute(&mut holder).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();

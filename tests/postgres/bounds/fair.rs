@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{TestStorage, alice, digest, pair, scope};
 
-/// The calls of sixteen writers within a while, and the longest of them.
+/// The number of calls that sixteen writers make in this time, and the longest of them.
 async fn writers(storage: &PgStorage, client_id: &str, time: Duration) -> (usize, Duration) {
     let until = Instant::now() + time;
     let mut writers = JoinSet::new();
@@ -36,7 +36,7 @@ async fn writers(storage: &PgStorage, client_id: &str, time: Duration) -> (usize
     (each.iter().map(|one| one.0).sum(), each.iter().map(|one| one.1).max().unwrap_or_default())
 }
 
-/// Callers that go on until they are told to stop, and a transaction that they wait for.
+/// Callers that continue until `stop` is set, and a transaction that they wait for.
 struct Disturbance {
     callers: JoinSet<()>,
     stop: Arc<AtomicBool>,
@@ -59,8 +59,8 @@ impl Disturbance {
     }
 }
 
-/// The writers make at least this share of the calls that they make alone, and no call waits a second.
-/// A busy machine gets three attempts; the benchmark asks for more, where nothing else runs.
+/// Asserts that the writers make at least this share of the calls that they make alone, and that no
+/// call waits a second. A busy machine gets three attempts; the benchmark requires more, on an idle one.
 async fn are_not_kept_waiting(
     test: &TestStorage,
     what: &str,
@@ -123,12 +123,12 @@ fn rotate_on(
     }
 }
 
-/// An application's transaction holds the rows of as many refresh tokens as there are lanes, and two
+/// An application's transaction locks the rows of as many refresh tokens as there are lanes, and two
 /// callers retry each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s21_a_row_that_somebody_holds_delays_only_who_wants_it() {
+async fn s21_a_locked_row_delays_only_its_own_callers() {
     let (test, client_id) = new("s21_row").await;
-    are_not_kept_waiting(&test, "held rows", 0.4, async || {
+    are_not_kept_waiting(&test, "locked rows", 0.4, async || {
         let mut disturbance = Disturbance::new();
         let mut holder = PgConnection::connect(test.database.url()).await.unwrap();
         sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
@@ -164,7 +164,7 @@ async fn s21_a_call_that_waits_for_a_row_runs_when_it_is_free() {
     assert!(matches!(outcome, RotationOutcome::Issued(_)), "{outcome:?}");
 }
 
-/// However many callers present one token, there is room in the queue for others.
+/// However many callers present one token, the queue accepts other calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s21_callers_of_one_token_do_not_fill_the_queue() {
     let builder = PgStorage::builder().queue(8).deadline(Duration::from_secs(20));
@@ -188,11 +188,11 @@ async fn s21_callers_of_one_token_do_not_fill_the_queue() {
     sqlx::raw_sql("COMMIT").execute(&mut application).await.unwrap();
     let outcomes = callers.join_all().await;
     let refused = outcomes.iter().filter(|o| matches!(o, Err(Error::Overloaded { .. }))).count();
-    assert_eq!(refused, 30 - 9, "one at work, and eight behind it");
+    assert_eq!(refused, 30 - 9, "one runs, and eight are queued");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s21_a_thousand_callers_of_one_token_take_one_place() {
+async fn s21_a_thousand_callers_of_one_token_use_one_slot() {
     let (test, client_id) = new("s21_callers").await;
     are_not_kept_waiting(&test, "1,024 callers of one token", 0.3, async || {
         let mut disturbance = Disturbance::new();
@@ -227,7 +227,7 @@ async fn s21_the_largest_scope_costs_the_others_little() {
                     let outcome = storage.rotate_refresh_token(&alice(), rotation).await.unwrap();
                     let RotationOutcome::Issued(issued) = outcome else { panic!("{outcome:?}") };
                     refresh = issued.tokens.refresh_token.unwrap();
-                    // As fast as a client that waits for its answers, not as fast as possible.
+                    // As fast as a client that waits for its responses, not as fast as possible.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
@@ -239,7 +239,7 @@ async fn s21_the_largest_scope_costs_the_others_little() {
 
 /// Two grants with many rotations each are revoked, over and over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s21_revoking_the_largest_grants_delays_nobody() {
+async fn s21_revoking_the_largest_grants_delays_no_other_call() {
     let (test, client_id) = new("s21_grants").await;
     are_not_kept_waiting(&test, "two large revocations", 0.4, async || {
         let mut disturbance = Disturbance::new();

@@ -47,7 +47,7 @@ async fn timed<T>(call: impl Future<Output = T>) -> (Duration, T) {
     (started.elapsed(), value)
 }
 
-/// The case that began it all: unrevoked pairs of one client, and a planner that knows the table.
+/// The case of the original report: unrevoked pairs of one client, and a table with statistics.
 #[tokio::test]
 async fn s18_revoking_a_client_is_linear() {
     let (test, client_id) = new("s18_client").await;
@@ -64,7 +64,7 @@ async fn s18_revoking_a_client_is_linear() {
 async fn s18_revoking_and_erasing_a_subject_is_linear() {
     let (test, _) = new("s18_subject").await;
     is_linear("revoke_subject", async |rows| {
-        // Whatever was revoked before must not count: the subject is another one each time.
+        // Grants that were revoked before must not count, so each round has another subject.
         let subject = Uuid::new_v4();
         test.sql(&store_grants(rows, "'client-' || n % 50", &format!("'{subject}'"))).await;
         let (took, revoked) = timed(test.storage.revoke_subject(&subject.to_string())).await;
@@ -105,7 +105,7 @@ async fn s18_deleting_a_client_is_linear() {
 #[tokio::test]
 async fn s18_a_purge_is_linear() {
     let (test, client_id) = new("s18_purge").await;
-    // Beside it what is not to be purged.
+    // Rows that are not to be purged.
     test.sql(&store_grants(rows(), &format!("'{client_id}'"), "'stays'")).await;
     is_linear("purge", async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
@@ -172,7 +172,7 @@ async fn s18_the_rotations_of_a_grant_cost_its_revocation_nothing() {
         }
     }
     println!("{rotations} rotations: {took:?}");
-    // 10 ms on a machine of one's own: the benchmark has that line.
+    // 10 ms on an idle machine, which the benchmark requires.
     let slow = Duration::from_millis(100);
     assert!(took.iter().all(|(_, elapsed)| *elapsed < slow), "{took:?}");
 }

@@ -1,4 +1,4 @@
-//! S19: a registration owns what was issued to it, and nothing else.
+//! S19: a registration owns the credentials that were issued to it, and no others.
 
 use std::time::Duration;
 
@@ -31,14 +31,14 @@ async fn is_live(storage: &PgStorage, tokens: &TokenPair) -> bool {
 /// The deletion fails after its first statements. Until it is called again the client is disabled
 /// and its identifier taken.
 #[tokio::test]
-async fn s19_a_deletion_that_was_cut_off_leaves_nothing_to_inherit() {
+async fn s19_an_interrupted_deletion_leaves_nothing_to_inherit() {
     let test = TestStorage::new("s19_cut_off").await;
     let storage = &test.storage;
     register(storage, "robot").await.unwrap();
     let old = issue(storage, "robot").await.unwrap();
     test.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             RAISE EXCEPTION 'the node goes away' USING ERRCODE = '57P01';
+             RAISE EXCEPTION 'the node stops' USING ERRCODE = '57P01';
          END $$;
          CREATE TRIGGER refuse BEFORE DELETE ON oauth_storage.authorization_grant
              FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
@@ -56,7 +56,7 @@ async fn s19_a_deletion_that_was_cut_off_leaves_nothing_to_inherit() {
         "{error:?}"
     );
     issue(storage, "robot").await.unwrap_err();
-    // Enabling it again is no way around.
+    // It cannot be enabled again.
     let enabled = storage.set_client_disabled("robot", false).await;
     assert!(!matches!(enabled, Ok(true)), "{enabled:?}");
     assert_eq!(storage.get_client(&alice(), "robot", None).await.unwrap(), None);
@@ -75,9 +75,9 @@ async fn s19_a_deletion_that_was_cut_off_leaves_nothing_to_inherit() {
     assert!(is_live(storage, &new).await && !is_live(storage, &old).await);
 }
 
-/// Two nodes delete, and one registers anew while they do.
+/// Two nodes delete the client, and one registers it again meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
+async fn s19_a_new_registration_loses_nothing_to_a_running_deletion() {
     let test = TestStorage::new("s19_race").await;
     let other = PgStorage::builder().deadline(Duration::from_secs(20));
     let other = other.connect(test.database.url()).await.unwrap();
@@ -103,8 +103,8 @@ async fn s19_a_new_registration_loses_nothing_to_a_deletion_that_goes_on() {
         for deleting in deleting {
             deleting.await.unwrap().unwrap();
         }
-        // A deletion that began after the new registration deletes that one, too; otherwise every
-        // token of it is live.
+        // A deletion that began after the new registration deletes it as well. Otherwise every token
+        // of it is live.
         let is_there = other.read_client("robot").await.unwrap().is_some();
         for tokens in new.into_iter().flatten() {
             assert_eq!(is_live(&other, &tokens).await, is_there, "round {round}");

@@ -12,7 +12,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     let test = TestStorage::new("purge").await;
     let (client_id, _) = test.client().await;
     let strict = grace(Duration::ZERO);
-    // Two, for a replay revokes the grant that it would have to be shown by.
+    // Two codes, because a replay revokes the grant.
     let (first, second) =
         (code(&test, &client_id, &alice()).await, code(&test, &client_id, &alice()).await);
     let issued = issue(&test.storage, &first).await;
@@ -20,7 +20,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     issue(&test.storage, &second).await;
     let left = test.storage.purge(100, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!(left, Purged::default());
-    // The tombstones still tell a second use.
+    // The used tokens and codes still reveal a second use.
     let again = TokenRotation::new(&client_id, refresh_of(&issued).clone());
     let again = rotate(&test.storage, &strict, &again).await;
     assert!(matches!(again, RotationOutcome::Reused { .. }), "{again:?}");
@@ -29,7 +29,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
 
     test.sql(&store_expired_tokens(1000, &client_id)).await;
     test.sql("UPDATE oauth_storage.authorization_code SET expires_at = now()").await;
-    // It can be stopped, and goes on where it was.
+    // It can be stopped, and continues where it stopped.
     let mut batches = 0;
     let stopped = test.storage.purge(100, |batch| {
         assert!(batch.tokens <= 100);
@@ -45,7 +45,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     assert!(oldest, "the oldest went first");
     let rest = test.storage.purge(100, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!((rest.tokens, rest.grants, rest.more), (700, 700, false));
-    assert_eq!(rows(&test).await.0, 3, "what has not expired stays");
+    assert_eq!(rows(&test).await.0, 3, "unexpired tokens stay");
     for limit in [0, 100_001] {
         assert!(test.storage.purge_expired(limit).await.is_err());
     }

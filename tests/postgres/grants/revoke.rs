@@ -28,7 +28,7 @@ async fn s10_only_the_owner_revokes_and_an_unknown_token_is_success() {
 }
 
 #[tokio::test]
-async fn revocation_by_grant_subject_and_client_says_how_many() {
+async fn revocation_by_grant_subject_and_client_returns_the_count() {
     let test = TestStorage::new("revoke_by").await;
     let (client_id, _) = test.client().await;
     let (other_id, _) = test.client().await;
@@ -71,7 +71,7 @@ async fn revocation_by_grant_subject_and_client_says_how_many() {
     assert_eq!(live().await, [false, false, false, false, true]);
 }
 
-/// More grants than one statement takes.
+/// More grants than a batch.
 #[tokio::test]
 async fn a_subject_with_many_grants_is_revoked_batch_by_batch() {
     let test = TestStorage::new("revoke_many").await;

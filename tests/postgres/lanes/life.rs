@@ -1,4 +1,4 @@
-//! How lanes come by their connections, replace them, and end.
+//! The connections of lanes: opening, replacing and closing them.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{Error, GrantStorage as _, PgStorage, Secret, TokenPair, TokenStorage as _};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::gate::Gate;
+use crate::barrier::Barrier;
 use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lanes_that_die_are_replaced() {
+async fn terminated_connections_are_replaced() {
     let test = TestStorage::new("lanes_die").await;
     let (client_id, _) = test.client().await;
     let (storage, find) = (&test.storage, secret());
@@ -21,27 +21,27 @@ async fn lanes_that_die_are_replaced() {
         )
         .await;
     };
-    // A read is tried again by itself; a write on a lane that died in the quiet is noticed
-    // before it is sent.
-    for quiet in [Duration::ZERO, Duration::from_secs(3)] {
+    // A read is retried automatically. After an idle time the lane notices the loss before it sends a
+    // write.
+    for idle in [Duration::ZERO, Duration::from_secs(3)] {
         storage
             .create_token(&alice(), NewToken::new(&client_id, scope(), access_token()))
             .await
             .unwrap();
-        tokio::time::sleep(quiet).await;
+        tokio::time::sleep(idle).await;
         kill().await;
         let find = TokenRef::Access(&find);
         storage.get_token(&alice(), &client_id, find).await.unwrap();
         let new = || NewToken::new(&client_id, scope(), access_token());
         match storage.create_token(&alice(), new()).await {
             Ok(_) => {}
-            Err(Error::OutcomeUnknown { .. }) if quiet.is_zero() => {
+            Err(Error::OutcomeUnknown { .. }) if idle.is_zero() => {
                 eventually("writes work again", async || {
                     storage.create_token(&alice(), new()).await.is_ok()
                 })
                 .await;
             }
-            Err(other) => panic!("after {quiet:?}: {other:?}"),
+            Err(other) => panic!("after {idle:?}: {other:?}"),
         }
     }
 }
@@ -53,7 +53,7 @@ async fn sessions(test: &TestStorage) -> Vec<i32> {
     sqlx::query_scalar(sessions).fetch_all(&mut connection).await.unwrap()
 }
 
-/// The server itself, by another of its databases.
+/// The URL of another database of the server.
 fn server(test: &TestStorage) -> String {
     let mut url = url::Url::parse(test.database.url()).unwrap();
     url.set_path("postgres");
@@ -65,7 +65,7 @@ async fn allow_connections(test: &TestStorage, allow: bool) {
     run_sql(&server(test), &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}")).await;
 }
 
-/// Each lane connects again in time, idle or at work, and no call fails.
+/// Each lane reconnects in time, idle or busy, and no call fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_outlives_its_lifetime() {
     let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
@@ -79,7 +79,7 @@ async fn no_connection_outlives_its_lifetime() {
             before.len() >= 2
         })
         .await;
-        eventually("others have taken their place", async || {
+        eventually("both sessions are replaced", async || {
             let now = sessions(&test).await;
             now.len() >= 2 && !now.iter().any(|pid| before.contains(pid))
         })
@@ -87,7 +87,7 @@ async fn no_connection_outlives_its_lifetime() {
     };
     // Idle.
     replaced().await;
-    // At work without a pause: more callers than a statement takes.
+    // Always busy: more callers than a batch.
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..600 {
         let (storage, id) = (test.storage.clone(), client_id.clone());
@@ -103,7 +103,7 @@ async fn no_connection_outlives_its_lifetime() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
+async fn an_old_connection_is_kept_if_no_new_one_can_be_opened() {
     let builder = PgStorage::builder().lanes(1).max_lifetime(Duration::from_secs(1));
     let test = TestStorage::with("lanes_old", builder).await;
     let (client_id, _) = test.client().await;
@@ -118,9 +118,9 @@ async fn an_old_connection_goes_on_where_no_new_one_can_be_had() {
     allow_connections(&test, true).await;
 }
 
-/// Even where the lane has no connection at that moment.
+/// Even if the lane has no connection at that moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_when_the_storage_is_closed_is_still_done() {
+async fn calls_queued_when_the_storage_is_closed_still_run() {
     let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(20));
     let test = TestStorage::with("lanes_close", builder).await;
     test.storage.introspect(&secret()).await.unwrap();
@@ -164,9 +164,9 @@ async fn many_callers_open_no_more_connections_and_close_ends_them() {
     assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
 }
 
-/// The lane finds its connection gone before it sends anything, and puts the call back.
+/// The lane finds its connection closed before it sends anything, and queues the call again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_was_put_back_and_not_sent_changed_nothing() {
+async fn a_requeued_call_that_was_not_sent_changed_nothing() {
     let builder = PgStorage::builder().lanes(1).deadline(Duration::from_secs(3));
     let test = TestStorage::with("lanes_put_back", builder).await;
     let (client_id, _) = test.client().await;
@@ -178,7 +178,7 @@ async fn a_call_that_was_put_back_and_not_sent_changed_nothing() {
     allow_connections(&test, false).await;
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = ";
     run_sql(&server(&test), &format!("{ended}'{}'", test.database.name())).await;
-    // So long that the lane does not trust its connection.
+    // Long enough that the lane pings its connection before the next write.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let access = secret();
     let error = create(&access).await.unwrap_err();
@@ -188,9 +188,9 @@ async fn a_call_that_was_put_back_and_not_sent_changed_nothing() {
     assert_eq!(test.storage.introspect(&access).await.unwrap(), None);
 }
 
-/// Made on a runtime that is gone, with calls that wait at that moment and one that comes after.
+/// A storage whose runtime ends, with calls that wait at that moment and one that follows.
 #[test]
-fn a_storage_whose_runtime_has_ended_says_so_at_once() {
+fn calls_fail_at_once_after_the_runtime_has_ended() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let test = first.block_on(async {
@@ -203,13 +203,13 @@ fn a_storage_whose_runtime_has_ended_says_so_at_once() {
         (test, stored)
     });
     let (test, stored) = test;
-    let gate = first.block_on(Gate::at_lookups(&test, "token"));
+    let barrier = first.block_on(Barrier::at_lookups(&test, "token"));
     let call = || {
         let (storage, stored) = (test.storage.clone(), stored.clone());
         second.spawn(async move { storage.introspect(&stored).await })
     };
     let sent = call();
-    second.block_on(gate.holds(1));
+    second.block_on(barrier.wait_for(1));
     let waits: Vec<_> = (0..3).map(|_| call()).collect();
     second.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
     let started = Instant::now();
@@ -225,8 +225,8 @@ fn a_storage_whose_runtime_has_ended_says_so_at_once() {
         assert!(error.to_string().contains("runtime"), "{error}");
         assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-        gate.open().await;
-        drop(gate);
+        barrier.release().await;
+        drop(barrier);
     });
     drop(test);
 }

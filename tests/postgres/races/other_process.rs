@@ -3,14 +3,14 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// This test binary once more, as another process that runs one of the `child_…` tests.
+/// Another process of this test binary, which runs one of the `child_…` tests.
 pub(super) struct OtherProcess {
     child: Child,
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 impl OtherProcess {
-    /// Starts it, tells it what to work on, and waits until it is connected.
+    /// Starts it with its arguments, and waits until it is connected.
     pub(super) async fn start(test: &str, input: &[String]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([&format!("races::{test}"), "--exact", "--nocapture", "--test-threads=1"])
@@ -36,7 +36,7 @@ impl OtherProcess {
         assert_eq!(self.answer().await, "gone");
     }
 
-    /// The next line that is meant for us; the test harness prints lines of its own.
+    /// The next line of the child. Lines of the test harness are skipped.
     pub(super) async fn answer(&mut self) -> String {
         while let Some(line) = self.lines.next_line().await.unwrap() {
             if let Some((_, answer)) = line.split_once("answer: ") {
@@ -47,7 +47,7 @@ impl OtherProcess {
     }
 }
 
-/// In the other process: what it was told; or nothing in the first one, where the test is idle.
+/// The arguments in the other process. `None` in the first one, where the test does nothing.
 pub(super) fn child_input() -> Option<Vec<String>> {
     std::env::var_os("OAUTH_STORAGE_TEST_CHILD")?;
     let lines = std::io::stdin().lines().map(Result::unwrap);

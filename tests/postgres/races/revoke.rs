@@ -47,7 +47,7 @@ async fn s9_nothing_is_live_when_revocation_has_returned() {
     assert_no_deadlock(&test).await;
 }
 
-/// Rotates until the grant ends; how often, and the last pair.
+/// Rotates until the grant ends. Returns the number of rotations, and the last pair.
 async fn rotate_on(
     storage: &PgStorage,
     request: &RequestContext,
@@ -58,7 +58,7 @@ async fn rotate_on(
     let (mut old, mut refresh, mut last) = (first.clone(), first, None);
     let mut rotations = 0;
     loop {
-        // Within the grace period each response is lost once.
+        // Each response is lost once, and the request is retried within the grace period.
         let present = if retry && rotations % 2 == 1 { old } else { refresh.clone() };
         let rotation = TokenRotation::new(client_id, present.clone());
         match storage.rotate_refresh_token(request, rotation).await.unwrap() {
@@ -75,7 +75,7 @@ async fn rotate_on(
 
 /// A revocation ends a grant that is rotated without pause, however many rotations it has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
+async fn s9_a_revocation_overtakes_continuous_rotation() {
     let test = TestStorage::new("s9_overtakes").await;
     let storage = &test.storage;
     for kill in [Kill::Subject, Kill::Client, Kill::Grant, Kill::Token] {
@@ -86,7 +86,7 @@ async fn s9_a_revocation_overtakes_whoever_rotates_all_the_time() {
         let refresh = tokens.refresh_token.clone().unwrap();
         let new = NewToken::new(&client_id, scope(), tokens);
         let grant_id = storage.create_token(&user, new).await.unwrap().grant_id;
-        // What was rotated before, in months.
+        // The rotations of several months.
         test.sql(&format!(
             "INSERT INTO oauth_storage.token
                  (issued_at, expires_at, rotated_at, grant_id, digest, digest_tail, kind)
@@ -200,7 +200,7 @@ async fn s9_a_revocation_behind_a_transaction_ends_what_it_stored() {
         let mut connection =
             <sqlx::PgConnection as sqlx::Connection>::connect(test.database.url()).await.unwrap();
         let mut a = sqlx::Connection::begin(&mut connection).await.unwrap();
-        // Another token of the grant, which is what gets revoked.
+        // Another token of the grant, which is the one to revoke.
         let plain = TokenPair::generate_for(grant_id).unwrap();
         let new = NewToken::new(&client_id, scope(), plain.clone()).with_grant_id(grant_id);
         test.storage.create_token(&alice(), new).await.unwrap();

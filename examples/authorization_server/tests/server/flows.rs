@@ -243,3 +243,25 @@ async fn a_public_client_proves_itself_with_pkce() {
     let answer = parameters(&Browser::new().open(url.as_str()).await.left());
     assert_eq!(answer["error"], "invalid_request");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_application_uses_any_port_of_a_loopback_address() {
+    let site = Site::start().await;
+    let client = site.register(json!({})).await;
+    let redirect_uri = CALLBACK.replace(":9/", ":49152/");
+    let url = site.authorize(&[
+        ("client_id", client["client_id"].as_str().unwrap()),
+        ("redirect_uri", &redirect_uri),
+        ("response_type", "code"),
+        ("scope", "openid"),
+    ]);
+    let callback = Browser::new().allow(&url).await;
+    assert!(callback.as_str().starts_with(&redirect_uri), "{callback}");
+    let code = parameters(&callback)["code"].clone();
+    for (redirect_uri, expected) in [(CALLBACK, 400), (redirect_uri.as_str(), 200)] {
+        let form =
+            [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", redirect_uri)];
+        let (status, _, body) = site.post("token", &client, &form).await;
+        assert_eq!(status, expected, "{redirect_uri}: {body}");
+    }
+}

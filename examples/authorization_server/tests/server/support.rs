@@ -1,5 +1,8 @@
 //! A running server, a browser that submits its forms, and a client of the crate `openidconnect`.
 
+mod browser;
+mod openid;
+
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,17 +14,7 @@ use oauth_storage::{
     IdTokenStorage, MemoryStorage, PgStorage, RequestContext, ResponseType, Scope, Secret,
     Settings, Storage, User, UserStorage,
 };
-use openidconnect::core::{
-    CoreClient, CoreClientRegistrationRequest, CoreGrantType, CoreIdTokenClaims,
-    CoreProviderMetadata, CoreRevocableToken, CoreTokenResponse,
-};
-use openidconnect::registration::EmptyAdditionalClientMetadata;
-use openidconnect::{
-    AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, HttpRequest, IntrospectionUrl, IssuerUrl, Nonce,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RevocationUrl, TokenResponse as _,
-};
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -29,7 +22,10 @@ use url::Url;
 
 use authorization_server::{Config, router};
 
-/// Nobody listens on this port: the browser does not follow redirects to it.
+pub(crate) use browser::{Browser, Page, parameters};
+pub(crate) use openid::{OpenIdClient, client_of, discover_and_register, log_in, revoke, tokens};
+
+/// No server listens on this port: the browser does not follow redirects to it.
 pub(crate) const CALLBACK: &str = "http://127.0.0.1:9/callback?tenant=1";
 
 pub(crate) const ALICE: &str = "248289761001";
@@ -186,232 +182,4 @@ fn client(cookies: bool) -> reqwest::Client {
         .cookie_store(cookies)
         .build()
         .unwrap()
-}
-
-/// A browser with its own cookies.
-pub(crate) struct Browser {
-    http: reqwest::Client,
-}
-
-/// A page of the server.
-pub(crate) struct Page {
-    pub(crate) url: Url,
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
-/// The end of a chain of redirects.
-pub(crate) enum Visit {
-    Page(Page),
-    /// A redirect to a client.
-    Left(Url),
-}
-
-impl Visit {
-    pub(crate) fn page(self) -> Page {
-        match self {
-            Self::Page(page) => page,
-            Self::Left(url) => panic!("a page was expected, not a redirect to {url}"),
-        }
-    }
-
-    pub(crate) fn left(self) -> Url {
-        match self {
-            Self::Left(url) => url,
-            Self::Page(page) => panic!("a redirect was expected, not {}", page.body),
-        }
-    }
-}
-
-impl Browser {
-    pub(crate) fn new() -> Self {
-        Self { http: client(true) }
-    }
-
-    pub(crate) async fn open(&self, url: &str) -> Visit {
-        self.follow(self.http.get(url)).await
-    }
-
-    /// Submits the first form of the page.
-    pub(crate) async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Visit {
-        let (action, mut form) = page.form();
-        form.extend(fields.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        self.follow(self.http.post(action).form(&form)).await
-    }
-
-    pub(crate) async fn follow(&self, request: reqwest::RequestBuilder) -> Visit {
-        let mut response = request.send().await.unwrap();
-        loop {
-            let (url, status) = (response.url().clone(), response.status());
-            let headers = response.headers().clone();
-            let Some(location) = headers.get(LOCATION) else {
-                let body = response.text().await.unwrap();
-                return Visit::Page(Page { url, status, headers, body });
-            };
-            assert_eq!(status, StatusCode::SEE_OTHER, "RFC 9700 4.12");
-            let next = url.join(location.to_str().unwrap()).unwrap();
-            if next.origin() != url.origin() {
-                return Visit::Left(next);
-            }
-            response = self.http.get(next).send().await.unwrap();
-        }
-    }
-
-    /// Opens an authorization request, signs in as alice where needed and agrees.
-    pub(crate) async fn allow(&self, url: &str) -> Url {
-        let mut visit = self.open(url).await;
-        loop {
-            let page = match visit {
-                Visit::Left(url) => return url,
-                Visit::Page(page) => page,
-            };
-            assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-            visit = match page.url.path() {
-                "/sign-in" => {
-                    let fields = [("username", "alice"), ("password", "wonderland")];
-                    self.submit(&page, &fields).await
-                }
-                "/consent" => self.submit(&page, &[("decision", "allow")]).await,
-                other => panic!("{other}: {}", page.body),
-            };
-        }
-    }
-
-    /// A form post with the cookies of this browser.
-    pub(crate) fn post(&self, url: Url, form: &[(String, String)]) -> reqwest::RequestBuilder {
-        self.http.post(url).form(form)
-    }
-
-    /// Signs in without an authorization request.
-    pub(crate) async fn sign_in(&self, site: &Site, username: &str) -> Page {
-        let page = self.open(&site.url("sign-in")).await.page();
-        self.submit(&page, &[("username", username), ("password", "wonderland")]).await.page()
-    }
-}
-
-impl Page {
-    /// The action of the first form, and its hidden fields.
-    pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
-        let form = self.body.split("<form ").nth(1).unwrap();
-        let form = form.split("</form>").next().unwrap();
-        let action = self.url.join(&attribute(form, "action")).unwrap();
-        let hidden = form.split("<input type=\"hidden\" ").skip(1);
-        (
-            action,
-            hidden.map(|input| (attribute(input, "name"), attribute(input, "value"))).collect(),
-        )
-    }
-}
-
-fn attribute(tag: &str, name: &str) -> String {
-    let value = tag.split(&format!("{name}=\"")).nth(1).unwrap();
-    let value = value.split('"').next().unwrap();
-    value.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
-/// The parameters of an authorization response.
-pub(crate) fn parameters(url: &Url) -> std::collections::HashMap<String, String> {
-    let encoded = url.fragment().or(url.query()).unwrap_or_default();
-    url::form_urlencoded::parse(encoded.as_bytes()).into_owned().collect()
-}
-
-/// An `openidconnect` client with all endpoints.
-pub(crate) type OpenIdClient = CoreClient<
-    EndpointSet,
-    EndpointNotSet,
-    EndpointSet,
-    EndpointSet,
-    EndpointMaybeSet,
-    EndpointMaybeSet,
->;
-
-/// Discovers the server and registers a client.
-pub(crate) async fn discover_and_register(site: &Site) -> OpenIdClient {
-    let issuer = IssuerUrl::new(site.issuer.clone()).unwrap();
-    let metadata = CoreProviderMetadata::discover_async(issuer, &site.http).await.unwrap();
-    let redirect_uri = RedirectUrl::new(CALLBACK.into()).unwrap();
-    let registered = CoreClientRegistrationRequest::new(
-        vec![redirect_uri.clone()],
-        EmptyAdditionalClientMetadata {},
-    )
-    .set_grant_types(Some(vec![CoreGrantType::AuthorizationCode, CoreGrantType::RefreshToken]))
-    .register_async(metadata.registration_endpoint().unwrap(), &site.http)
-    .await
-    .unwrap();
-    client_of(site, metadata, registered.client_id(), registered.client_secret().cloned())
-}
-
-pub(crate) fn client_of(
-    site: &Site,
-    metadata: CoreProviderMetadata,
-    client_id: &ClientId,
-    secret: Option<ClientSecret>,
-) -> OpenIdClient {
-    CoreClient::from_provider_metadata(metadata, client_id.clone(), secret)
-        .set_redirect_uri(RedirectUrl::new(CALLBACK.into()).unwrap())
-        .set_introspection_url(IntrospectionUrl::new(site.url("introspect")).unwrap())
-        .set_revocation_url(
-            RevocationUrl::new(site.url("revoke").replacen("http", "https", 1)).unwrap(),
-        )
-}
-
-pub(crate) async fn revoke(site: &Site, client: &OpenIdClient, token: CoreRevocableToken) {
-    let http = WithoutTls(site.http.clone());
-    client.revoke_token(token).unwrap().request_async(&http).await.unwrap();
-}
-
-/// `openidconnect` revokes over https only. This client sends the request over http, in place of a
-/// TLS proxy in front of the server.
-struct WithoutTls(reqwest::Client);
-
-impl<'c> AsyncHttpClient<'c> for WithoutTls {
-    type Error = <reqwest::Client as AsyncHttpClient<'c>>::Error;
-    type Future = <reqwest::Client as AsyncHttpClient<'c>>::Future;
-
-    fn call(&'c self, mut request: HttpRequest) -> Self::Future {
-        let uri = request.uri().to_string().replacen("https", "http", 1);
-        *request.uri_mut() = uri.parse().unwrap();
-        self.0.call(request)
-    }
-}
-
-/// A code flow up to the code.
-pub(crate) struct Login {
-    pub(crate) code: AuthorizationCode,
-    pub(crate) verifier: PkceCodeVerifier,
-    pub(crate) nonce: Nonce,
-}
-
-pub(crate) async fn log_in(site: &Site, client: &OpenIdClient, browser: &Browser) -> Login {
-    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let (url, state, nonce) = client
-        .authorize_url(
-            openidconnect::core::CoreAuthenticationFlow::AuthorizationCode,
-            CsrfToken::new_random,
-            Nonce::new_random,
-        )
-        .add_scope(openidconnect::Scope::new("email".into()))
-        .set_pkce_challenge(challenge)
-        .url();
-    let callback = browser.allow(url.as_str()).await;
-    assert!(callback.as_str().starts_with(CALLBACK), "{callback}");
-    let answer = parameters(&callback);
-    assert_eq!(answer.get("state"), Some(state.secret()), "{callback}");
-    assert_eq!(answer["iss"], site.issuer, "RFC 9207");
-    Login { code: AuthorizationCode::new(answer["code"].clone()), verifier, nonce }
-}
-
-/// A whole code flow: the tokens, and the claims of the verified ID token.
-pub(crate) async fn tokens(
-    site: &Site,
-    client: &OpenIdClient,
-    browser: &Browser,
-) -> (CoreTokenResponse, CoreIdTokenClaims) {
-    let login = log_in(site, client, browser).await;
-    let response = client.exchange_code(login.code).unwrap().set_pkce_verifier(login.verifier);
-    let response: CoreTokenResponse = response.request_async(&site.http).await.unwrap();
-    let id_token = response.id_token().unwrap();
-    let claims = id_token.claims(&client.id_token_verifier(), &login.nonce).unwrap().clone();
-    (response, claims)
 }

@@ -1,4 +1,4 @@
-//! Statements that take as long as a test wants, without a lock that another one would wait for.
+//! Blocks statements until a test releases them, without a lock that other statements wait for.
 
 use std::time::Duration;
 
@@ -9,43 +9,43 @@ use tokio::task::JoinHandle;
 
 use crate::support::{TestStorage, access_token, alice, eventually, run_sql, scope, secret};
 
-/// Shut from the beginning. Whatever comes to it sleeps until it is opened.
-pub(crate) struct Gate {
+/// Blocks statements on a table until it is released.
+pub(crate) struct Barrier {
     url: String,
 }
 
-impl Gate {
-    /// In front of every statement that inserts into the table.
+impl Barrier {
+    /// Blocks every statement that inserts into the table, by a trigger.
     pub(crate) async fn at_inserts(test: &TestStorage, table: &str) -> Self {
-        let gate = Self::shut(test).await;
+        let barrier = Self::create(test).await;
         run_sql(
-            &gate.url,
+            &barrier.url,
             &format!(
-                "CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                     PERFORM pass_gate();
+                "CREATE FUNCTION wait_at_barrier() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     PERFORM pass_barrier();
                      RETURN NULL;
                  END $$;
-                 CREATE TRIGGER gate BEFORE INSERT ON oauth_storage.{table}
-                     FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate()"
+                 CREATE TRIGGER barrier BEFORE INSERT ON oauth_storage.{table}
+                     FOR EACH STATEMENT EXECUTE FUNCTION wait_at_barrier()"
             ),
         )
         .await;
-        gate
+        barrier
     }
 
-    /// In front of every statement that reads the table, a view in its place.
+    /// Blocks every statement that reads the table, by a view in its place.
     pub(crate) async fn at_lookups(test: &TestStorage, table: &str) -> Self {
-        let gate = Self::shut(test).await;
+        let barrier = Self::create(test).await;
         run_sql(
-            &gate.url,
+            &barrier.url,
             &format!(
                 "ALTER TABLE oauth_storage.{table} RENAME TO behind;
                  CREATE VIEW oauth_storage.{table} AS
-                     SELECT * FROM oauth_storage.behind WHERE pass_gate()"
+                     SELECT * FROM oauth_storage.behind WHERE pass_barrier()"
             ),
         )
         .await;
-        gate
+        barrier
     }
 
     pub(crate) async fn remove_from_lookups(&self, table: &str) {
@@ -59,12 +59,12 @@ impl Gate {
         .await;
     }
 
-    async fn shut(test: &TestStorage) -> Self {
+    async fn create(test: &TestStorage) -> Self {
         test.sql(
-            "CREATE TABLE gate (shut boolean);
-             INSERT INTO gate VALUES (true);
-             CREATE FUNCTION pass_gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
-                 WHILE (SELECT shut FROM public.gate) LOOP PERFORM pg_sleep(0.01); END LOOP;
+            "CREATE TABLE barrier (closed boolean);
+             INSERT INTO barrier VALUES (true);
+             CREATE FUNCTION pass_barrier() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                 WHILE (SELECT closed FROM public.barrier) LOOP PERFORM pg_sleep(0.01); END LOOP;
                  RETURN true;
              END $$",
         )
@@ -72,15 +72,15 @@ impl Gate {
         Self { url: test.database.url().to_owned() }
     }
 
-    pub(crate) async fn open(&self) {
-        run_sql(&self.url, "UPDATE gate SET shut = false").await;
+    pub(crate) async fn release(&self) {
+        run_sql(&self.url, "UPDATE barrier SET closed = false").await;
     }
 
-    /// Waits until so many statements are held.
-    pub(crate) async fn holds(&self, statements: i64) {
+    /// Waits until this many statements are blocked.
+    pub(crate) async fn wait_for(&self, statements: i64) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
-        eventually("the gate holds them", async || {
-            let held: i64 = sqlx::query_scalar(
+        eventually("the statements are blocked", async || {
+            let blocked: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name = 'oauth-storage'
                      AND state = 'active'",
@@ -88,40 +88,40 @@ impl Gate {
             .fetch_one(&mut connection)
             .await
             .unwrap();
-            held == statements
+            blocked == statements
         })
         .await;
     }
 }
 
-/// One lane for writes, and a statement that holds it until the gate opens: whatever is called
-/// meanwhile waits, and goes as one batch.
-pub(crate) struct Held {
+/// One lane for writes, and a statement that occupies it until the barrier is released. Calls made
+/// meanwhile are queued, and run as one batch.
+pub(crate) struct BlockedLane {
     pub(crate) test: TestStorage,
     pub(crate) client_id: String,
-    pub(crate) gate: Gate,
+    pub(crate) barrier: Barrier,
     pub(crate) first: JoinHandle<()>,
 }
 
-impl Held {
+impl BlockedLane {
     pub(crate) async fn new(label: &str, queue: usize) -> Self {
         Self::with(label, queue, "").await
     }
 
-    /// On a database on which this was run.
+    /// Creates the lane on a database on which this SQL was run.
     pub(crate) async fn with(label: &str, queue: usize, sql: &str) -> Self {
         let builder = PgStorage::builder().lanes(1).queue(queue);
         let test = TestStorage::with(label, builder.deadline(Duration::from_secs(20))).await;
         test.sql(sql).await;
         let (client_id, _) = test.client().await;
-        let gate = Gate::at_inserts(&test, "token").await;
+        let barrier = Barrier::at_inserts(&test, "token").await;
         let (storage, id) = (test.storage.clone(), client_id.clone());
         let first = tokio::spawn(async move {
             let new = NewToken::new(&id, scope(), access_token());
             storage.create_token(&alice(), new).await.unwrap();
         });
-        gate.holds(1).await;
-        Self { test, client_id, gate, first }
+        barrier.wait_for(1).await;
+        Self { test, client_id, barrier, first }
     }
 
     pub(crate) fn create(
@@ -137,10 +137,10 @@ impl Held {
         })
     }
 
-    /// Lets what was called meanwhile into the queue, and then the lane go.
+    /// Waits until the calls are queued, and releases the barrier.
     pub(crate) async fn release(self) -> (TestStorage, String) {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        self.gate.open().await;
+        self.barrier.release().await;
         self.first.await.unwrap();
         (self.test, self.client_id)
     }
