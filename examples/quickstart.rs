@@ -1,4 +1,4 @@
-//! A walk through the storage: the nine methods and the safe operations, each for its real purpose.
+//! A walk through the storage: the nine methods and the atomic operations, each in its typical use.
 //!
 //! `cargo run --example quickstart` needs only Rust and the PostgreSQL programs. It starts its own
 //! server, or uses the one that `DATABASE_URL` names.
@@ -65,8 +65,6 @@ async fn walk() -> Result<()> {
     step("migrate the schema", async {
         let pending = storage.pending_migrations().await?.len();
         storage.migrate().await?;
-        let left = storage.pending_migrations().await?.len();
-        expect(left == 0, "nothing is pending after migrate()")?;
         Ok(((), format!("{pending} migrations applied")))
     })
     .await?;
@@ -114,13 +112,12 @@ async fn walk() -> Result<()> {
         let client = storage.get_client(&alice, &app.client_id, None).await?;
         let client = client.ok_or("a registered client is found")?;
         expect(client.allows_redirect_uri(APP_CALLBACK), "its own redirect URI is allowed")?;
-        expect(!client.allows_redirect_uri("https://evil.example/"), "no other one is")?;
         let new =
             NewAuthorizationCode::new(&app.client_id, scope.clone(), APP_CALLBACK, code.clone())
                 .with_code_challenge(CodeChallenge::s256(&verifier))
                 .with_nonce("n-0S6_WzA2Mj".to_owned());
         let issued = storage.create_authorization_code(&alice, new).await?;
-        Ok(((), format!("a code for \"{}\", good for 60 s", issued.scope)))
+        Ok(((), format!("a code for \"{}\", valid for 60 s", issued.scope)))
     })
     .await?;
     let (found, tokens) = step("exchange: get_authorization_code, create_token", async {
@@ -128,9 +125,7 @@ async fn walk() -> Result<()> {
         let found = found.ok_or("an unused code is found")?;
         expect(!found.expired, "it has not expired")?;
         expect(found.matches_redirect_uri(APP_CALLBACK), "the redirect URI is the same")?;
-        expect(found.matches_code_verifier(Some(&verifier)), "the verifier fits the challenge")?;
-        let wrong = Secret::generate()?;
-        expect(!found.matches_code_verifier(Some(&wrong)), "another verifier does not")?;
+        expect(found.matches_code_verifier(Some(&verifier)), "the verifier matches the challenge")?;
         let tokens = TokenPair::generate_for(found.grant_id)?;
         let new = NewToken::for_code(&found, tokens.clone());
         let token = storage.create_token(&alice, new).await?;
@@ -138,18 +133,14 @@ async fn walk() -> Result<()> {
         Ok(((found, tokens), answer))
     })
     .await?;
-    step("exchange: get_id_token", async {
+    step("exchange: get_id_token, delete_authorization_code", async {
         let new = NewIdToken::for_code(&found, &tokens.access_token);
         let id_token = storage.get_id_token(&alice, new).await?;
         expect(id_token.split('.').count() == 3, "a compact JWT (RFC 7519 3)")?;
-        Ok(((), format!("a JWT of {} bytes, signed with ES256", id_token.len())))
-    })
-    .await?;
-    step("exchange: delete_authorization_code", async {
         storage.delete_authorization_code(&alice, &app.client_id, &code).await?;
         let again = storage.get_authorization_code(&alice, &app.client_id, &code).await?;
         expect(again.is_none(), "a second exchange finds no code")?;
-        Ok(((), "used; a second exchange finds no code".into()))
+        Ok(((), format!("a JWT of {} bytes; a second exchange finds no code", id_token.len())))
     })
     .await?;
 
@@ -170,7 +161,7 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
-    // ── The safe operations: a code or a refresh token is spent once ─────────────────────────
+    // ── The atomic operations: a code or a refresh token is spent once ───────────────────────
     let verifier = Secret::generate()?;
     let code = Secret::generate()?;
     let new = NewAuthorizationCode::new(&web.client_id, scope.clone(), WEB_CALLBACK, code.clone())
@@ -216,7 +207,7 @@ async fn walk() -> Result<()> {
             return Err(format!("{outcome:?}").into());
         };
         let body = issued.token_response();
-        expect(body["expires_in"] == 3600, "the token response says the lifetime")?;
+        expect(body["expires_in"] == 3600, "the token response has the lifetime")?;
         let refresh_token = issued.tokens.refresh_token.ok_or("a refresh token was generated")?;
         let names: Vec<_> = body.keys().map(String::as_str).collect();
         Ok((refresh_token, format!("issued; the response has {}", names.join(", "))))
@@ -286,17 +277,11 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
-    // ── Introspection and revocation ─────────────────────────────────────────────────────────
-    let access = TokenRef::Any(&second.access_token);
-    step("introspect: get_token", async {
-        let found = storage.get_token(&alice, &app.client_id, access).await?;
-        let found = found.filter(|token| token.is_active()).ok_or("the token is active")?;
+    // ── Revocation ───────────────────────────────────────────────────────────────────────────
+    step("revoke: get_token, revoke_token", async {
+        let access = TokenRef::Any(&second.access_token);
         let foreign = storage.get_token(&alice, &web.client_id, access).await?;
         expect(foreign.is_none(), "another client does not see it")?;
-        Ok(((), format!("active, scope \"{}\", until {}", found.scope, found.expires_at)))
-    })
-    .await?;
-    step("revoke: revoke_token", async {
         let refresh = second.refresh_token.as_ref().ok_or("a refresh token was generated")?;
         storage.revoke_token(&alice, &app.client_id, TokenRef::Any(refresh)).await?;
         let found = storage.get_token(&alice, &app.client_id, access).await?;
@@ -325,10 +310,7 @@ async fn walk() -> Result<()> {
         let all = storage.list_all_grants(ALICE).await?;
         let grant = all.iter().find(|grant| grant.client_id == app.client_id);
         let grant_id = grant.ok_or("a grant of the app is listed")?.grant_id;
-        let foreign = storage.revoke_grant_of("somebody else", grant_id).await?;
-        expect(!foreign, "nobody can revoke the grant of another user")?;
-        let revoked = storage.revoke_grant_of(ALICE, grant_id).await?;
-        expect(revoked, "alice can revoke her own")?;
+        expect(storage.revoke_grant_of(ALICE, grant_id).await?, "alice can revoke her own")?;
         Ok(((), "one login ended".into()))
     })
     .await?;
@@ -340,7 +322,7 @@ async fn walk() -> Result<()> {
     })
     .await?;
 
-    // ── The end of it ────────────────────────────────────────────────────────────────────────
+    // ── The end ──────────────────────────────────────────────────────────────────────────────
     let new = NewToken::new(&web.client_id, scope.clone(), TokenPair::generate()?);
     storage.create_token(&alice, new).await?;
     step("log alice out everywhere, purge", async {
@@ -379,7 +361,7 @@ fn expect(holds: bool, what: &str) -> Result<()> {
 
 /// Prints the rows that the walk stored: digests, hashes and metadata.
 async fn show_database(storage: &PgStorage) -> Result<()> {
-    println!("\nthe rows in the database (no secret, only digests and hashes):");
+    println!("\nthe rows in the database (no secrets, only digests and hashes):");
     for query in [
         "SELECT 'client' AS name, client_id || '  ' || (details->>'client_name') || '  '
              || coalesce(left(client_secret_hash, 15) || '…', 'no secret') AS row
@@ -389,8 +371,6 @@ async fn show_database(storage: &PgStorage) -> Result<()> {
         "SELECT 'authorization_grant', grant_id || '  ' || coalesce(subject, 'no user     ')
              || CASE WHEN revoked_at IS NULL THEN '  active   ' ELSE '  revoked  ' END || scope
          FROM oauth_storage.authorization_grant ORDER BY granted_at",
-        "SELECT 'authorization_code', left(digest::text, 18) || '…  used'
-         FROM oauth_storage.authorization_code ORDER BY issued_at",
         "SELECT 'token', left(digest::text, 18) || '…  of …' || right(grant_id::text, 12)
              || CASE kind WHEN 'a' THEN '  access' ELSE '  refresh' END
              || CASE WHEN rotated_at IS NULL THEN '' ELSE ', rotated' END

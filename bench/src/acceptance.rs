@@ -1,8 +1,7 @@
 //! The acceptance table: for each line the figure, the limit, and true if the figure is within it.
 //!
 //! `--acceptance --json FILE` measures every line. The ratios to another version need the benchmark
-//! of that version (`--baseline`); CONTRIBUTING.md says how to build it. A line that was not measured
-//! does not hold.
+//! of that version (`--baseline`, see CONTRIBUTING.md). A line that was not measured does not hold.
 
 mod bytes;
 mod children;
@@ -110,7 +109,7 @@ struct Scale {
     rotations: u64,
     /// Grants of one owner.
     owned: u64,
-    /// Grants of one owner, for the time of so many against four times as many.
+    /// Grants of one owner; the time for four times as many is compared with the time for these.
     linear: [u64; 2],
     seconds: Duration,
     rounds: usize,
@@ -143,14 +142,14 @@ impl Scale {
 }
 
 /// A database with the storage and its clients.
-struct Field {
+struct Fixture {
     bench: Bench,
     storage: Storage,
     subject: Arc<Subject>,
     world: Arc<World>,
 }
 
-impl Field {
+impl Fixture {
     async fn new(server: &Server, label: &str) -> Self {
         let bench = server.database(label).await;
         let storage = Storage::connect(bench.url()).await;
@@ -169,7 +168,7 @@ impl Field {
 pub(crate) async fn run(args: &Args) -> Result<String, String> {
     let scale = Scale::new(args);
     let mut table = Table::default();
-    // Each of these starts a server of its own, and nothing else runs meanwhile.
+    // Each of these starts its own server, and nothing else runs meanwhile.
     children::against_baseline(args, &scale, &mut table)?;
     children::against_plain(&scale, &mut table)?;
     children::purge(&scale, &mut table)?;

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use crate::operation::{Operation, SubjectName};
 
 pub(crate) const HELP: &str = "\
-Measures the storage beside plain SQL on the same tables, on a throwaway PostgreSQL.
+Compares the storage with plain SQL on the same tables, on a throwaway PostgreSQL.
 
-cargo bench --bench storage -- [options]
+cargo run --release -p oauth-storage-bench -- [options]
 
-  --tasks 1,16,64,256     callers at the same time
-  --seconds 3             how long each measurement lasts
-  --rounds 3              how often each is made; the median counts
+  --tasks 1,16,64,256     concurrent callers
+  --seconds 3             duration of each measurement
+  --rounds 3              repetitions; the median is reported
   --rows 200000           credentials loaded beforehand
-  --operations a,b        which: get_token, introspect, create_token, redeem, rotate,
+  --operations a,b        of get_token, introspect, create_token, redeem, rotate,
                           revoke_token, get_client, mix
-  --subjects a,b          which: oauth-storage, sqlx-pool, pgbench
-  --growth 10000,10000000 for each of these row counts: lookups, bytes a credential, purge;
+  --subjects a,b          of oauth-storage, sqlx-pool, pgbench
+  --growth 10000,10000000 for each of these row counts: lookups, bytes per credential, purge;
                           alone (without --operations) it skips the other measurements
-  --acceptance            what has to be reached, as a table, and nothing else
-  --baseline PATH         the benchmark of another version, to compare with (CONTRIBUTING.md)
-  --json FILE             writes the figures
-  --plot FILE.svg         draws them
+  --acceptance            only the acceptance table: the required figures
+  --baseline PATH         the benchmark of another version to compare with (CONTRIBUTING.md)
+  --json FILE             writes the figures as JSON
+  --plot FILE.svg         writes the figures as a plot
   --short                 a smoke run of seconds: every check, meaningless figures
-  --help                  this
+  --help                  print this help
 
-The server: a private one, durable, or that of DATABASE_URL (or OAUTH_STORAGE_DATABASE_URL), or a
-Citus cluster, through the coordinator of OAUTH_STORAGE_TEST_CITUS (docs/citus.md).";
+The server is a private, durable one, or the one of DATABASE_URL (or OAUTH_STORAGE_DATABASE_URL), or
+a Citus cluster through the coordinator of OAUTH_STORAGE_TEST_CITUS (docs/citus.md).";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Args {
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     pub(crate) seconds: Duration,
     pub(crate) rounds: usize,
     pub(crate) rows: u64,
-    /// Empty when only growth is asked for.
+    /// Empty if only growth is requested.
     pub(crate) operations: Vec<Operation>,
     pub(crate) subjects: Vec<SubjectName>,
     pub(crate) growth: Vec<u64>,
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `None` when help was asked for.
+    /// Parses the arguments. `None` if help is requested.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let arguments: Vec<String> = arguments.collect();
         let short = arguments.iter().any(|argument| argument == "--short");
@@ -57,10 +57,10 @@ impl Args {
                 seconds: Duration::from_millis(100),
                 rounds: 1,
                 rows: 2_000,
-                ..Self::usual()
+                ..Self::full()
             }
         } else {
-            Self::usual()
+            Self::full()
         };
         args.short = short;
         let mut operations = None;
@@ -73,8 +73,8 @@ impl Args {
             };
             match name.as_str() {
                 "--help" | "-h" => return Ok(None),
-                // Cargo's own, and the one that is dealt with above.
-                "--bench" | "--short" => continue,
+                // Handled above.
+                "--short" => continue,
                 "--acceptance" => {
                     args.acceptance = true;
                     continue;
@@ -110,7 +110,7 @@ impl Args {
             None if args.growth.is_empty() => Operation::ALL.to_vec(),
             None => Vec::new(),
         };
-        // A lookup needs something to look up; half a pair is none.
+        // Lookups need rows, and a row alone is half a pair.
         let rows = args.growth.iter().chain([&args.rows]);
         if rows.into_iter().any(|rows| *rows < 1_000) {
             return Err("fewer than 1000 rows measure nothing".to_owned());
@@ -121,7 +121,7 @@ impl Args {
         Ok(Some(args))
     }
 
-    fn usual() -> Self {
+    fn full() -> Self {
         Self {
             tasks: vec![1, 16, 64, 256],
             seconds: Duration::from_secs(3),
@@ -140,7 +140,7 @@ impl Args {
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
-    text.replace('_', "").parse().map_err(|_| format!("{name}: {text:?} is no number"))
+    text.replace('_', "").parse().map_err(|_| format!("{name}: {text:?} is not a number"))
 }
 
 fn list<T: std::str::FromStr>(name: &str, text: &str) -> Result<Vec<T>, String> {
@@ -152,5 +152,5 @@ fn seconds(name: &str, text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
-        .ok_or(format!("{name}: {text} is no length of time"))
+        .ok_or(format!("{name}: {text} is not a duration"))
 }

@@ -1,8 +1,8 @@
 //! The rows to measure on. They are deterministic, so every subject computes the same credentials.
 //!
-//! Pair `p` is access token `2p` and refresh token `2p + 1`, in a grant of its own, of client
-//! `p % 10`. Lookups take the pairs from 0. Operations that spend a pair take those from [`SPARE`]
-//! on, and codes by number, each once. All credentials name their grants, as generated ones do.
+//! Pair `p` is access token `2p` and refresh token `2p + 1`, in its own grant, of client `p % 10`.
+//! Lookups take the pairs from 0. Operations that spend a pair take those from [`SPARE`], and codes by
+//! number, each once. All credentials name their grants, as generated ones do.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) const SPARE: u64 = 1_000_000_000;
 pub(crate) const REDIRECT_URI: &str = "https://client.example/cb";
 pub(crate) const SCOPE: &str = "openid profile";
-/// One verifier for all codes. Each is checked nevertheless.
+/// One verifier for all codes; each code is still checked.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CLIENTS: u64 = 10;
 
@@ -78,7 +78,7 @@ pub(crate) fn code(k: u64) -> Secret {
     credential(grant_of_code(k), k)
 }
 
-/// The form of a generated credential, with a number in the place of the random bytes.
+/// A credential in the form of a generated one, with a number in place of the random bytes.
 pub(crate) fn credential(grant_id: Uuid, n: u64) -> Secret {
     let mut bytes = [0; 48];
     bytes[..16].copy_from_slice(grant_id.as_bytes());
@@ -107,7 +107,7 @@ pub(crate) fn grant_of_code(k: u64) -> Uuid {
     grant(CODE_EPOCH, k)
 }
 
-/// A grant of the bulk of one owner.
+/// A grant of an owner with many grants.
 pub(crate) fn grant_of_owner(n: u64) -> Uuid {
     grant(OWNER_EPOCH, n)
 }
@@ -117,7 +117,7 @@ fn grant(epoch: u64, n: u64) -> Uuid {
     Uuid::from_u64_pair(((epoch + n) << 16) | 0x7000 | (n % 4096), random)
 }
 
-/// Ends the benchmark unless the answer is the token that was asked for.
+/// Panics unless the requested token was found.
 pub(crate) fn check_found(world: &World, n: u64, found: Option<&Token>) {
     let token = found.unwrap_or_else(|| panic!("token {n} was not found"));
     assert!(token.is_active(), "token {n} is {:?}", token.state);
@@ -180,7 +180,7 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        // xorshift64*; its high bits are the good ones.
+        // xorshift64*, whose high bits are the random ones.
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -1,4 +1,4 @@
-//! What does not depend on speed: statements per operation, and the memory of this process.
+//! Measurements beside speed: statements per operation, and the memory of this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::operation::{Operation, Spends};
 use crate::server::Bench;
 
 const TASKS: usize = 64;
-/// Enough calls to count; a phase that has used them up is over.
+/// Enough calls to count. A phase ends when they are used up.
 const SPENT: u64 = 2_000;
 const MEMORY_TASKS: usize = 256;
 
-/// Prints how many statements the server saw for each call.
+/// Prints the number of statements that the server ran for each call.
 pub(crate) async fn statements(
     bench: &Bench,
     world: &Arc<World>,
@@ -61,19 +61,19 @@ async fn count_from_now_on(bench: &Bench) -> Result<(), String> {
     if bench.private {
         set_tracking(bench, "top").await.map_err(|error| error.to_string())?;
     }
-    // Installed but not loaded, it fails on its first use.
+    // An extension that is installed but not loaded fails on its first use.
     bench.sql("SELECT count(*) FROM pg_stat_statements").await.map_err(|error| error.to_string())
 }
 
 async fn set_tracking(bench: &Bench, track: &str) -> Result<(), sqlx::Error> {
     bench.sql(&format!("ALTER SYSTEM SET pg_stat_statements.track = '{track}'")).await?;
     bench.sql("SELECT pg_reload_conf()").await?;
-    // The backends read it when they get to it.
+    // The backends apply it with a delay.
     tokio::time::sleep(Duration::from_millis(300)).await;
     Ok(())
 }
 
-/// The loader's own statements have generate_series in them, the subjects' have not.
+/// Counts the statements of the subjects. Those of the loader contain generate_series.
 async fn calls(bench: &Bench) -> i64 {
     let sum = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
         WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -85,7 +85,7 @@ async fn calls(bench: &Bench) -> i64 {
 /// Prints this process's resident memory before and during lookups.
 pub(crate) async fn memory(world: &Arc<World>, subject: &Arc<Subject>, time: Duration) {
     let Some(idle) = resident_kib() else {
-        println!("memory: not known on this system");
+        println!("memory: unknown on this system");
         return;
     };
     let phase = Phase {

@@ -1,4 +1,4 @@
-//! What becomes of it as the tables grow: lookups, bytes a credential, and the purge.
+//! Lookups, bytes per credential and the purge as the tables grow.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::subject_storage::Storage;
 const TASKS: usize = 64;
 const FOREGROUND_TASKS: usize = 16;
 const BATCH: usize = 1_000;
-/// How many expired rows a purge is measured on, at most.
+/// The most expired rows that a purge is measured on.
 const EXPIRED: u64 = 500_000;
 
-/// Measures at one size, in a database of its own.
+/// Measures at one size, in its own database.
 pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Report) {
     let bench = server.database("growth").await;
     let storage = Storage::connect(bench.url()).await;
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Re
     let (heap, indexes, total) = bench.sizes().await;
     let each = |bytes: i64| bytes as f64 / rows as f64;
     println!(
-        "  bytes a credential: {:.0} heap, {:.0} indexes, {:.0} in all",
+        "  bytes per credential: {:.0} heap, {:.0} indexes, {:.0} in all",
         each(heap),
         each(indexes),
         each(total)
@@ -83,8 +83,8 @@ pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Re
 
     let (purge, busy) = purge_under_load(&handle, &storage, &world, expired).await;
     let after = bench.counts().await.tokens;
-    assert_eq!(u64::try_from(before - after).unwrap(), expired, "rows that are gone");
-    assert_eq!((purge.sum.tokens, purge.sum.more), (expired, false), "what the purge said");
+    assert_eq!(u64::try_from(before - after).unwrap(), expired, "purged rows");
+    assert_eq!((purge.sum.tokens, purge.sum.more), (expired, false), "the result of the purge");
 
     let rate = expired as f64 / purge.elapsed.as_secs_f64();
     println!(
@@ -116,11 +116,11 @@ pub(crate) async fn run(args: &Args, server: &Server, rows: u64, report: &mut Re
 struct Purge {
     sum: Purged,
     elapsed: Duration,
-    /// Microseconds of each.
+    /// The duration of each batch in microseconds.
     batches: Vec<u32>,
 }
 
-/// Purges while lookups go on, which end with it.
+/// Purges under a load of lookups, which end with the purge.
 async fn purge_under_load(
     handle: &oauth_storage::PgStorage,
     storage: &Arc<Subject>,

@@ -1,4 +1,4 @@
-//! Runs callers for a while and takes their times.
+//! Runs callers for a while and measures their calls.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::operation::{MIX, Operation};
 use crate::subject_pool::Pool;
 use crate::subject_storage::Storage;
 
-/// What runs in this process.
+/// A subject that runs in this process.
 pub(crate) enum Subject {
     Storage(Storage),
     Pool(Pool),
 }
 
 impl Subject {
-    /// One call. A wrong answer is a panic, which ends the benchmark.
+    /// Makes one call. A wrong result panics, which ends the benchmark.
     async fn call(&self, operation: Operation, world: &World, n: u64) {
         use Operation as O;
         match (self, operation) {
@@ -40,7 +40,7 @@ impl Subject {
     }
 }
 
-/// How often each operation was done, to be held against the tables.
+/// The number of calls of each operation, to be compared with the tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) lookups: u64,
@@ -76,25 +76,25 @@ impl Done {
     }
 }
 
-/// One measurement: microseconds of each call that counts, and in how much time.
+/// One measurement: the duration of each counted call in microseconds, and the time it took in all.
 #[derive(Default)]
 pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) latencies: Vec<u32>,
-    /// Of the mix: its lookups alone.
+    /// The lookups of the mix alone.
     pub(crate) lookups: Vec<u32>,
-    /// Everything that was done, the warming up included.
+    /// All calls, including the warm-up.
     pub(crate) done: Done,
 }
 
-/// What to run.
+/// The parameters of one measurement.
 #[derive(Clone)]
 pub(crate) struct Phase {
     pub(crate) operation: Operation,
     pub(crate) tasks: usize,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// The rows that may be spent, each once; the phase ends with them.
+    /// The rows that may be spent, each once. The phase ends when they are used up.
     pub(crate) spare: Range<u64>,
     pub(crate) seed: u64,
 }
@@ -109,12 +109,12 @@ struct Shared {
     stop: Arc<AtomicBool>,
 }
 
-/// Runs a phase: so many tasks, each with one call at a time, without a pause.
+/// Runs a phase: each task makes one call after another, without a pause.
 pub(crate) async fn run(subject: &Arc<Subject>, world: &Arc<World>, phase: Phase) -> Measured {
     run_until(subject, world, phase, Arc::new(AtomicBool::new(false))).await
 }
 
-/// The same, but it may be stopped early.
+/// Runs a phase that can be stopped early.
 pub(crate) async fn run_until(
     subject: &Arc<Subject>,
     world: &Arc<World>,
@@ -145,7 +145,7 @@ pub(crate) async fn run_until(
         sum.done = sum.done.sum(measured.done);
         last = last.max(ended);
     }
-    // Rows that were used up early end the measurement early.
+    // If the rows are used up early, the measurement ends early.
     sum.elapsed = last.min(until).saturating_duration_since(from);
     sum
 }
@@ -153,7 +153,7 @@ pub(crate) async fn run_until(
 async fn caller(shared: Arc<Shared>, task: u64) -> (Measured, Instant) {
     let Shared { subject, world, phase, next_spare, from, until, stop } = &*shared;
     let mut random = Random::new(phase.seed * 10_007 + task);
-    // Room for what a fast caller does, so that no growing vector falls into a call.
+    // Enough capacity for a fast caller, so that the vector does not grow during a call.
     let mut measured = Measured { latencies: Vec::with_capacity(1 << 12), ..Measured::default() };
     let mut began = Instant::now();
     while began < *until && !stop.load(Ordering::Relaxed) {
@@ -173,7 +173,7 @@ async fn caller(shared: Arc<Shared>, task: u64) -> (Measured, Instant) {
         subject.call(operation, world, n).await;
         let ended = Instant::now();
         measured.done.add(operation, 1);
-        // A call counts where it ends, so each window has as many as it has room for.
+        // A call counts in the window in which it ends.
         if ended >= *from && ended < *until {
             let micros = u32::try_from((ended - began).as_micros()).unwrap_or(u32::MAX);
             measured.latencies.push(micros);

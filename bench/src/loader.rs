@@ -1,6 +1,6 @@
-//! Loads rows with plain statements, in the shape that a server that has run for a while has them:
-//! the indexes on digests grow in random order, those on grants and expiry in the order of time, and
-//! no two rows expire at the same moment.
+//! Loads rows with plain statements, in the shape of a server that has run for a while: the indexes
+//! on digests grow in random order, those on grants and expiry in the order of time, and no two rows
+//! expire at the same moment.
 
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ pub(crate) struct Owned<'a> {
 }
 
 impl Bench {
-    /// Pairs of tokens by number, each in a grant of its own.
+    /// Loads pairs of tokens by number, each in its own grant.
     pub(crate) async fn load_pairs(&self, from: u64, to: u64, state: State) {
         let [access, refresh] = state.lifetimes();
         let grant_id = sql::grant_of_pair("n");
@@ -57,7 +57,7 @@ impl Bench {
         self.load("pairs of tokens", &[grants, tokens], from..to, CHUNK).await;
     }
 
-    /// Codes by number with their grants, valid for a day.
+    /// Loads codes by number with their grants, valid for a day.
     pub(crate) async fn load_codes(&self, world: &World, from: u64, to: u64) {
         let grant_id = sql::grant_of_code("n");
         let (client_id, subject) = (sql::client_id("n"), sql::subject("n"));
@@ -78,7 +78,7 @@ impl Bench {
         self.load("codes", &[grants, codes], from..to, CHUNK).await;
     }
 
-    /// Grants of one client and one subject.
+    /// Loads grants of one client and one subject.
     pub(crate) async fn load_owned(&self, owned: &Owned<'_>) {
         let Owned { numbers, client_id, subject, state } = owned;
         let [access, _] = state.lifetimes();
@@ -90,7 +90,7 @@ impl Bench {
         self.load("grants", &[grants, tokens], numbers.clone(), CHUNK).await;
     }
 
-    /// Rotations of one grant that [`load_owned`](Self::load_owned) has loaded: for each, an access
+    /// Loads rotations of one grant that [`load_owned`](Self::load_owned) has loaded: for each, an access
     /// token and a refresh token that was rotated.
     pub(crate) async fn load_rotations(&self, grant: u64, rotations: u64, state: State) {
         let [access, refresh] = state.lifetimes();
@@ -107,8 +107,8 @@ impl Bench {
     }
 
     /// Rotates the loaded pairs once more: spends the refresh token of each pair's last rotation and
-    /// stores the successors. The order is another one in each round, and a statement takes few rows,
-    /// so the pages fill and are pruned as on a server in use.
+    /// stores the successors. The order differs in each round and a statement takes few rows, so the
+    /// pages fill and are pruned as on a server in use.
     pub(crate) async fn load_round(&self, pairs: u64, round: u64) {
         let [access, refresh] = State::Live.lifetimes();
         // A permutation of the pairs: the factor is a prime that is larger than their number.
@@ -147,7 +147,7 @@ impl Bench {
         self.load(&format!("rotations, round {round}"), &[spend, store], 0..pairs, 5_000).await;
     }
 
-    /// Runs each statement for one chunk of the numbers after another.
+    /// Runs each statement for one chunk of numbers after another.
     async fn load(&self, what: &str, statements: &[String], numbers: Range<u64>, chunk: u64) {
         let total = numbers.end - numbers.start;
         let progress = Progress::new(format!("loading {total} {what}"), total);
@@ -203,7 +203,7 @@ fn tokens(grant_id: &str, number: &str, kinds: &str) -> String {
     )
 }
 
-/// The rows to spend, handed out once each.
+/// The rows to spend, each handed out once.
 pub(crate) struct Spare {
     next_code: u64,
     next_pair: u64,

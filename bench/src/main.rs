@@ -1,18 +1,18 @@
-//! The storage beside plain SQL on the same tables: throughput and latency of each operation, what
-//! becomes of them as the tables grow, statements per operation, memory.
+//! The storage compared with plain SQL on the same tables: throughput and latency of each operation,
+//! also as the tables grow, statements per operation, memory.
 //!
-//! `cargo bench --bench storage -- --help` says what can be asked for. Three subjects are measured
-//! in turn on one database:
+//! `cargo run --release -p oauth-storage-bench -- --help` lists the options. Three subjects are
+//! measured in turn on one database:
 //!
 //! - `oauth-storage`: this crate, with its default options;
 //! - `sqlx-pool`: one plain statement for one row, through sqlx's pool;
 //! - `pgbench`: the same statements from PostgreSQL's own load generator.
 //!
-//! Every answer is checked, and what was written is counted afterwards: a wrong one ends it all.
+//! Every result is checked, and written rows are counted afterwards. A wrong result ends the run.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a benchmark ends at the first thing that goes wrong, and has SQL of its own"
+    reason = "a benchmark ends at the first error, and has its own SQL"
 )]
 
 mod acceptance;
@@ -124,14 +124,14 @@ async fn operations(args: &Args, server: &Server, report: &mut Report) {
     bench.settle().await;
 
     let short_time = if args.short { args.seconds } else { Duration::from_secs(1) };
-    // First, while nothing else has made the process larger.
+    // First, before other measurements enlarge the process.
     extras::memory(&world, &storage, short_time).await;
 
     let pool = Arc::new(Subject::Pool(Pool::connect(bench.url()).await));
     let pgbench = match &server.pgbench {
         Some(program) => Some(Pgbench::new(program, bench.url(), &world).await),
         None => {
-            println!("pgbench: not installed, left out");
+            println!("pgbench: not installed, skipped");
             None
         }
     };

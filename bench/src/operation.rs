@@ -1,4 +1,4 @@
-//! What is measured, and of whom.
+//! The measured operations and subjects.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(crate) enum Operation {
     Purge,
 }
 
-/// Of a hundred calls of the mix, in the order introspect, create, rotate, revoke.
+/// The mix, as shares of a hundred calls.
 pub(crate) const MIX: [(Operation, u64); 4] = [
     (Operation::Introspect, 90),
     (Operation::CreateToken, 7),
@@ -61,7 +61,7 @@ impl Operation {
         let found = Self::ALL.into_iter().find(|operation| operation.name() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|operation| operation.name()).collect();
-            format!("{name:?} is no operation; there are {}", names.join(", "))
+            format!("{name:?} is not an operation; there are {}", names.join(", "))
         })
     }
 
@@ -72,7 +72,7 @@ impl Operation {
         )
     }
 
-    /// Which rows a call uses up.
+    /// The rows that a call uses up.
     pub(crate) fn spends(self) -> Option<Spends> {
         match self {
             Self::Redeem => Some(Spends::Codes),

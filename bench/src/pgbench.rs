@@ -1,8 +1,8 @@
 //! PostgreSQL's own load generator on the same statements: the limit of the server itself.
 //!
 //! pgbench has no SHA-256, so the statement computes the digests of existing credentials, which takes
-//! the server some microseconds. Each client numbers the rows that it spends (`:n` is kept from one
-//! transaction to the next), which needs no sequence. pgbench discards the rows of a lookup, so a run
+//! the server some microseconds. Each client numbers the rows that it spends (`:n` keeps its value
+//! between transactions), which needs no sequence. pgbench discards the rows of a lookup, so a run
 //! of the same script checks beforehand that each is found (`\gset` fails on anything but one row).
 //! Writes are checked by counting rows afterwards.
 
@@ -23,7 +23,7 @@ pub(crate) struct Pgbench {
     scripts: u64,
 }
 
-/// What a client does in a smoke run.
+/// The transactions of each client in a smoke run.
 const SMOKE_TRANSACTIONS: u64 = 40;
 
 impl Pgbench {
@@ -50,8 +50,8 @@ impl Pgbench {
 
     /// Runs a phase with so many clients.
     pub(crate) async fn run(&mut self, world: &World, phase: &Phase, clients: usize) -> Measured {
-        // It takes whole seconds only; for less, a number of transactions each.
-        // It opens its connections within that time, so many clients get more of it.
+        // pgbench takes whole seconds; shorter runs are given as a number of transactions. It opens its
+        // connections within that time, so many clients get more of it.
         let limit = match phase.time.as_secs_f64().round() {
             seconds if seconds >= 1.0 => {
                 ["-T".to_owned(), (seconds + (clients / 100) as f64).to_string()]
@@ -74,17 +74,17 @@ impl Pgbench {
         let output = self.command(phase, clients, &arguments).await;
 
         let mut measured = self.read_logs(phase, &operations);
-        // `tps = 12345.6 (without initial connection time)`; the time is what makes it so.
+        // `tps = 12345.6 (without initial connection time)`, from which the time follows.
         let tps = output.lines().find_map(|line| line.strip_prefix("tps = "));
         let tps: Option<f64> = tps.and_then(|rest| rest.split(' ').next()?.parse().ok());
-        // None when the time was over before the last client had connected; then nothing was done.
+        // `None` if the time was over before the last client had connected: no call was made.
         measured.elapsed = tps.map_or(phase.time, |tps| {
             Duration::from_secs_f64(measured.latencies.len() as f64 / tps)
         });
         measured
     }
 
-    /// `client transaction microseconds script …` a line; a file for each thread.
+    /// Reads the logs, one file per thread, with lines of `client transaction microseconds script …`.
     fn read_logs(&self, phase: &Phase, operations: &[(Operation, u64)]) -> Measured {
         let mut measured = Measured::default();
         for entry in fs::read_dir(&self.dir).unwrap().map(Result::unwrap) {
@@ -124,7 +124,7 @@ impl Pgbench {
             .args(["-D", &format!("start={}", phase.spare.start)])
             .arg(format!("--random-seed={}", phase.seed))
             .args(arguments)
-            // Not an argument: those are for everybody to see.
+            // Not an argument, because everybody can see those.
             .env("PGDATABASE", &self.url);
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -139,8 +139,7 @@ impl Drop for Pgbench {
     }
 }
 
-/// How many clients may be the best for so many callers. More than there are callers would be
-/// another question.
+/// The numbers of clients to try for so many callers: never more than there are callers.
 pub(crate) fn clients(tasks: usize, most: usize) -> Vec<usize> {
     let mut clients: Vec<usize> =
         [8, 16, tasks].into_iter().filter(|clients| *clients <= tasks.min(most)).collect();
@@ -149,7 +148,7 @@ pub(crate) fn clients(tasks: usize, most: usize) -> Vec<usize> {
     if clients.is_empty() { vec![most] } else { clients }
 }
 
-/// The plain statement with an expression in the place of each parameter.
+/// The plain statement with an expression in place of each parameter.
 fn script(operation: Operation, world: &World) -> String {
     // `:n` counts this client's rows; together they use each row once.
     let next = "\\set n :n + 1\n\\set k :start + :n * :clients + :client_id\n";

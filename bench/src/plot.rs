@@ -1,4 +1,4 @@
-//! The figures as an SVG: throughput over callers, a panel an operation, a line a subject.
+//! The figures as an SVG: throughput over callers, one panel per operation, one line per subject.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,11 @@ use crate::report::{Key, Report, Sample};
 
 const COLUMNS: usize = 3;
 const PANEL: (f64, f64) = (300.0, 210.0);
-/// Left, top, right and bottom of a panel, around what is drawn.
+/// The margins of a panel: left, top, right and bottom.
 const MARGIN: (f64, f64, f64, f64) = (52.0, 34.0, 14.0, 34.0);
 const HEAD: f64 = 64.0;
 
-/// Colours that keep their distance from white and from black; dashes for who sees no colours.
+/// Colours with contrast to white and to black, and dashes that work without colours.
 fn style(subject: SubjectName) -> (&'static str, &'static str) {
     match subject {
         SubjectName::Storage => ("#d9480f", ""),
@@ -136,7 +136,8 @@ fn panel(svg: &mut String, at: (f64, f64), operation: Operation, medians: &[(Key
     }
 }
 
-/// A step of 1, 2 or 5 times a power of ten, and the multiple of it that is high enough.
+/// The scale of an axis: a step of 1, 2 or 5 times a power of ten, and its first multiple above the
+/// values.
 fn scale(highest: f64) -> (f64, f64) {
     let power = 10_f64.powf((highest / 5.0).log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);

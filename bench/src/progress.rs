@@ -1,4 +1,4 @@
-//! A line on the terminal while something takes long; nothing where nobody watches.
+//! A progress line on the terminal; nothing if standard error is not a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -9,7 +9,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A total of zero: how far it got is not known.
+    /// Starts a progress line. With a total of zero it has no percentage.
     pub(crate) fn new(what: String, total: u64) -> Self {
         Self { what, total, watched: std::io::stderr().is_terminal() }
     }

@@ -11,7 +11,7 @@ use crate::operation::{Operation, SubjectName};
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) ops_per_s: f64,
-    /// Microseconds; none where nothing was measured one by one.
+    /// In microseconds; `None` if calls were not measured one by one.
     pub(crate) p50: Option<f64>,
     pub(crate) p95: Option<f64>,
     pub(crate) p99: Option<f64>,
@@ -107,7 +107,7 @@ impl Report {
         text
     }
 
-    /// A line an operation and number of tasks; latencies are those of the crate.
+    /// Prints a line per operation and number of tasks. The latencies are those of the crate.
     pub(crate) fn print(&self) {
         let medians: BTreeMap<Key, Sample> = self.medians().into_iter().collect();
         if medians.is_empty() {

@@ -1,5 +1,5 @@
-//! The measurements, interleaved: each round measures every subject on everything, in another
-//! order, so that what changes with time (the machine, the size of the tables) hits all alike.
+//! The measurements, interleaved: each round measures every subject with every operation, in a
+//! different order, so that changes over time (the machine, the size of the tables) affect all alike.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,14 +23,15 @@ pub(crate) struct Runner<'a> {
     pub(crate) pool: Arc<Subject>,
     pub(crate) pgbench: Option<Pgbench>,
     pub(crate) spare: Spare,
-    /// How many calls a second each did at best, to know how many rows to load for the next.
+    /// The best rate of each in calls a second, to load enough rows for the next measurement.
     rates: HashMap<(Operation, SubjectName, usize), f64>,
     /// The best number of clients of pgbench, found in the first round.
     clients: HashMap<(Operation, usize), usize>,
     seed: u64,
 }
 
-/// Before anything was measured: more than a small machine does, so nothing is used up.
+/// The rate assumed before the first measurement: more than a small machine reaches, so the rows
+/// suffice.
 const GUESSED_RATE: f64 = 8_000.0;
 
 impl<'a> Runner<'a> {
@@ -113,7 +114,7 @@ impl<'a> Runner<'a> {
         report.add(operation, subject, tasks, self.world.rows, sample);
     }
 
-    /// Measures, and holds what was done against what stands in the tables.
+    /// Measures, and compares the calls with the changes in the tables.
     async fn measure(
         &mut self,
         subject: &Arc<Subject>,
@@ -150,8 +151,8 @@ impl<'a> Runner<'a> {
         best
     }
 
-    /// Its clients cannot notice that the rows are used up, so a run in which some found none is
-    /// made again with more.
+    /// The clients of pgbench cannot detect that the rows are used up, so a run that exceeded them is
+    /// repeated with more rows.
     async fn pgbench_with(
         &mut self,
         operation: Operation,
@@ -187,11 +188,11 @@ impl<'a> Runner<'a> {
         let warm_up = seconds.mul_f64(0.2).min(Duration::from_millis(500));
         let known = self.rates.get(&(operation, subject, tasks)).copied();
         let rate = known.map_or(GUESSED_RATE, |rate| rate * 1.5).max(500.0) * margin;
-        // Of the mix, 3 in 100 spend a pair.
+        // 3 of 100 calls of the mix spend a pair.
         let share = if operation == Operation::Mix { 0.05 } else { 1.0 };
         let time = (*seconds + warm_up).as_secs_f64();
         let least = if *short { 500 } else { 200 * tasks };
-        // No sign, and a fraction of a row is none.
+        // The value is positive, and a fraction of a row is dropped.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let rows = (rate * time * share) as u64 + u64::try_from(least).unwrap();
         let spare = match operation.spends() {
@@ -223,7 +224,7 @@ fn difference(before: Counts, after: Counts) -> Counts {
     }
 }
 
-/// The changes of so many operations: each that issues stores a pair, each revocation flags its token
+/// The expected changes: each operation that issues stores a pair, each revocation flags its token
 /// and ends its grant.
 fn expected(done: Done) -> Counts {
     let rows = |count: u64| i64::try_from(count).unwrap();

@@ -22,7 +22,7 @@ enum Owner {
     Shared(Testbed),
 }
 
-/// A server. The databases on it are this process's own.
+/// A server with databases of this process.
 pub(crate) struct Server {
     owner: Owner,
     /// The program, if it is installed.
@@ -33,7 +33,7 @@ impl Server {
     /// The server that the environment names, or a private one.
     pub(crate) async fn start(rows: u64) -> Result<Self, oauth_storage_testbed::Error> {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        // The testbed's own rule, which one of them is meant.
+        // The same choice as in the testbed.
         let existing = set("OAUTH_STORAGE_TEST_CITUS")
             || set("OAUTH_STORAGE_DATABASE_URL")
             || (set("DATABASE_URL") && !set("OAUTH_STORAGE_POSTGRES_BIN"));
@@ -43,13 +43,13 @@ impl Server {
         Self::private(rows).await
     }
 
-    /// A server of this process's own, whose buffers hold so many credentials.
+    /// A private server with buffers for so many credentials.
     pub(crate) async fn private(rows: u64) -> Result<Self, oauth_storage_testbed::Error> {
         let buffers = format!("{}MB", 512 + rows * 420 / 1_000_000);
         let settings = [SETTINGS, &[("shared_buffers", &*buffers)]].concat();
         let owner = match Cluster::start(&[&settings, COUNTING].concat()).await {
             Ok(cluster) => Owner::Private(cluster),
-            // Most likely without the contributed modules.
+            // Most likely the contrib modules are missing.
             Err(_) => Owner::Private(Cluster::start(&settings).await?),
         };
         Ok(Self::new(owner))
@@ -95,12 +95,12 @@ impl std::fmt::Display for Server {
 /// A database to measure on.
 pub(crate) struct Bench {
     database: Database,
-    /// For everything that is not measured.
+    /// Connections for everything that is not measured.
     pub(crate) admin: PgPool,
     pub(crate) private: bool,
 }
 
-/// Counts of rows. The difference tells what a measurement really did.
+/// Counts of rows. Their difference shows the effect of a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) grants: i64,
@@ -122,7 +122,7 @@ impl Bench {
         self.database.url()
     }
 
-    /// On a Citus cluster.
+    /// Distributes the tables if the server is a Citus cluster.
     pub(crate) async fn distribute(&self) {
         self.database.distribute().await.unwrap();
     }

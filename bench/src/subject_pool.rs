@@ -14,14 +14,14 @@ use crate::data::{self, World};
 use crate::server::PATIENCE;
 use crate::statements;
 
-/// Enough for as many commits at a time as pay off; more are slower on few cores.
+/// The best number of concurrent commits; more are slower on few cores.
 const CONNECTIONS: u32 = 16;
 
 pub(crate) struct Pool {
     pool: PgPool,
 }
 
-/// The record, as any server would need it.
+/// The columns that any server needs.
 #[derive(FromRow)]
 struct TokenRow {
     grant_id: Uuid,
@@ -68,7 +68,7 @@ impl Pool {
         let options = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(PATIENCE)
-            // A round trip that an application with a single connection would not make.
+            // An application with a single connection would not make this round trip.
             .test_before_acquire(connections > 1);
         Self { pool: options.connect(url).await.unwrap() }
     }

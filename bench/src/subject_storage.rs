@@ -1,4 +1,4 @@
-//! The crate, by its public API, with its default options.
+//! The crate through its public API, with its default options.
 
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::token::{NewToken, TokenRef};

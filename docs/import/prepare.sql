@@ -75,14 +75,15 @@ CREATE FUNCTION pg_temp.import_grant_id(granted_at timestamptz, key text) RETURN
     )::uuid
 $$;
 
--- The rules of src/redirect_uri.rs: absolute, without fragment and user; http only to the same machine.
+-- The rules of src/redirect_uri.rs: absolute, without fragment, user and dot segments; http only to the same
+-- machine; another scheme only with a period.
 CREATE FUNCTION pg_temp.import_accepts_redirect_uri(uri text) RETURNS boolean LANGUAGE sql AS $$
     SELECT octet_length(uri) <= 2048
         AND uri COLLATE "C" ~ '^[!-~]+$'
         AND uri !~ '[\\"<>^`{|}#]'
-        AND uri ~ '^[A-Za-z][A-Za-z0-9+.-]*:'
-        AND uri !~* '^(javascript|data|vbscript|file|blob|about|view-source):'
-        AND uri !~ '^[^/?]*://[^/?]*@'
+        AND uri ~* '^(https?|[a-z][a-z0-9+-]*\.[a-z0-9+.-]*):'
+        AND uri !~ '^[^/?]*://[^/?]*[@*]'
+        AND uri !~* '^[^?]*/(\.|%2e){1,2}([/?]|$)'
         AND (uri !~* '^https:' OR uri ~* '^https://[^/?]')
         AND (
             uri !~* '^http:'

@@ -1,6 +1,7 @@
 //! The command line.
 
-use crate::fault::{Extent, FAULTS};
+use crate::extent::Extent;
+use crate::fault::FAULTS;
 
 pub(crate) const HELP: &str = "\
 Injects faults under load, and checks that nothing acknowledged is lost.

@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow as _, PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::error::Result;
 
 /// The number of keys in a statement.
 const CHUNK: usize = 10_000;
@@ -61,7 +61,7 @@ fn head(digest: &TokenHash) -> Uuid {
 impl Database {
     pub(crate) async fn connect(url: &str) -> Result<Self> {
         let mut connection = PgConnection::connect(url).await?;
-        // Tells it from the connections of the storage.
+        // Distinguishes it from the connections of the storage.
         sqlx::query("SET application_name = 'faults'").execute(&mut connection).await?;
         Ok(Self { connection })
     }

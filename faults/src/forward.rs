@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::Result;
+use crate::error::Result;
 
 pub(crate) struct Forwarder {
     port: u16,

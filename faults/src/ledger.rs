@@ -101,7 +101,7 @@ impl History {
         pairs.chain(code).max().unwrap_or(Outcome::Refused)
     }
 
-    /// The greatest outcome of what ended the grant.
+    /// The greatest outcome of all calls that ended the grant.
     pub(crate) fn ended(&self) -> Option<Outcome> {
         self.revoked.max(self.erased)
     }

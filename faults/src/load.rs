@@ -8,8 +8,8 @@ use oauth_storage::token::NewToken;
 use oauth_storage::{ClientStorage as _, RequestContext, TokenPair, TokenStorage as _};
 use tokio::task::JoinSet;
 
-use crate::Result;
 use crate::caller::Caller;
+use crate::error::Result;
 use crate::ledger::{History, Origin, Pair};
 use crate::outcome::Outcome;
 use crate::walk::Walk;

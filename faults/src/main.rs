@@ -12,6 +12,8 @@ mod args;
 mod caller;
 mod cut;
 mod database;
+mod error;
+mod extent;
 mod fault;
 mod forward;
 mod ledger;
@@ -31,9 +33,6 @@ use std::time::Duration;
 
 use args::Args;
 use report::Report;
-
-/// An error means that a fault could not be injected to its end.
-type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 #[tokio::main]
 async fn main() -> ExitCode {

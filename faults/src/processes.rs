@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use oauth_storage_testbed::Cluster;
 
-use crate::Result;
+use crate::error::Result;
 
 /// The postmaster and its children, the postmaster first.
 pub(crate) fn of(cluster: &Cluster) -> Result<Vec<u32>> {

@@ -3,7 +3,7 @@
 use oauth_storage::{Secret, TokenPair};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::error::Result;
 
 /// True in so many of a hundred cases.
 pub(crate) fn chance(percent: u32) -> bool {

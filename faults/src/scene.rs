@@ -11,11 +11,12 @@ use tokio::sync::OnceCell;
 
 use crate::caller::Caller;
 use crate::database::Database;
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::load::{Load, recovery};
 use crate::report::Row;
+use crate::verdict;
 use crate::world::World;
-use crate::{Result, verdict};
 
 /// Durability is the default of PostgreSQL. Waits for a lock of more than 100 ms are logged.
 const SETTINGS: &[(&str, &str)] =

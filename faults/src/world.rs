@@ -13,8 +13,8 @@ use oauth_storage::{
 };
 use uuid::Uuid;
 
-use crate::Result;
 use crate::caller::Caller;
+use crate::error::Result;
 use crate::ledger::ClientHistory;
 use crate::outcome::Outcome;
 use crate::random::chance;
@@ -118,7 +118,7 @@ impl World {
                 Outcome::Acknowledged => {
                     history.secret = reply.value.flatten().and_then(|r| r.client_secret);
                 }
-                // The old secret works during the overlap. After it only a read would tell.
+                // The old secret works during the overlap. After it only a read can decide.
                 Outcome::Unknown => history.secret = None,
                 Outcome::Refused => {}
             }

@@ -1,9 +1,9 @@
 //! A Citus cluster in place of a server.
 //!
-//! A database of each test's own would have to be made on every node. So all take the database that
-//! the URL names, one after another, and each begins with a schema that is not there.
+//! A database for each test would have to be created on every node. So all tests use the database
+//! that the URL names, one after another, and each starts without the schema.
 
-// These statements concern tables that do not exist yet: no schema could check them.
+// These statements concern tables that do not exist yet, so no schema can check them.
 #![allow(clippy::disallowed_methods)]
 
 use sqlx::Connection;
@@ -11,14 +11,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::connect::connect;
 
-/// Where the tables go.
+/// Distributes the tables.
 const DISTRIBUTE: &str = include_str!("../../docs/citus.sql");
 
 static ONE: Semaphore = Semaphore::const_new(1);
 
-/// The turn of one test, for as long as it is held; the schema is gone when it begins.
+/// Waits for the turn of a test, which lasts while the permit is held, and drops the schema.
 pub(crate) async fn turn(url: &str) -> Result<SemaphorePermit<'static>, sqlx::Error> {
-    // Nobody closes the semaphore.
+    // The semaphore is never closed.
     let turn = ONE.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
     run(url, "DROP SCHEMA IF EXISTS oauth_storage CASCADE").await?;
     Ok(turn)

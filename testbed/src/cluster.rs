@@ -11,20 +11,20 @@ use uuid::Uuid;
 use crate::supervisor::Supervisor;
 use crate::{Database, Error, connect, database, find};
 
-/// Durability is left at its defaults: fsync and synchronous_commit stay on.
+/// Durability has the defaults: fsync and synchronous_commit are on.
 const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     ("unix_socket_directories", ""),
     ("max_connections", "200"),
 ];
 
-/// How often another port, or a restart, is tried.
+/// The number of attempts to find a port or to restart.
 const ATTEMPTS: u32 = 10;
 
-/// A private PostgreSQL server in a temporary folder, with its controls.
+/// A private PostgreSQL server in a temporary folder.
 ///
-/// Dropping it stops the server and returns once the folder is gone. If this process ends in any
-/// other way, the same happens just after.
+/// Dropping it stops the server and removes the folder. The same happens if this process ends in any
+/// other way.
 pub struct Cluster {
     supervisor: Arc<Mutex<Supervisor>>,
     bin: PathBuf,
@@ -36,12 +36,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a server, whatever database URLs the environment names. The settings go into its
-    /// `postgresql.conf`, for instance `&[("log_statement", "all")]`.
+    /// Starts a server, even if the environment names a database URL. The settings are added to its
+    /// `postgresql.conf`, for example `&[("log_statement", "all")]`.
     ///
     /// # Errors
     ///
-    /// When PostgreSQL is not installed, or its server does not start.
+    /// Returns [`Error::NotFound`] or [`Error::Unusable`] if PostgreSQL is not installed, and
+    /// [`Error::Start`] if the server does not start.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self, Error> {
         let bin = blocking(|| find::binaries(&find::environment, find::STANDARD_FOLDERS)).await;
         let bin = match bin {
@@ -82,7 +83,7 @@ impl Cluster {
         Self::serve(bin, dir, supervisor, &password, next_port)
     }
 
-    /// A folder with data that the command makes, and its supervisor.
+    /// Creates a data folder with a command of the supervisor.
     fn data(bin: &Path, command: &str) -> Result<(Supervisor, PathBuf), Error> {
         let dir = std::env::temp_dir().join(format!("oauth-storage-testbed-{}", Uuid::new_v4()));
         let failed = |reason: String| Error::Start { bin: bin.to_owned(), reason };
@@ -95,7 +96,7 @@ impl Cluster {
         }
     }
 
-    /// Starts the server on a folder with data.
+    /// Starts the server on a data folder.
     fn serve(
         bin: PathBuf,
         dir: PathBuf,
@@ -113,14 +114,14 @@ impl Cluster {
                 break port;
             }
             let reason = end_of(&log);
-            // Another process may have taken the port since it was found free.
+            // Another process may have taken the port in the meantime.
             if !reason.contains("could not bind") || attempts.next().is_none() {
                 return Err(failed(reason));
             }
             fs::remove_file(&log).map_err(io_failed)?;
         };
 
-        // No TLS on this server, and PGSSLMODE is not to ask for it.
+        // This server has no TLS, and PGSSLMODE must not request it.
         let url =
             format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable");
         let supervisor = Arc::new(Mutex::new(supervisor));
@@ -128,12 +129,13 @@ impl Cluster {
         Ok(Self { supervisor, bin, dir, port, password, url, version: String::new() })
     }
 
-    /// Starts a standby: a copy of this server that follows it by streaming replication, with its
-    /// settings, on a port of its own. It goes when its handle does.
+    /// Starts a standby: a copy of this server with the same settings that follows it by streaming
+    /// replication. Dropping its handle stops it.
     ///
     /// # Errors
     ///
-    /// When this server does not run or has no `max_wal_senders`, or the standby does not start.
+    /// Returns [`Error::Start`] if this server does not run or has no `max_wal_senders`, or if the
+    /// standby does not start.
     pub async fn standby(&self) -> Result<Self, Error> {
         let (bin, password) = (self.bin.clone(), self.password.clone());
         let command = format!("follow {} {password}", self.port);
@@ -146,25 +148,25 @@ impl Cluster {
         Ok(standby)
     }
 
-    /// Makes a primary of a standby, and returns when it is one.
+    /// Promotes a standby to a primary, and waits until it is one.
     ///
     /// # Errors
     ///
-    /// When it is none, or does not run.
+    /// Returns [`Error::Control`] if it is not a standby or does not run.
     pub async fn promote(&self) -> Result<(), Error> {
         self.command("promote".to_owned()).await
     }
 
-    /// Makes an empty database, named after `label`.
+    /// Creates an empty database, named after `label`.
     ///
     /// # Errors
     ///
-    /// When the server is not running.
+    /// Returns [`Error::Database`] if the server is not running.
     pub async fn database(&self, label: &str) -> Result<Database, Error> {
         Database::create(&self.url, label, database::Cleanup::WithServer).await
     }
 
-    /// The URL of the database `postgres`, for its superuser.
+    /// The URL of the database `postgres` for the superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -189,7 +191,7 @@ impl Cluster {
         self.dir.join("postgres.log")
     }
 
-    /// The process id of the postmaster, the server's main process; none once it has been stopped.
+    /// The process id of the postmaster, the server's main process. `None` after it was stopped.
     pub fn pid(&self) -> Option<u32> {
         let file = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
         file.lines().next()?.parse().ok()
@@ -199,36 +201,35 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// When it is not running.
+    /// Returns [`Error::Control`] if the postmaster is not running.
     pub async fn signal(&self, name: &str) -> Result<(), Error> {
         // The name becomes part of a command line.
         if !name.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(self.disobeyed(&format!("signal {name:?}"), "no such signal"));
+            return Err(self.control_error(&format!("signal {name:?}"), "no such signal"));
         }
         self.command(format!("signal {name}")).await
     }
 
-    /// Stops the server as an administrator would, cutting its connections off.
+    /// Stops the server in the mode `fast`, which ends its connections.
     ///
     /// # Errors
     ///
-    /// When it does not stop.
+    /// Returns [`Error::Control`] if it does not stop.
     pub async fn stop(&self) -> Result<(), Error> {
         self.command("stop fast".to_owned()).await
     }
 
-    /// Starts the server on the same port and data: after a [`stop`](Self::stop), after it was
-    /// killed, or after stopping it now.
+    /// Starts the server on the same port and data. A running server is stopped first.
     ///
     /// # Errors
     ///
-    /// When it does not start.
+    /// Returns [`Error::Control`] if it does not start.
     pub async fn restart(&self) -> Result<(), Error> {
-        // It fails for a server that was killed, which is as well.
+        // This fails if the server was killed, and then it need not be stopped.
         let _ = self.stop().await;
         let mut attempt = 1;
         loop {
-            // A killed server's last processes hinder the next one for a moment.
+            // The last processes of a killed server block the next one for a moment.
             match self.command(format!("start {}", self.port)).await {
                 Err(_) if attempt < ATTEMPTS => attempt += 1,
                 result => return result,
@@ -241,17 +242,17 @@ impl Cluster {
         let supervisor = Arc::clone(&self.supervisor);
         let sent = command.clone();
         let result = blocking(move || {
-            // A panic elsewhere leaves it as good as before.
+            // A panic of another holder leaves the supervisor intact.
             supervisor.lock().unwrap_or_else(PoisonError::into_inner).run(&sent)
         });
         match result.await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.disobeyed(&command, &self.log_end())),
-            Err(error) => Err(self.disobeyed(&command, &error.to_string())),
+            Ok(false) => Err(self.control_error(&command, &self.log_end())),
+            Err(error) => Err(self.control_error(&command, &error.to_string())),
         }
     }
 
-    fn disobeyed(&self, command: &str, reason: &str) -> Error {
+    fn control_error(&self, command: &str, reason: &str) -> Error {
         Error::Control { command: command.to_owned(), reason: reason.to_owned() }
     }
 
@@ -271,15 +272,15 @@ impl fmt::Display for Cluster {
     }
 }
 
-/// Without the URL, which holds the password.
+/// Without the URL, because it contains the password.
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cluster({self})")
     }
 }
 
-/// A port that is free now, below the range from which systems take those of outgoing connections:
-/// one of them could otherwise sit on ours while the server restarts.
+/// Finds a free port below the range of outgoing connections. One of those could otherwise take the
+/// port while the server restarts.
 fn free_port() -> io::Result<u16> {
     let mut refusal = io::Error::other("no port tried");
     for _ in 0..100 {
@@ -298,7 +299,7 @@ fn end_of(log: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-/// Runs a closure that blocks, on any runtime. A panic in it goes on here.
+/// Runs a blocking closure on any runtime, and propagates its panic.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
@@ -311,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_left_for_the_next() {
+    fn a_taken_port_is_skipped() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let taken = (taken.local_addr().unwrap().port(), taken);
         let mut ports = [taken.0, free_port().unwrap()].into_iter();
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_is_told_from_the_log() {
+    fn a_wrong_setting_is_reported_from_the_log() {
         let bin = find::binaries(&find::environment, find::STANDARD_FOLDERS).unwrap();
         let error = Cluster::launch(bin, "no_such_setting = 1\n", free_port).unwrap_err();
         assert!(error.to_string().contains("no_such_setting"), "{error}");

@@ -6,13 +6,13 @@ use sqlx::{Connection, PgConnection};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A connection for one operation. None is kept, since it would die with the runtime it was made
-/// on, and each test has its own.
+/// Opens a connection for one operation. None is kept, because a connection ends with its runtime and
+/// each test has its own.
 pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     patiently(PgConnection::connect(url)).await
 }
 
-/// Work of a connection, with the time limit.
+/// Runs work on a connection within the time limit.
 pub(crate) async fn patiently<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {

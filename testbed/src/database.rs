@@ -1,4 +1,4 @@
-// These statements concern databases that do not exist yet: no schema could check them.
+// These statements concern databases that do not exist yet, so no schema can check them.
 #![allow(clippy::disallowed_methods)]
 
 use std::fmt;
@@ -12,38 +12,38 @@ use uuid::Uuid;
 use crate::connect::connect;
 use crate::{Error, citus};
 
-/// Tells our databases from all others on a server that is not ours.
+/// Distinguishes the databases of the testbed from others on an existing server.
 const PREFIX: &str = "oauth_storage_testbed_";
 
-/// How old a database must be to count as left behind.
+/// The age from which a database counts as left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// What becomes of a [`Database`] that is not closed.
+/// The cleanup of a [`Database`] that is not closed.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Cleanup {
-    /// It stays until its private server goes: a drop is a checkpoint, which takes long and slows
-    /// the tests and benches that still run.
+    /// It stays until its private server ends. To drop it would force a checkpoint, which is slow and
+    /// delays the tests and benchmarks that still run.
     WithServer,
-    /// It is dropped, and waited for, since the process may end next.
+    /// The handle drops it and waits, because the process may end next.
     WithHandle,
 }
 
-/// An empty database with a name of its own.
+/// An empty database with a unique name.
 ///
-/// On an existing server it is dropped with this handle, connections or not. On a private one it
-/// goes with the server, if not [closed](Self::close) before.
+/// On an existing server it is dropped with this handle, even if there are connections. On a private
+/// server it stays until it is [closed](Self::close) or the server ends.
 pub struct Database {
     name: String,
     url: String,
     /// The URL of the database to connect to for dropping this one.
     server: String,
     cleanup: Cleanup,
-    /// On a Citus cluster, where all take turns on one database, which is never dropped.
+    /// The turn on a Citus cluster, where all tests share one database that is never dropped.
     turn: Option<SemaphorePermit<'static>>,
 }
 
 impl Database {
-    /// The database of a coordinator that the URL names, when it is this caller's turn.
+    /// Waits for the turn on the database of a coordinator.
     pub(crate) async fn of_coordinator(url: &str) -> Result<Self, Error> {
         let name = Url::parse(url)
             .map_or_else(|_| String::new(), |url| url.path().trim_start_matches('/').to_owned());
@@ -56,11 +56,11 @@ impl Database {
         }
     }
 
-    /// On a Citus cluster distributes the tables, once they are there; elsewhere does nothing.
+    /// Distributes the tables if the server is a Citus cluster. Call it after the migrations.
     ///
     /// # Errors
     ///
-    /// When the cluster refuses.
+    /// Returns [`Error::Database`] if the cluster refuses.
     pub async fn distribute(&self) -> Result<(), Error> {
         if !self.is_on_cluster() {
             return Ok(());
@@ -76,7 +76,7 @@ impl Database {
         let name = name(label);
         let created = async {
             let url = url_of(server, &name)?;
-            // Unlike template1, template0 is empty and has no connections to get in our way.
+            // Unlike template1, template0 is empty and never has connections, which would block this.
             execute(server, format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
             Ok(url)
         };
@@ -86,26 +86,26 @@ impl Database {
         }
     }
 
-    /// Whether it is on a Citus cluster.
+    /// Returns true on a Citus cluster.
     pub fn is_on_cluster(&self) -> bool {
         self.turn.is_some()
     }
 
-    /// The database's URL, password included.
+    /// The URL of the database, including the password.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The database's name.
+    /// The name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Drops the database now, connections or not.
+    /// Drops the database now, even if there are connections.
     ///
     /// # Errors
     ///
-    /// When the server is not running.
+    /// Returns [`Error::Database`] if the server is not running.
     pub async fn close(mut self) -> Result<(), Error> {
         self.cleanup = Cleanup::WithServer; // nothing is left to do
         if self.turn.is_some() {
@@ -125,7 +125,7 @@ impl Drop for Database {
             return;
         }
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: the current one must not be blocked on, and may be at its end.
+        // A separate runtime, because the current one must not be blocked and may be shutting down.
         let thread = std::thread::Builder::new().spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
@@ -139,7 +139,7 @@ impl Drop for Database {
     }
 }
 
-/// Without the URLs, which hold passwords.
+/// Without the URLs, because they contain passwords.
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Database({})", self.name)
@@ -149,11 +149,11 @@ impl fmt::Debug for Database {
 /// The server's version, such as "17.2".
 pub(crate) async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(connection).await?;
-    // Packages add their own, as in "17.2 (Debian 17.2-1)".
+    // Packages append their own version, as in "17.2 (Debian 17.2-1)".
     Ok(version.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// Drops databases of ours that a process which ended badly left on a server.
+/// Drops databases of the testbed that a crashed process left on a server.
 pub(crate) async fn sweep(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let unused: Vec<String> = sqlx::query_scalar(
         "SELECT datname::text FROM pg_database d WHERE starts_with(datname, $1)
@@ -166,14 +166,14 @@ pub(crate) async fn sweep(connection: &mut PgConnection) -> Result<(), sqlx::Err
     let now = now();
     for name in unused.iter().filter(|name| left_behind(name, now)) {
         let drop = format!("DROP DATABASE IF EXISTS {name}");
-        // Another process may be sweeping too, or have come to use it after all.
+        // Another process may drop it at the same time, or still use it.
         let _ = sqlx::query(AssertSqlSafe(drop)).execute(&mut *connection).await;
     }
     Ok(())
 }
 
-/// The prefix, the second of its making, a few random digits, and as much of the label as can go
-/// unquoted into SQL. The length keeps below PostgreSQL's 63 bytes.
+/// A name of the prefix, the time of creation in seconds, random digits, and the label as far as it
+/// needs no quotes in SQL. It is shorter than PostgreSQL's limit of 63 bytes.
 fn name(label: &str) -> String {
     let random = Uuid::new_v4().simple().to_string();
     let label = label.chars().take(16).map(|c| match c {
@@ -200,7 +200,7 @@ fn now() -> u64 {
 fn url_of(server: &str, database: &str) -> Result<String, sqlx::Error> {
     let mut url = Url::parse(server).map_err(|error| sqlx::Error::Configuration(error.into()))?;
     url.set_path(database);
-    // A parameter may name the database as well, and would win.
+    // A parameter may name the database as well, and would take precedence.
     let others: Vec<_> =
         url.query_pairs().into_owned().filter(|(key, _)| key != "dbname").collect();
     url.set_query(None);

@@ -1,4 +1,4 @@
-//! The last resort: PostgreSQL from the internet, kept for the next time.
+//! PostgreSQL downloaded from the internet and cached, if none is installed.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ mod enabled {
     use super::*;
     use crate::find;
 
-    /// One major version, lest the tests change under us.
+    /// A fixed major version, so that test runs are comparable.
     const MAJOR: &str = "17";
 
     pub(crate) async fn binaries(mut tried: Vec<String>) -> Result<PathBuf, Error> {
@@ -53,7 +53,7 @@ mod enabled {
         open_to_all(folder).map_err(|error| error.to_string())
     }
 
-    /// The folder is made for its owner only, but root's server runs as another user.
+    /// Makes the folder readable for everybody, because root runs the server as another user.
     fn open_to_all(folder: &Path) -> std::io::Result<()> {
         #[cfg(unix)]
         {
@@ -63,8 +63,8 @@ mod enabled {
         Ok(())
     }
 
-    /// The user's cache folder; for root, who is without XDG_CACHE_HOME as a rule, one that the
-    /// server's user can reach.
+    /// The user's cache folder. For root, which usually has no XDG_CACHE_HOME, a folder that the user
+    /// of the server can read.
     fn cache(variables: find::Variables<'_>) -> PathBuf {
         let home = variables("HOME").map(PathBuf::from);
         let base = match (variables("XDG_CACHE_HOME"), home) {

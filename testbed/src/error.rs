@@ -1,28 +1,28 @@
 use std::path::PathBuf;
 
-/// What to do when there is no PostgreSQL to be had.
+/// The advice if no PostgreSQL was found.
 const ADVICE: &str = "Install PostgreSQL 14 or newer (Debian: apt install postgresql; \
     macOS: brew install postgresql@17), or run `docker compose up -d --wait` and set DATABASE_URL";
 
-/// Why there is no test server or database. No message holds a password.
+/// An error of the testbed. No message contains a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Neither a server nor the means to start one.
+    /// There is no server, and no PostgreSQL to start one.
     #[error("found no PostgreSQL:{}\n{ADVICE}", bullets(.tried))]
     NotFound {
-        /// Each place that was looked at, and what was wrong with it.
+        /// Each searched place, and the reason why it cannot be used.
         tried: Vec<String>,
     },
 
     /// The server that an environment variable names cannot be used.
     #[error(
-        "cannot use the PostgreSQL that {variable} names: {reason}. Put that right, or unset {variable} and the testbed looks for another"
+        "cannot use the PostgreSQL that {variable} names: {reason}. Fix it, or unset {variable} to let the testbed find another one"
     )]
     Unusable {
         /// The environment variable.
         variable: &'static str,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
 
@@ -31,27 +31,27 @@ pub enum Error {
     Start {
         /// The folder of the binaries.
         bin: PathBuf,
-        /// What went wrong, with the end of the log where there is one.
+        /// The reason, with the end of the log if there is one.
         reason: String,
     },
 
-    /// A private server did not obey, for instance because it is not running.
+    /// A command to a private server failed, for example because the server is not running.
     #[error("the private PostgreSQL failed to {command}: {reason}")]
     Control {
-        /// What was asked of it.
+        /// The command.
         command: String,
-        /// What went wrong, with the end of the log where there is one.
+        /// The reason, with the end of the log if there is one.
         reason: String,
     },
 
-    /// A database could not be made, prepared or dropped.
+    /// A database could not be created, prepared or dropped.
     #[error("cannot {action} the database {name}: {source}")]
     Database {
-        /// What was to be done with it, such as "create".
+        /// The action, such as "create".
         action: &'static str,
-        /// The database's name.
+        /// The name of the database.
         name: String,
-        /// The server's answer.
+        /// The error of the server.
         source: sqlx::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Which server to use: one that the environment names, or binaries to start one from.
+//! The choice of a server: one that the environment names, or the programs to start one from.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const COMMON_URL: &str = "DATABASE_URL";
 pub(crate) const URLS: [&str; 2] = [OWN_URL, COMMON_URL];
 const BIN: &str = "OAUTH_STORAGE_POSTGRES_BIN";
 
-/// Where packages put PostgreSQL; the star stands for its version.
+/// The folders in which packages install PostgreSQL. The star stands for its version.
 pub(crate) const STANDARD_FOLDERS: &[&str] = &[
     "/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
     "/usr/pgsql-*/bin",                   // the PostgreSQL project's RPMs
@@ -24,7 +24,7 @@ pub(crate) const STANDARD_FOLDERS: &[&str] = &[
 /// The oldest major version the testbed starts or accepts.
 pub(crate) const OLDEST: u32 = 14;
 
-/// Reads an environment variable; a parameter, because tests cannot set any.
+/// Reads an environment variable. It is a parameter because tests cannot set variables.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The environment of this process. Empty counts as unset.
@@ -35,17 +35,17 @@ pub(crate) fn environment(name: &str) -> Option<OsString> {
 /// The existing server to use, with the variable that names it.
 pub(crate) fn database_url(variables: Variables<'_>) -> Option<(&'static str, OsString)> {
     let common = || {
-        // Many shells export DATABASE_URL for other reasons; who names binaries means those.
+        // Many shells export DATABASE_URL for other reasons. Named programs take precedence.
         variables(BIN).is_none().then(|| variables(COMMON_URL)).flatten()
     };
     let own = [COORDINATOR, OWN_URL].into_iter().find_map(|name| Some((name, variables(name)?)));
     own.or_else(|| common().map(|url| (COMMON_URL, url)))
 }
 
-/// The folder of the binaries to start a server from.
+/// The folder of the programs to start a server from.
 pub(crate) fn binaries(variables: Variables<'_>, standard: &[&str]) -> Result<PathBuf, Error> {
     if let Some(bin) = variables(BIN).map(PathBuf::from) {
-        // Falling back to another version would make a version matrix lie.
+        // A fallback to another version would falsify a test of several versions.
         return match check(&bin) {
             Ok(()) => Ok(bin),
             Err(reason) => Err(Error::Unusable { variable: BIN, reason }),
@@ -84,21 +84,21 @@ fn program(path: &OsStr, name: &str) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// The folder of the PATH's `postgres`. Links are followed: one to `postgres` says nothing of
-/// where the other programs are.
+/// The folder of the `postgres` on the PATH. Links are followed, because the other programs are in the
+/// folder of the target.
 fn on_path(path: &OsStr) -> Option<PathBuf> {
     let postgres = program(path, "postgres")?.canonicalize().ok()?;
     postgres.parent().map(Path::to_owned)
 }
 
-/// The folder that the PATH's `pg_config` names, which need not hold a server.
+/// The folder that the `pg_config` on the PATH names. It need not contain a server.
 fn configured(path: &OsStr) -> Option<PathBuf> {
     let output = Command::new(program(path, "pg_config")?).arg("--bindir").output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
     Some(PathBuf::from(folder.trim())).filter(|folder| folder.is_absolute())
 }
 
-/// The folders that fit a pattern with one star, the highest version first.
+/// The folders that match a pattern with one star, the highest version first.
 fn versions(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return Vec::new();
@@ -117,7 +117,7 @@ fn versions(pattern: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Whether a server of a fit version can be started from a folder; if not, why.
+/// Checks that a folder has the programs of a supported version. Returns the reason if not.
 pub(crate) fn check(bin: &Path) -> Result<(), String> {
     let place = bin.display();
     for program in ["postgres", "initdb", "pg_ctl"] {
@@ -131,11 +131,11 @@ pub(crate) fn check(bin: &Path) -> Result<(), String> {
     match major(&version) {
         Some(major) if major >= OLDEST => Ok(()),
         Some(major) => Err(format!("{place}: PostgreSQL {major} is older than {OLDEST}")),
-        None => Err(format!("{place}: postgres --version says nothing of use")),
+        None => Err(format!("{place}: postgres --version reports no version")),
     }
 }
 
-/// The major version in, say, "postgres (PostgreSQL) 17.2 (Debian 17.2-1)" or "18beta1".
+/// The major version in a text such as "postgres (PostgreSQL) 17.2 (Debian 17.2-1)" or "18beta1".
 pub(crate) fn major(version: &str) -> Option<u32> {
     let start = version.find(|c: char| c.is_ascii_digit())?;
     let digits = &version[start..];

@@ -1,23 +1,25 @@
-//! A throwaway PostgreSQL for the examples, tests and benches of `oauth-storage`.
+//! A throwaway PostgreSQL for the examples, tests and the benchmark of `oauth-storage`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), oauth_storage_testbed::Error> {
 //! let database = oauth_storage_testbed::shared().await?.database("tokens").await?;
-//! // connect to database.url(), and keep the handle meanwhile
+//! // Connect to database.url(), and keep the handle meanwhile.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The server is the first of:
+//! The server is the first of these:
 //!
-//! 1. the Citus cluster whose coordinator has the database of the URL in `OAUTH_STORAGE_TEST_CITUS`.
-//!    Everyone gets that database in turn: **its schema `oauth_storage` is dropped** each time;
-//! 2. the existing one whose URL is in `OAUTH_STORAGE_DATABASE_URL`, or else in `DATABASE_URL`. Only
-//!    databases of our own are made there, and dropped again: the URL's user needs `CREATEDB`;
-//! 3. one started from installed programs, on a free port and in a temporary folder. It is gone
-//!    when this process is, in whatever way that ends. `OAUTH_STORAGE_POSTGRES_BIN` may name the
-//!    folder of the programs, and then outdoes `DATABASE_URL`;
-//! 4. with the feature `download`, one started from programs that are downloaded once.
+//! 1. The Citus cluster of the URL in `OAUTH_STORAGE_TEST_CITUS`, which names a database on the
+//!    coordinator. All tests use that database in turn: **its schema `oauth_storage` is dropped** each
+//!    time.
+//! 2. The existing server of the URL in `OAUTH_STORAGE_DATABASE_URL`, or else in `DATABASE_URL`. The
+//!    testbed creates its own databases there and drops them again, so the URL's user needs
+//!    `CREATEDB`.
+//! 3. A private server, started from installed programs on a free port and in a temporary folder. It
+//!    ends with this process, however that ends. `OAUTH_STORAGE_POSTGRES_BIN` may name the folder of
+//!    the programs, and then takes precedence over `DATABASE_URL`.
+//! 4. With the feature `download`, a private server from programs that are downloaded once.
 
 mod citus;
 mod cluster;
@@ -37,7 +39,7 @@ pub use cluster::Cluster;
 pub use database::Database;
 pub use error::Error;
 
-/// A PostgreSQL server to make databases on.
+/// A PostgreSQL server for throwaway databases.
 pub struct Testbed(Server);
 
 enum Server {
@@ -45,13 +47,13 @@ enum Server {
     Private(Cluster),
 }
 
-/// The one server of this process, started by the first call.
+/// Returns the server of this process. The first call starts it.
 ///
-/// It holds nothing of the runtime it is called on, so tests with a runtime each can share it.
+/// The server does not depend on the runtime, so tests with different runtimes can share it.
 ///
 /// # Errors
 ///
-/// As for [`Testbed::start`]; the next call tries again.
+/// As for [`Testbed::start`]. The next call tries again.
 pub async fn shared() -> Result<&'static Testbed, Error> {
     static SHARED: OnceCell<Testbed> = OnceCell::const_new();
     SHARED.get_or_try_init(Testbed::start).await
@@ -62,8 +64,9 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// When there is none, with what to do about it; or when the one that the environment names is
-    /// of no use, in which case no other is looked for.
+    /// Returns [`Error::Unusable`] if the server that the environment names cannot be used; no other one
+    /// is tried then. Returns [`Error::NotFound`] if there is no server and no PostgreSQL to start one,
+    /// and [`Error::Start`] if it does not start.
     pub async fn start() -> Result<Self, Error> {
         let Some((variable, url)) = find::database_url(&find::environment) else {
             return match Cluster::start(&[]).await {
@@ -91,11 +94,11 @@ impl Testbed {
         Ok(Self(Server::Existing { variable, url, version }))
     }
 
-    /// Makes an empty database, named after `label`.
+    /// Creates an empty database, named after `label`.
     ///
     /// # Errors
     ///
-    /// When the server is not running, or does not permit it.
+    /// Returns [`Error::Database`] if the server is not running or does not permit it.
     pub async fn database(&self, label: &str) -> Result<Database, Error> {
         match &self.0 {
             Server::Existing { variable: find::COORDINATOR, url, .. } => {
@@ -108,7 +111,7 @@ impl Testbed {
         }
     }
 
-    /// The URL of the server's maintenance database, password included.
+    /// The URL of the server's maintenance database, including the password.
     pub fn url(&self) -> &str {
         match &self.0 {
             Server::Existing { url, .. } => url,
@@ -124,12 +127,12 @@ impl Testbed {
         }
     }
 
-    /// Whether the server is this process's own.
+    /// Returns true if this process started the server.
     pub fn is_private(&self) -> bool {
         self.cluster().is_some()
     }
 
-    /// The server's controls, if it is private. To be sure of one, call [`Cluster::start`].
+    /// The server if this process started it. [`Cluster::start`] always starts one.
     pub fn cluster(&self) -> Option<&Cluster> {
         match &self.0 {
             Server::Existing { .. } => None,
@@ -138,21 +141,21 @@ impl Testbed {
     }
 }
 
-/// One line for people: which server this is.
+/// The version and place of the server, in one line.
 impl fmt::Display for Testbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Server::Existing { variable, url, version } => {
                 let url = Url::parse(url).ok();
                 let host = url.as_ref().and_then(Url::host_str).unwrap_or("a local socket");
-                write!(f, "PostgreSQL {version} on {host}, as {variable} says")
+                write!(f, "PostgreSQL {version} on {host}, from {variable}")
             }
             Server::Private(cluster) => cluster.fmt(f),
         }
     }
 }
 
-/// Without the URL, which holds the password.
+/// Without the URL, because it contains the password.
 impl fmt::Debug for Testbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Testbed({self})")

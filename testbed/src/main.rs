@@ -1,7 +1,7 @@
 //! Runs a throwaway PostgreSQL until Ctrl-C, or as long as a command runs on it:
 //! `cargo run -p oauth-storage-testbed [-- COMMAND ARGUMENT…]`.
 //!
-//! The command finds the server in `DATABASE_URL` and `OAUTH_STORAGE_DATABASE_URL`.
+//! The URL of the server is passed to the command in `DATABASE_URL` and `OAUTH_STORAGE_DATABASE_URL`.
 
 use std::process::{Command, ExitCode};
 

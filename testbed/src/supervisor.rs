@@ -1,28 +1,28 @@
-//! The shell script that runs a private server and outlives us for long enough to clean up.
+//! The shell script that runs a private server, and outlives this process to clean up.
 
 use std::io::{BufRead, BufReader, Error, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Dropping it stops the server and removes the folder, and waits for both.
+/// The running script. Dropping it stops the server, removes the folder and waits for both.
 pub(crate) struct Supervisor {
     child: Child,
-    /// The pipe whose end is the signal to clean up. The standard library marks it close-on-exec,
-    /// so that no other child of ours keeps it open.
+    /// The pipe of commands. The script cleans up when it closes. The standard library marks it
+    /// close-on-exec, so no other child process keeps it open.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Supervisor {
-    /// Makes the folder `dir`, for the user that the server shall run as.
+    /// Creates the folder `dir` as the user that runs the server.
     pub(crate) fn start(bin: &Path, dir: &Path) -> Result<Self, Error> {
         let mut command = Command::new("sh");
         command
             .args(["-c", include_str!("supervisor.sh"), "oauth-storage-testbed"])
             .args([bin, dir])
-            .current_dir("/") // ours may be closed to the server's user
-            .env("LC_ALL", "C") // messages we can read
-            .env("TZ", "UTC") // or initdb would search for the machine's time zone
+            .current_dir("/") // the current one may be unreadable for the server's user
+            .env("LC_ALL", "C") // for messages in English
+            .env("TZ", "UTC") // otherwise initdb searches for the machine's time zone
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
@@ -41,7 +41,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs one of the script's commands; false if it failed.
+    /// Runs one of the script's commands. Returns false if it failed.
     pub(crate) fn run(&mut self, command: &str) -> Result<bool, Error> {
         if let Some(commands) = &mut self.commands {
             commands.write_all(format!("{command}\n").as_bytes())?;
@@ -61,12 +61,13 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.commands = None;
-        // Should it have failed, there is nobody left to tell.
+        // A failure cannot be reported here.
         let _ = self.child.wait();
     }
 }
 
-/// Keeps a terminal's Ctrl-C from the server, and root too, whom PostgreSQL refuses to serve.
+/// Protects the server from a Ctrl-C on the terminal. Root runs it as another user, because PostgreSQL
+/// refuses to run as root.
 #[cfg(unix)]
 fn set_apart(command: &mut Command) -> Result<(), Error> {
     use std::os::unix::process::CommandExt;
@@ -85,7 +86,7 @@ fn set_apart(command: &mut Command) -> Result<(), Error> {
     Ok(())
 }
 
-/// A user's id and group, from the lines of `/etc/passwd`.
+/// The id and the group of a user, from the lines of `/etc/passwd`.
 #[cfg(unix)]
 fn account(accounts: &str, user: &str) -> Option<(u32, u32)> {
     accounts.lines().find_map(|line| {

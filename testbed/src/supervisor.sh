@@ -1,8 +1,8 @@
-# Looks after one throwaway PostgreSQL: $1 is the folder of its binaries, $2 its own new folder.
+# Runs one throwaway PostgreSQL: $1 is the folder of its programs, $2 its own new folder.
 #
-# Commands come on stdin, one a line, and each is answered by one line on stdout. The pipe closes
-# however the process at its other end goes, kill -9 included; then the server is stopped and the
-# folder removed. Nothing else ends this script.
+# It reads commands from stdin, one per line, and answers each with one line on stdout. The pipe closes
+# when the process at its other end ends, even by kill -9. Then the server is stopped and the folder
+# removed. Nothing else ends this script.
 
 trap '' HUP INT TERM PIPE
 umask 077
@@ -15,7 +15,7 @@ init() {
         rm "$dir/password"
 }
 
-# A copy of the server on port $1, with password $2, that follows it.
+# Copies the server on the port and with the password in $1, and follows it.
 follow() {
     PGPASSWORD=${1#* } "$bin/pg_basebackup" --host 127.0.0.1 --port "${1%% *}" \
         --username postgres --pgdata "$data" --write-recovery-conf --checkpoint fast --no-sync
@@ -37,7 +37,7 @@ signal() {
 
 stop() {
     [ -f "$pidfile" ] || return 0
-    signal CONT # a server halted by SIGSTOP heeds nothing else
+    signal CONT # a server stopped by SIGSTOP handles no other signal
     "$bin/pg_ctl" stop --pgdata "$data" --mode "$1" --wait --timeout 60
 }
 
@@ -56,9 +56,9 @@ while read -r command argument; do
 done
 
 {
-    # Immediate means without a checkpoint: nobody reads the data again.
+    # Immediate means without a checkpoint. The data is not needed any more.
     stop immediate || signal KILL
-    # A server that was killed left shared memory behind, which only its next start removes.
+    # A killed server leaves shared memory behind, which only its next start removes.
     [ ! -f "$pidfile" ] || { start "$port" && stop immediate; }
 } </dev/null >>"$dir/supervisor.log" 2>&1
 rm -rf "$dir"

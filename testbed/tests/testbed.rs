@@ -1,4 +1,4 @@
-//! Starts real servers. Each test that says "private" has one of its own.
+//! Starts real servers. Each test with "private" in its name has its own.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::io::{BufRead, BufReader};
@@ -21,7 +21,7 @@ async fn run(url: &str, statement: &'static str) {
     sqlx::query(statement).execute(&mut connection).await.unwrap();
 }
 
-/// A zombie is not: whether anybody reaps orphans is not our concern.
+/// Returns true if the process runs. A zombie has ended; orphans may never be reaped.
 fn alive(pid: u32) -> bool {
     let ps = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     ps.stdout.first().is_some_and(|state| *state != b'Z')
@@ -105,7 +105,7 @@ async fn a_private_server_takes_settings_and_shows_its_log() {
     assert!(log.contains("to be found in the log"), "{log}");
     assert!(cluster.bin_dir().join("pg_ctl").is_file());
 
-    // The password is asked for, and shown nowhere.
+    // The password is required, and never printed.
     let password = cluster.url().split([':', '@']).nth(2).unwrap();
     assert_eq!(password.len(), 32);
     let wrong = cluster.url().replace(password, "wrong");
@@ -154,7 +154,7 @@ async fn a_private_server_survives_faults() {
     cluster.restart().await.unwrap();
     run(database.url(), "SELECT FROM kept").await;
 
-    // Neither state may keep the drop from cleaning up.
+    // The drop must clean up in both states.
     cluster.signal("STOP").await.unwrap();
     let (pid, data) = (cluster.pid().unwrap(), cluster.data_dir());
     drop(cluster);
@@ -166,7 +166,7 @@ async fn a_private_server_survives_faults() {
 async fn a_private_standby_follows_and_is_promoted() {
     let primary = Cluster::start(&[]).await.unwrap();
     let standby = match primary.standby().await {
-        // The servers of `.ci/matrix` come without it.
+        // The servers of `.ci/matrix` have no pg_basebackup.
         Err(error) if error.to_string().contains("pg_basebackup: not found") => {
             eprintln!("NOT RUN: a_private_standby_follows_and_is_promoted: {error}");
             return;
@@ -206,7 +206,7 @@ async fn a_killed_server_leaves_nothing_after_the_drop() {
     assert!(!data.exists() && !segments());
 }
 
-/// The program, which has a private server. A drop kills it with SIGKILL.
+/// The program with its private server. Dropping it sends SIGKILL.
 struct Holder {
     process: std::process::Child,
     folder: PathBuf,
@@ -256,7 +256,7 @@ async fn an_existing_server_is_used_and_left_clean() {
     run(url, old).await;
     run(url, "CREATE DATABASE somebody_elses").await;
 
-    // The variables are read by this test's copy, since a process cannot safely set its own.
+    // A child process reads the variables, because a process cannot safely set its own.
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "uses_the_existing_server", "--nocapture"])
         .env("OAUTH_STORAGE_DATABASE_URL", url)
@@ -265,7 +265,7 @@ async fn an_existing_server_is_used_and_left_clean() {
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(shown.contains(", as OAUTH_STORAGE_DATABASE_URL says"), "{shown}");
+    assert!(shown.contains(", from OAUTH_STORAGE_DATABASE_URL"), "{shown}");
 
     let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
     assert_eq!(ask(url, names).await, "postgres somebody_elses template0 template1");

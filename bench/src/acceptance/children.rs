@@ -1,5 +1,5 @@
-//! Lines that come from whole runs of the benchmark, of this version and of another, one after the
-//! other on a server of their own.
+//! Lines from whole runs of the benchmark, of this version and of another. Each run has its own
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Scale, Table, median};
 use crate::args::Args;
 
-/// The lines of the comparison: operation, callers, what is asked.
+/// The lines of the comparison: operation, callers, required ratio.
 const BEFORE: [(&str, usize, f64); 6] = [
     ("introspect", 64, 0.9),
     ("introspect", 256, 0.9),
@@ -19,7 +19,7 @@ const BEFORE: [(&str, usize, f64); 6] = [
     ("revoke_token", 64, 2.0),
 ];
 
-/// One run's figures.
+/// The figures of one run.
 struct Figures(Vec<Value>);
 
 impl Figures {
@@ -31,7 +31,7 @@ impl Figures {
     }
 }
 
-/// Runs a benchmark, and reads what it wrote.
+/// Runs a benchmark, and reads its figures.
 fn run(program: &Path, options: &[&str], on_cluster: bool) -> Result<Figures, String> {
     let file =
         std::env::temp_dir().join(format!("oauth-storage-bench-{}.json", std::process::id()));
@@ -53,7 +53,7 @@ fn this() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|error| error.to_string())
 }
 
-/// Both versions in turn, in every round.
+/// Compares both versions, in turn in every round.
 pub(super) fn against_baseline(
     args: &Args,
     scale: &Scale,
@@ -85,7 +85,7 @@ pub(super) fn against_baseline(
     Ok(())
 }
 
-/// One caller, against plain sqlx on the same tables.
+/// Compares one caller with plain sqlx on the same tables.
 pub(super) fn against_plain(scale: &Scale, table: &mut Table) -> Result<(), String> {
     let (seconds, rows) = (scale.seconds.as_secs_f64().to_string(), scale.rows.to_string());
     let rounds = (2 * scale.rounds - 1).to_string();
@@ -117,7 +117,7 @@ pub(super) fn purge(scale: &Scale, table: &mut Table) -> Result<(), String> {
     Ok(())
 }
 
-/// On the cluster that the environment names.
+/// Measures the cluster that the environment names.
 pub(super) fn cluster(scale: &Scale, table: &mut Table) -> Result<(), String> {
     let seconds = scale.seconds.as_secs_f64().to_string();
     let rounds = scale.rounds.to_string();

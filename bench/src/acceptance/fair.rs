@@ -1,4 +1,4 @@
-//! Sixteen writers, undisturbed, and against what must not make them wait.
+//! Sixteen writers, alone and beside load that must not delay them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use oauth_storage::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use super::{Field, Scale, Table, median};
+use super::{Fixture, Scale, Table, median};
 use crate::data;
 use crate::load::{self, Phase};
 use crate::loader::State;
@@ -22,36 +22,36 @@ use crate::server::Server;
 
 const WRITERS: usize = 16;
 
-/// Of other clients than that of the writers.
+/// The client and subject of the disturbances, which the writers do not use.
 const OTHERS: &str = "others";
 
 pub(super) async fn run(server: &Server, scale: &Scale, table: &mut Table) {
-    let field = Field::new(server, "fair").await;
-    field.owner(OTHERS).await;
+    let fixture = Fixture::new(server, "fair").await;
+    fixture.owner(OTHERS).await;
     for grant in 0..2 {
-        field.load(grant..grant + 1, OTHERS, OTHERS, State::Live).await;
-        field.bench.load_rotations(grant, scale.rotations, State::Live).await;
+        fixture.load(grant..grant + 1, OTHERS, OTHERS, State::Live).await;
+        fixture.bench.load_rotations(grant, scale.rotations, State::Live).await;
     }
-    field.bench.settle().await;
-    writers(&field, scale).await;
+    fixture.bench.settle().await;
+    writers(&fixture, scale).await;
     for disturbance in Disturbance::ALL {
-        let (rate, p99) = compare(&field, scale, None, disturbance).await;
+        let (rate, p99) = compare(&fixture, scale, None, disturbance).await;
         let what = disturbance.name();
-        table.at_least(format!("16 writers against {what}: of the writes"), 0.7, rate);
-        table.at_most(format!("16 writers against {what}: times the p99"), 2.0, p99);
+        table.at_least(format!("16 writers beside {what}: share of the writes"), 0.7, rate);
+        table.at_most(format!("16 writers beside {what}: factor of the p99"), 2.0, p99);
     }
-    // Any 64 callers without a pause take their share. What the size of the scope adds:
+    // Any 64 callers without a pause take their share. This measures the effect of the scope alone.
     let small = Some(Disturbance::SmallScope);
-    let (rate, p99) = compare(&field, scale, small, Disturbance::LargestScope).await;
-    let what = "beside 64 callers, the largest scope against two tokens";
-    table.at_least(format!("16 writers {what}: of the writes"), 0.7, rate);
-    table.at_most(format!("16 writers {what}: times the p99"), 2.0, p99);
-    field.close().await;
+    let (rate, p99) = compare(&fixture, scale, small, Disturbance::LargestScope).await;
+    let what = "beside 64 callers, the largest scope against two scope tokens";
+    table.at_least(format!("16 writers {what}: share of the writes"), 0.7, rate);
+    table.at_most(format!("16 writers {what}: factor of the p99"), 2.0, p99);
+    fixture.close().await;
 }
 
-/// The writes, and their p99, beside the second disturbance against beside the first.
+/// The writes and their p99 beside the second disturbance, relative to the first.
 async fn compare(
-    field: &Field,
+    fixture: &Fixture,
     scale: &Scale,
     first: Option<Disturbance>,
     second: Disturbance,
@@ -59,24 +59,24 @@ async fn compare(
     let (mut rates, mut p99s) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
         let before = match first {
-            None => writers(field, scale).await,
-            Some(first) => writers_beside(field, scale, first).await,
+            None => writers(fixture, scale).await,
+            Some(first) => writers_beside(fixture, scale, first).await,
         };
-        let after = writers_beside(field, scale, second).await;
+        let after = writers_beside(fixture, scale, second).await;
         rates.push(after.ops_per_s / before.ops_per_s);
         p99s.extend(after.p99.zip(before.p99).map(|(after, before)| after / before));
     }
     (median(rates), median(p99s))
 }
 
-async fn writers_beside(field: &Field, scale: &Scale, disturbance: Disturbance) -> Sample {
-    let disturbing = disturbance.begin(field).await;
-    let sample = writers(field, scale).await;
+async fn writers_beside(fixture: &Fixture, scale: &Scale, disturbance: Disturbance) -> Sample {
+    let disturbing = disturbance.begin(fixture).await;
+    let sample = writers(fixture, scale).await;
     disturbing.end().await;
     sample
 }
 
-async fn writers(field: &Field, scale: &Scale) -> Sample {
+async fn writers(fixture: &Fixture, scale: &Scale) -> Sample {
     let phase = Phase {
         operation: Operation::CreateToken,
         tasks: WRITERS,
@@ -85,7 +85,7 @@ async fn writers(field: &Field, scale: &Scale) -> Sample {
         spare: 0..0,
         seed: 1,
     };
-    let mut measured = load::run(&field.subject, &field.world, phase).await;
+    let mut measured = load::run(&fixture.subject, &fixture.world, phase).await;
     Sample::new(&mut measured.latencies, measured.elapsed)
 }
 
@@ -94,16 +94,16 @@ enum Disturbance {
     HeldRow,
     OneToken,
     LargestScope,
-    /// For comparison.
+    /// The comparison for [`LargestScope`](Self::LargestScope).
     SmallScope,
     LargestGrants,
 }
 
-/// Callers that go on until they are told to stop.
+/// Callers that run until they are stopped.
 struct Disturbing {
     stop: Arc<AtomicBool>,
     callers: JoinSet<()>,
-    /// It holds a row until it is closed.
+    /// A connection that holds a row until it is closed.
     holder: Option<PgConnection>,
 }
 
@@ -132,25 +132,25 @@ impl Disturbance {
         }
     }
 
-    async fn begin(self, field: &Field) -> Disturbing {
+    async fn begin(self, fixture: &Fixture) -> Disturbing {
         let stop = Arc::new(AtomicBool::new(false));
         let mut disturbing =
             Disturbing { stop: Arc::clone(&stop), callers: JoinSet::new(), holder: None };
         match self {
             Self::HeldRow => {
-                let refresh = issue(field, data::SCOPE).await;
-                let mut holder = PgConnection::connect(field.bench.url()).await.unwrap();
+                let refresh = issue(fixture, data::SCOPE).await;
+                let mut holder = PgConnection::connect(fixture.bench.url()).await.unwrap();
                 let [digest, _] = data::halves(&refresh.digest());
                 let hold = format!(
                     "BEGIN; SELECT FROM oauth_storage.token WHERE digest = '{digest}' FOR UPDATE"
                 );
                 sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut holder).await.unwrap();
                 disturbing.holder = Some(holder);
-                rotate_on(field, &refresh, 2, &mut disturbing);
+                rotate_on(fixture, &refresh, 2, &mut disturbing);
             }
             Self::OneToken => {
-                let refresh = issue(field, data::SCOPE).await;
-                rotate_on(field, &refresh, 1_024, &mut disturbing);
+                let refresh = issue(fixture, data::SCOPE).await;
+                rotate_on(fixture, &refresh, 1_024, &mut disturbing);
             }
             Self::LargestScope | Self::SmallScope => {
                 let tokens = if matches!(self, Self::LargestScope) { 100 } else { 2 };
@@ -159,8 +159,8 @@ impl Disturbance {
                 };
                 let narrower: Scope = scope(tokens - 1).parse().unwrap();
                 for _ in 0..64 {
-                    let mut refresh = issue(field, &scope(tokens)).await;
-                    let (storage, narrower) = (field.storage.0.clone(), narrower.clone());
+                    let mut refresh = issue(fixture, &scope(tokens)).await;
+                    let (storage, narrower) = (fixture.storage.0.clone(), narrower.clone());
                     let stop = Arc::clone(&stop);
                     disturbing.callers.spawn(async move {
                         while !stop.load(Ordering::Relaxed) {
@@ -178,7 +178,7 @@ impl Disturbance {
             }
             Self::LargestGrants => {
                 for grant in 0..2 {
-                    let (storage, stop) = (field.storage.0.clone(), Arc::clone(&stop));
+                    let (storage, stop) = (fixture.storage.0.clone(), Arc::clone(&stop));
                     let grant_id = data::grant_of_owner(grant);
                     disturbing.callers.spawn(async move {
                         while !stop.load(Ordering::Relaxed) {
@@ -193,21 +193,21 @@ impl Disturbance {
     }
 }
 
-/// A refresh token of a new grant.
-async fn issue(field: &Field, scope: &str) -> Secret {
+/// Issues a refresh token of a new grant.
+async fn issue(fixture: &Fixture, scope: &str) -> Secret {
     let tokens = TokenPair::generate().unwrap();
     let refresh = tokens.refresh_token.clone().unwrap();
     let new = NewToken::new(OTHERS, scope.parse().unwrap(), tokens);
-    field.storage.0.create_token(&RequestContext::default(), new).await.unwrap();
+    fixture.storage.0.create_token(&RequestContext::default(), new).await.unwrap();
     refresh
 }
 
-/// Callers that retry one token within its grace period.
-fn rotate_on(field: &Field, refresh: &Secret, callers: usize, disturbing: &mut Disturbing) {
+/// Starts callers that retry one token within its grace period.
+fn rotate_on(fixture: &Fixture, refresh: &Secret, callers: usize, disturbing: &mut Disturbing) {
     let settings = Settings::default().with_refresh_token_grace(Duration::from_mins(1));
     let request = RequestContext::default().with_settings(settings);
     for _ in 0..callers {
-        let (storage, request) = (field.storage.0.clone(), request.clone());
+        let (storage, request) = (fixture.storage.0.clone(), request.clone());
         let rotation = TokenRotation::new(OTHERS, refresh.clone());
         let stop = Arc::clone(&disturbing.stop);
         disturbing.callers.spawn(async move {

@@ -1,11 +1,11 @@
-//! The time of each statement over many rows: of four times as many against so many.
+//! The time of each statement over many rows: for 4 n compared with n.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use oauth_storage::{ClientRegistry as _, GrantStorage as _, GrantStorageExt as _};
 
-use super::{Field, Scale, Table};
+use super::{Fixture, Scale, Table};
 use crate::loader::State;
 use crate::server::Server;
 
@@ -14,34 +14,34 @@ const STATEMENTS: [&str; 6] =
 
 pub(super) async fn run(server: &Server, scale: &Scale, table: &mut Table) {
     for statement in STATEMENTS {
-        let field = Field::new(server, "linear").await;
+        let fixture = Fixture::new(server, "linear").await;
         let mut next = 0;
         let mut worst = 0.0_f64;
         for rows in scale.linear {
             let mut best = [f64::INFINITY; 2];
             for _ in 0..scale.rounds {
                 for (best, rows) in best.iter_mut().zip([rows, 4 * rows]) {
-                    *best = best.min(time(&field, statement, next, rows).await);
+                    *best = best.min(time(&fixture, statement, next, rows).await);
                     next += rows;
                 }
             }
             worst = worst.max(best[1] / best[0]);
         }
-        field.close().await;
+        fixture.close().await;
         let [from, to] = scale.linear;
         let line = format!("{statement}: time of 4 n against n grants, n of {from} and {to}");
         table.at_most(line, 6.0, Some(worst));
     }
 }
 
-/// Seconds for so many grants, on analysed tables.
-async fn time(field: &Field, statement: &str, next: u64, rows: u64) -> f64 {
+/// Measures the seconds for so many grants, on analysed tables.
+async fn time(fixture: &Fixture, statement: &str, next: u64, rows: u64) -> f64 {
     let owner = format!("owner-{next}-{rows}");
-    field.owner(&owner).await;
+    fixture.owner(&owner).await;
     let state = if statement == "purge" { State::Expired } else { State::Live };
-    field.load(next..next + rows, &owner, &owner, state).await;
-    field.bench.settle().await;
-    let storage = &field.storage.0;
+    fixture.load(next..next + rows, &owner, &owner, state).await;
+    fixture.bench.settle().await;
+    let storage = &fixture.storage.0;
     let began = Instant::now();
     let done = match statement {
         "revoke_client" => storage.revoke_client(&owner).await.unwrap(),

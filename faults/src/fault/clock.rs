@@ -13,8 +13,8 @@ use oauth_storage::{
     RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 
-use crate::Result;
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, shared};
 use crate::world::URI;

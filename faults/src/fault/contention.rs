@@ -10,14 +10,15 @@ use oauth_storage::PgStorage;
 use tokio::process::Command;
 
 use crate::caller::Caller;
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::report::Row;
 use crate::scene::{Scene, builder, server};
 use crate::tally::Counts;
+use crate::verdict;
 use crate::world::World;
-use crate::{Result, verdict};
 
 /// The URL of the database, for a child process.
 pub(crate) const CHILD: &str = "OAUTH_STORAGE_FAULTS_CHILD";

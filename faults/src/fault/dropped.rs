@@ -9,11 +9,12 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinHandle;
 
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
+use crate::load;
 use crate::outcome::Outcome;
 use crate::report::Row;
 use crate::scene::{CALLERS, CONNECTIONS, Scene, builder, shared};
-use crate::{Result, load};
 use sweep::{Method, Sweep};
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {

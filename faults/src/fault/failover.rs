@@ -8,11 +8,12 @@ use oauth_storage::{Error, PgStorage, RequestContext, TokenPair, TokenStorage as
 use oauth_storage_testbed::Cluster;
 
 use crate::database::Database;
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::forward::{Forwarder, port_of};
+use crate::processes;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
-use crate::{Result, processes};
 
 /// A commit waits until the standby has it, so that it survives the primary, and until the standby
 /// shows it, so that a read there is not older.

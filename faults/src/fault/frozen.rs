@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
+use crate::processes;
 use crate::report::Row;
 use crate::scene::{CALLERS, DEADLINE, Scene, shared};
-use crate::{Result, processes};
 
 /// The time after its deadline in which a call may fail, on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);

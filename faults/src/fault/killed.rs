@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
+use crate::processes;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, shared};
-use crate::{Result, processes};
 
 pub(crate) async fn run(extent: Extent) -> Result<Row> {
     let kills = extent.of(3, 24);

@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::Result;
 use crate::database::Database;
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, builder, server};
 

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::forward::{Forwarder, port_of};
+use crate::processes;
 use crate::report::Row;
 use crate::scene::{CONNECTIONS, Scene, builder, shared};
-use crate::{Result, processes};
 
 /// Four lanes, two for reads and two for writes.
 const CALLERS: usize = 32 * 4;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::fault::Extent;
+use crate::error::Result;
+use crate::extent::Extent;
 use crate::report::Row;
 use crate::scene::{CALLERS, Scene, shared};
 

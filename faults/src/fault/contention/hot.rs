@@ -15,8 +15,8 @@ use oauth_storage::{
 };
 use tokio::task::JoinSet;
 
-use crate::Result;
 use crate::caller::Caller;
+use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::random::chance;
 use crate::world::CODE_LIFETIME;

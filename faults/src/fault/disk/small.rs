@@ -9,7 +9,7 @@ use std::process::Command;
 use oauth_storage_testbed::Cluster;
 use uuid::Uuid;
 
-use crate::Result;
+use crate::error::Result;
 
 /// A mounted tmpfs. Drop unmounts it.
 pub(crate) struct SmallDisk(PathBuf);

@@ -1,8 +1,9 @@
 //! Each method of the storage, dropped after each of its polls.
 
+mod method;
+mod rows;
+
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
 
 use oauth_storage::client::ClientSecretRotation;
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
@@ -11,105 +12,25 @@ use oauth_storage::postgres::NewUser;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, GrantStorage as _, GrantStorageExt as _, IdTokenStorage as _,
-    NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome, RequestContext, Secret,
-    Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
+    CodeRedemption, GrantStorage as _, GrantStorageExt as _, IdTokenStorage as _, PgStorage,
+    RedemptionOutcome, Secret, TokenPair, TokenStorage as _, UserStorage as _,
 };
 use uuid::Uuid;
 
-use crate::Result;
-use crate::caller::{Caller, Reply};
+use crate::caller::Reply;
 use crate::cut::{Cut, When};
+use crate::error::Result;
 use crate::ledger::{ClientHistory, Code, History, Origin, Pair};
 use crate::outcome::Outcome;
-use crate::scene::Scene;
-use crate::world::{CODE_LIFETIME, URI, World};
-
-macro_rules! methods {
-    ($($name:ident),* $(,)?) => {
-        #[derive(Debug, Clone, Copy)]
-        pub(crate) enum Method { $($name),* }
-
-        impl Method {
-            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
-        }
-    };
-}
-
-methods!(
-    Connect,
-    Migrate,
-    PendingMigrations,
-    Close,
-    CreateToken,
-    GetToken,
-    RevokeAccess,
-    RevokeRefresh,
-    CreateCode,
-    GetCode,
-    DeleteCode,
-    Redeem,
-    Rotate,
-    Introspect,
-    GetGrant,
-    RevokeGrant,
-    RevokeGrantOf,
-    RevokeGrantsOf,
-    RevokeSubject,
-    EraseSubject,
-    RevokeClient,
-    ListGrants,
-    PurgeExpired,
-    Purge,
-    GetClient,
-    RegisterClient,
-    ReadClient,
-    ListClients,
-    UpdateClient,
-    ClientSecretRotation,
-    SetClientDisabled,
-    DeleteClient,
-    Authenticate,
-    GetIdToken,
-    CreateUser,
-    SetPassword,
-    SetUserDisabled,
-    DeleteUser,
-);
+use crate::world::URI;
+pub(super) use method::Method;
+pub(super) use rows::Sweep;
+use rows::{StoredGrant, new_client};
 
 /// More than the await points of any method.
 const MAX_POLLS: u32 = 300;
 
-pub(crate) struct Sweep {
-    caller: Caller,
-    world: Arc<World>,
-    url: String,
-    subject: String,
-    request: RequestContext,
-}
-
-/// A stored grant, and the secrets of its code or its pair.
-struct Made {
-    history: History,
-    request: RequestContext,
-    code: Secret,
-    tokens: TokenPair,
-}
-
 impl Sweep {
-    pub(crate) fn new(scene: &Scene) -> Self {
-        let subject = format!("swept-{}", Uuid::now_v7());
-        let settings = Settings::default().with_authorization_code_expires_in(CODE_LIFETIME);
-        let settings = settings.with_refresh_token_grace(Duration::ZERO);
-        Self {
-            caller: scene.caller.clone(),
-            world: Arc::clone(&scene.world),
-            url: scene.url.clone(),
-            request: RequestContext::for_user(User::new(&subject)).with_settings(settings),
-            subject,
-        }
-    }
-
     /// Drops the method after no poll, after one, after two, until it ends. Returns how often it was
     /// dropped, and after how many polls it ended.
     pub(crate) async fn run(&self, method: Method) -> Result<(u64, u64)> {
@@ -124,49 +45,6 @@ impl Sweep {
             }
         }
         Ok((dropped, most))
-    }
-
-    /// A stored pair, of a subject of its own.
-    async fn with_pair(&self) -> Result<Made> {
-        let mut history = History::new(self.world.any_client(), true);
-        let subject = User::new(format!("swept-{}", Uuid::now_v7()));
-        let request = self.request.clone().with_user(subject);
-        let tokens = TokenPair::generate()?;
-        let scope = self.world.scope.clone();
-        let new = NewToken::new(&history.client_id, scope, tokens.clone());
-        history.grant_id = tokens.grant_id();
-        let reply = self.caller.call(self.caller.storage.create_token(&request, new)).await;
-        let outcome = served(reply.outcome)?;
-        history.pairs.push(Pair::new(&tokens, Origin::Nothing, outcome));
-        Ok(Made { history, request, tokens, code: Secret::generate()? })
-    }
-
-    /// A stored code, and tokens for it.
-    async fn with_code(&self) -> Result<Made> {
-        let mut history = History::new(self.world.any_client(), true);
-        let code = Secret::generate()?;
-        let new = self.new_code(&history, &code);
-        let create = self.caller.storage.create_authorization_code(&self.request, new);
-        let created = served(self.caller.call(create).await.outcome)?;
-        history.grant_id = code.grant_id();
-        history.code = Some(Code { digest: code.digest(), created, deleted: None });
-        let tokens = TokenPair::generate_for(code.grant_id().unwrap_or_default())?;
-        Ok(Made { history, request: self.request.clone(), code, tokens })
-    }
-
-    fn new_code(&self, history: &History, code: &Secret) -> NewAuthorizationCode {
-        let scope = self.world.scope.clone();
-        NewAuthorizationCode::new(&history.client_id, scope, URI, code.clone())
-    }
-
-    /// A registered client.
-    async fn with_client(&self) -> Result<(ClientHistory, Option<Secret>)> {
-        let mut history = ClientHistory::new(format!("swept-{}", Uuid::now_v7()));
-        let reply =
-            self.caller.call(self.caller.storage.register_client(new_client(&history))).await;
-        history.registered = served(reply.outcome)?;
-        let secret = reply.value.and_then(|registered| registered.client_secret);
-        Ok((history, secret))
     }
 
     /// Stores the rows that the method needs, and runs it up to the cut. Returns true if it was
@@ -195,7 +73,7 @@ impl Sweep {
             | Method::RegisterClient
             | Method::ReadClient
             | Method::UpdateClient
-            | Method::ClientSecretRotation
+            | Method::RotateClientSecret
             | Method::SetClientDisabled
             | Method::DeleteClient
             | Method::RevokeClient => self.of_client(method, at).await,
@@ -232,7 +110,7 @@ impl Sweep {
     async fn of_pair(&self, method: Method, at: Cut) -> Result<bool> {
         let cut = Some(at);
         let (caller, storage) = (&self.caller, &self.caller.storage);
-        let Made { mut history, request, tokens, .. } = self.with_pair().await?;
+        let StoredGrant { mut history, request, tokens, .. } = self.with_pair().await?;
         let client_id = history.client_id.clone();
         let subject = request.subject().unwrap_or_default();
         let grant_id = history.grant_id.unwrap_or_default();
@@ -314,7 +192,7 @@ impl Sweep {
     async fn of_code(&self, method: Method, at: Cut) -> Result<bool> {
         let cut = Some(at);
         let (caller, storage) = (&self.caller, &self.caller.storage);
-        let Made { mut history, request, code, tokens } = self.with_code().await?;
+        let StoredGrant { mut history, request, code, tokens } = self.with_code().await?;
         let client_id = history.client_id.clone();
         let dropped = match method {
             Method::CreateCode => {
@@ -381,7 +259,7 @@ impl Sweep {
                     ClientMetadata::authorization_code([URI]).with_client_name("renamed");
                 caller.call_cut(storage.update_client(&client_id, metadata), cut).await.1
             }
-            Method::ClientSecretRotation => {
+            Method::RotateClientSecret => {
                 let rotation = ClientSecretRotation::default();
                 caller.call_cut(storage.rotate_client_secret(&client_id, rotation), cut).await.1
             }
@@ -443,18 +321,6 @@ impl Sweep {
     }
 }
 
-/// A call that is not dropped must succeed: the server has no fault.
-fn served(outcome: Outcome) -> Result<Outcome> {
-    match outcome {
-        Outcome::Acknowledged => Ok(outcome),
-        _ => Err(format!("a call between the dropped ones was {outcome:?}").into()),
-    }
-}
-
 fn outcome<T>((reply, dropped): (Reply<T>, bool)) -> (Outcome, bool) {
     (reply.outcome, dropped)
-}
-
-fn new_client(history: &ClientHistory) -> NewClient {
-    NewClient::new(ClientMetadata::authorization_code([URI])).with_client_id(&history.client_id)
 }
