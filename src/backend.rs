@@ -6,8 +6,8 @@
 //! `oauth-storage-conformance`).
 
 pub use crate::check::{
-    MAX_IDENTIFIER_BYTES, MAX_TEXT_BYTES, check_batch, check_client_id, check_json, check_limit,
-    check_subject, check_text, check_timestamp,
+    MAX_IDENTIFIER_BYTES, MAX_TEXT_BYTES, check_batch, check_client_id, check_display_text,
+    check_json, check_limit, check_subject, check_text, check_timestamp,
 };
 pub use crate::client::secret::{
     HashedSecret, MAX_PREVIOUS_SECRETS, generate_client_id, hash_client_secret,

@@ -25,6 +25,31 @@ pub fn check_text(field: &'static str, value: &str, limit: usize) -> Result<()> 
     Ok(())
 }
 
+/// Text that a page shows to a person: no character that is invisible or changes the direction of what
+/// follows it (Unicode TR36 2.10).
+pub fn check_display_text(field: &'static str, value: Option<&str>) -> Result<()> {
+    let mut before = ' ';
+    for c in value.unwrap_or_default().chars() {
+        // Joiners belong to the spelling of Persian and Indic words, and of emoji (RFC 5892 A.1 and A.2).
+        let is_joiner = matches!(c, '\u{200c}' | '\u{200d}') && !before.is_ascii();
+        if is_invisible(c) && !is_joiner {
+            return Err(Error::invalid(field, InvalidReason::Character));
+        }
+        before = c;
+    }
+    Ok(())
+}
+
+/// The characters of the general categories Cf, Zl and Zp that text does not need.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// Checks a client identifier: `VSCHAR`s (RFC 6749 A.1).
 pub fn check_client_id(client_id: &str) -> Result<()> {
     crate::secret::check_vschar("client_id", client_id, MAX_IDENTIFIER_BYTES)

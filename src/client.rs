@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::secret::check_chosen_secret;
 use crate::check::check_client_id;
 use crate::error::{Error, InvalidReason, Result};
+use crate::redirect_uri::matches_redirect_uri;
 use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::Secret;
@@ -49,20 +50,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Returns true if exactly this redirect URI is registered, byte by byte (RFC 9700 4.1.3).
+    /// Returns true if the redirect URI is registered. It is compared byte by byte (RFC 9700 4.1.3), but for
+    /// the port of a loopback IP address (RFC 8252 7.3). The port of `localhost` is compared (RFC 8252 8.3).
     #[must_use]
     pub fn allows_redirect_uri(&self, redirect_uri: &str) -> bool {
-        self.metadata.redirect_uris.iter().any(|own| own == redirect_uri)
+        self.metadata.redirect_uris.iter().any(|own| matches_redirect_uri(own, redirect_uri))
     }
 
     /// Returns the redirect URI of a request: the given one if it is registered; if none is given,
     /// the only registered one (RFC 6749 3.1.2.3). On `None` show an error page, because there is
     /// nowhere to redirect to (RFC 6749 4.1.2.1).
     #[must_use]
-    pub fn redirect_uri<'a>(&'a self, given: Option<&str>) -> Option<&'a str> {
-        let own = self.metadata.redirect_uris.as_slice();
-        match (given, own) {
-            (Some(given), _) => own.iter().find(|own| *own == given).map(String::as_str),
+    pub fn redirect_uri<'a>(&'a self, given: Option<&'a str>) -> Option<&'a str> {
+        match (given, self.metadata.redirect_uris.as_slice()) {
+            (Some(given), _) => self.allows_redirect_uri(given).then_some(given),
             (None, [only]) => Some(only),
             (None, _) => None,
         }
@@ -282,6 +283,9 @@ mod tests {
         {
             assert_eq!(one.redirect_uri(Some(other)), None, "{other}");
         }
+        let native = client(&["http://127.0.0.1/cb"]);
+        let given = Some("http://127.0.0.1:49152/cb");
+        assert_eq!(native.redirect_uri(given), given);
     }
 
     #[test]

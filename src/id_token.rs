@@ -73,10 +73,14 @@ pub struct NewIdToken<'a> {
     pub access_token: Option<&'a Secret>,
     /// The authorization code that is issued with it, for `c_hash`.
     pub code: Option<&'a Secret>,
+    /// True if the token endpoint issues it. The authorization endpoint sends it through the browser, where it
+    /// needs the hashes that bind it (OpenID Connect Core 3.3.2.11).
+    pub is_of_token_endpoint: bool,
 }
 
 impl<'a> NewIdToken<'a> {
-    /// An ID token of response type `code`, without optional claims.
+    /// An ID token without optional claims, for the authorization endpoint unless
+    /// [`at_token_endpoint`](Self::at_token_endpoint) is called.
     #[must_use]
     pub const fn new(client_id: &'a str, scope: &'a Scope) -> Self {
         Self {
@@ -91,6 +95,7 @@ impl<'a> NewIdToken<'a> {
             amr: &[],
             access_token: None,
             code: None,
+            is_of_token_endpoint: false,
         }
     }
 
@@ -103,21 +108,37 @@ impl<'a> NewIdToken<'a> {
             response_type: code.response_type,
             redirect_uri: Some(&code.redirect_uri),
             access_token: Some(access_token),
+            is_of_token_endpoint: true,
             ..Self::new(&code.client_id, &code.scope)
         }
         .with_context(&code.context)
     }
 
-    /// An ID token for a redemption or a rotation, with the token's client, subject, scope, nonce
-    /// and authentication (OpenID Connect Core 12.2).
+    /// An ID token for a redemption, with the token's client, subject, scope, nonce and authentication
+    /// (OpenID Connect Core 3.1.3.3).
     #[must_use]
     pub fn for_token(token: &'a Token, access_token: &'a Secret) -> Self {
         Self {
             subject: token.subject.as_deref(),
             access_token: Some(access_token),
+            is_of_token_endpoint: true,
             ..Self::new(&token.client_id, &token.scope)
         }
         .with_context(&token.context)
+    }
+
+    /// An ID token for a rotation: that of [`for_token`](Self::for_token) without the nonce (OpenID Connect
+    /// Core 12.2).
+    #[must_use]
+    pub fn for_refresh(token: &'a Token, access_token: &'a Secret) -> Self {
+        Self { nonce: None, ..Self::for_token(token, access_token) }
+    }
+
+    /// Makes it an ID token of the token endpoint, which no browser sees.
+    #[must_use]
+    pub const fn at_token_endpoint(mut self) -> Self {
+        self.is_of_token_endpoint = true;
+        self
     }
 
     setters! {
@@ -157,5 +178,33 @@ impl<'a> NewIdToken<'a> {
             amr: &context.amr,
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::token::{TokenKind, TokenState};
+
+    #[test]
+    fn a_refreshed_id_token_has_no_nonce() {
+        let token = Token {
+            kind: TokenKind::Access,
+            grant_id: Uuid::now_v7(),
+            client_id: "c".into(),
+            subject: Some("alice".into()),
+            scope: "openid".parse().unwrap(),
+            issued_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            state: TokenState::Active,
+            context: GrantContext::default().with_nonce("n".to_owned()).with_acr("a".to_owned()),
+        };
+        let secret = Secret::new("s");
+        let (new, again) =
+            (NewIdToken::for_token(&token, &secret), NewIdToken::for_refresh(&token, &secret));
+        assert_eq!((new.nonce, again.nonce), (Some("n"), None));
+        assert_eq!((new.acr, again.acr), (Some("a"), Some("a")));
     }
 }

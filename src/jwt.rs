@@ -277,13 +277,17 @@ fn left_half_hash(secret: &Secret) -> String {
 /// Connect Core 3.2.2.10, 3.3.2.11). Without them a client could not detect an injected token.
 fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     let asked = id_token.response_type;
-    // At the token endpoint a hybrid flow has no code to hash.
-    let front_channel = asked.has_id_token() && (!asked.has_code() || id_token.code.is_some());
-    if front_channel && id_token.nonce.is_none() {
-        return Err(Error::invalid("nonce", InvalidReason::Missing));
+    if id_token.is_of_token_endpoint || !asked.has_id_token() {
+        return Ok(());
     }
-    if front_channel && asked.has_token() && id_token.access_token.is_none() {
-        return Err(Error::invalid("access_token", InvalidReason::Missing));
+    for (field, is_missing) in [
+        ("nonce", id_token.nonce.is_none()),
+        ("access_token", asked.has_token() && id_token.access_token.is_none()),
+        ("code", asked.has_code() && id_token.code.is_none()),
+    ] {
+        if is_missing {
+            return Err(Error::invalid(field, InvalidReason::Missing));
+        }
     }
     Ok(())
 }

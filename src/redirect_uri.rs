@@ -1,4 +1,6 @@
-//! The check of redirect URIs.
+//! Redirect URIs: the check at registration, and the comparison afterwards.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
@@ -7,13 +9,9 @@ use crate::error::{Error, InvalidReason, Result};
 /// The longest redirect URI, in bytes.
 pub const MAX_REDIRECT_URI_BYTES: usize = 2048;
 
-/// Schemes that make a user agent run code or read data instead of navigating.
-const HOSTILE_SCHEMES: [&str; 7] =
-    ["javascript", "data", "vbscript", "file", "blob", "about", "view-source"];
-
-/// Checks a redirect URI: absolute, without a fragment (RFC 6749 3.1.2), and `http` only to the
-/// user's own machine (RFC 9700 2.6). User information, schemes that run code, and characters that
-/// a parser would rewrite are refused.
+/// Checks a redirect URI (RFC 6749 3.1.2: absolute, no fragment). Accepts `https`, `http` to a loopback
+/// address (RFC 8252 7.3) and a private-use scheme, which has a period (RFC 8252 7.1 and 8.4). Refuses any
+/// form that two parsers could read as two different URIs.
 pub fn check_redirect_uri(uri: &str) -> Result<()> {
     let invalid = |reason| Err(Error::invalid("redirect_uri", reason));
     if uri.is_empty() {
@@ -43,7 +41,9 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
     if url.scheme() == "http" && !is_loopback(&url) {
         return invalid(InvalidReason::Unencrypted);
     }
-    if HOSTILE_SCHEMES.contains(&url.scheme()) {
+    // Only a domain name in reverse order keeps the schemes of two applications apart. Every other scheme
+    // belongs to somebody else: `javascript`, `intent`, `mailto`, `ftp`.
+    if !is_web && !url.scheme().contains('.') {
         return invalid(InvalidReason::Hostile);
     }
     let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
@@ -52,11 +52,52 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
     if is_web && authority.is_empty() {
         return invalid(InvalidReason::NotAbsolute);
     }
-    // User information, even if empty, which a parser drops: `https://@host/`.
-    if authority.contains('@') {
+    // User information, and an empty one, which a parser drops: `https://@host/`. No pattern is matched.
+    if authority.contains(['@', '*']) {
+        return invalid(InvalidReason::Hostile);
+    }
+    // A user agent removes dot segments before it sends the request (RFC 3986 5.2.4).
+    let path = uri.split(['?']).next().unwrap_or_default();
+    if path.split('/').any(is_dot_segment) {
         return invalid(InvalidReason::Hostile);
     }
     Ok(())
+}
+
+/// Returns true for `.` and `..`, encoded or not.
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = segment.replace("%2e", ".").replace("%2E", ".");
+    decoded == "." || decoded == ".."
+}
+
+/// Returns true if a requested redirect URI is the registered one. They are compared byte by byte, but for
+/// the port of a loopback IP address, which a native application learns only when it starts (RFC 8252 7.3).
+/// `localhost` is a name that can lead elsewhere (RFC 8252 8.3), so its port is compared.
+pub(crate) fn matches_redirect_uri(registered: &str, requested: &str) -> bool {
+    if registered == requested {
+        return true;
+    }
+    let Some((registered_host, registered_rest)) = split_loopback(registered) else { return false };
+    split_loopback(requested)
+        .is_some_and(|(host, rest)| host == registered_host && rest == registered_rest)
+}
+
+/// Splits an `http` URI of a loopback IP address into the host and all that follows the port.
+fn split_loopback(uri: &str) -> Option<(&str, &str)> {
+    let rest = uri.strip_prefix("http://")?;
+    let (host, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let colon = host.rfind(':').filter(|colon| !host[*colon..].contains(']'));
+    let (host, port) =
+        colon.map_or((host, None), |colon| (&host[..colon], Some(&host[colon + 1..])));
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    let is_loopback = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
+    };
+    (is_loopback && port.is_none_or(is_port)).then_some((host, rest))
 }
 
 /// Returns true if the host is the machine that opens the URI.
@@ -83,6 +124,9 @@ mod tests {
             "https://app.example/@me?to=a@b.example",
             "http://localhost:3000/cb",
             "com.example.app:/oauth2redirect",
+            "com.example.app://callback",
+            "http://127.0.0.1/cb",
+            "https://app.example/a.b/..c/cb",
             "https://xn--bcher-kva.example/%C3%A4",
         ] {
             assert!(check_redirect_uri(uri).is_ok(), "{uri}");
@@ -108,6 +152,23 @@ mod tests {
             ("http://127.0.0.1.app.example/cb", InvalidReason::Unencrypted),
             ("javascript:alert(1)", InvalidReason::Hostile),
             ("JavaScript:alert(1)", InvalidReason::Hostile),
+            ("intent://x/y", InvalidReason::Hostile),
+            ("filesystem:https://app.example/cb", InvalidReason::Hostile),
+            ("ftp://app.example/cb", InvalidReason::Hostile),
+            ("ws://127.0.0.1/cb", InvalidReason::Hostile),
+            ("wss://app.example/cb", InvalidReason::Hostile),
+            ("mailto:alice@app.example", InvalidReason::Hostile),
+            ("tel:112", InvalidReason::Hostile),
+            ("jar:https://app.example/cb", InvalidReason::Hostile),
+            ("chrome://settings", InvalidReason::Hostile),
+            ("app:/cb", InvalidReason::Hostile),
+            ("urn:ietf:wg:oauth:2.0:oob", InvalidReason::Hostile),
+            ("https://*.example/cb", InvalidReason::Hostile),
+            ("https://*/cb", InvalidReason::Hostile),
+            ("https://app.example/a/../cb", InvalidReason::Hostile),
+            ("https://app.example/./cb", InvalidReason::Hostile),
+            ("https://app.example/a/%2e%2E/cb", InvalidReason::Hostile),
+            ("com.example.app:/a/..", InvalidReason::Hostile),
             ("data:text/html,hi", InvalidReason::Hostile),
             ("https://app.example@evil.example/", InvalidReason::Hostile),
             ("https://app.example:pw@evil.example/", InvalidReason::Hostile),
@@ -126,6 +187,40 @@ mod tests {
                 }
                 other => panic!("{uri:?}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_port_of_a_loopback_address_is_free() {
+        for (registered, requested) in [
+            ("http://127.0.0.1/cb", "http://127.0.0.1:49152/cb"),
+            ("http://127.0.0.1:1234/cb", "http://127.0.0.1:49152/cb"),
+            ("http://127.0.0.1:1234/cb", "http://127.0.0.1/cb"),
+            ("http://[::1]/cb?a=b", "http://[::1]:1/cb?a=b"),
+            ("http://[::1]:80", "http://[::1]:65535"),
+            ("https://app.example/cb", "https://app.example/cb"),
+        ] {
+            assert!(matches_redirect_uri(registered, requested), "{registered} {requested}");
+        }
+        for (registered, requested) in [
+            ("http://127.0.0.1/cb", "http://127.0.0.1:49152/"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:49152/cb?x"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:49152/cb#x"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:0/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:65536/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:+80/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:80@evil.example/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:80.evil.example/cb"),
+            ("http://127.0.0.1/cb", "https://127.0.0.1:80/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.2:80/cb"),
+            ("http://127.0.0.1/cb", "http://[::1]:80/cb"),
+            ("http://127.0.0.1/cb", "http://localhost:80/cb"),
+            ("http://localhost/cb", "http://localhost:80/cb"),
+            ("http://localhost:80/cb", "http://localhost:81/cb"),
+            ("https://app.example/cb", "https://app.example:8443/cb"),
+        ] {
+            assert!(!matches_redirect_uri(registered, requested), "{registered} {requested}");
         }
     }
 }

@@ -1,7 +1,8 @@
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::check::{check_json, check_text};
+use crate::check::{check_display_text, check_json, check_text};
 use crate::client::{GrantType, TokenEndpointAuthMethod};
 use crate::error::{Error, InvalidReason, Result};
 use crate::redirect_uri::check_redirect_uri;
@@ -29,7 +30,7 @@ const MAX_DETAILS_BYTES: usize = 64 * 1024;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(try_from = "Value")]
 #[non_exhaustive]
 pub struct ClientMetadata {
     /// Registered redirect URIs; compared byte by byte.
@@ -92,7 +93,64 @@ pub struct ClientDetails {
     pub other: Map<String, Value>,
 }
 
+impl TryFrom<Value> for ClientMetadata {
+    type Error = Error;
+
+    fn try_from(body: Value) -> Result<Self> {
+        Self::from_json(body)
+    }
+}
+
 impl ClientMetadata {
+    /// Reads the body of a registration request (RFC 7591 3.1). A member that is `null` or an empty string
+    /// counts as absent. Call [`check`](Self::check) on the result.
+    ///
+    /// ```
+    /// use oauth_storage::{ClientMetadata, Error};
+    /// use serde_json::json;
+    ///
+    /// let body = json!({ "redirect_uris": ["https://client.example/cb"], "logo_uri": null });
+    /// assert_eq!(ClientMetadata::from_json(body)?.redirect_uris.len(), 1);
+    /// let error = ClientMetadata::from_json(json!({ "grant_types": ["card_trick"] })).unwrap_err();
+    /// assert!(matches!(error, Error::Invalid { field: "grant_types", .. }));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] with the name of the member that has another type, or a value that is not
+    /// known; with `metadata` if the body is not an object.
+    pub fn from_json(body: Value) -> Result<Self> {
+        let Value::Object(mut members) = body else {
+            return Err(Error::invalid("metadata", InvalidReason::Unsupported));
+        };
+        members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        let members = &mut members;
+        let default = Self::default();
+        let details = ClientDetails {
+            client_name: member(members, "client_name")?,
+            client_uri: member(members, "client_uri")?,
+            logo_uri: member(members, "logo_uri")?,
+            tos_uri: member(members, "tos_uri")?,
+            policy_uri: member(members, "policy_uri")?,
+            contacts: member(members, "contacts")?.unwrap_or_default(),
+            jwks_uri: member(members, "jwks_uri")?,
+            jwks: member(members, "jwks")?,
+            software_id: member(members, "software_id")?,
+            software_version: member(members, "software_version")?,
+            other: Map::new(),
+        };
+        let method = member(members, "token_endpoint_auth_method")?;
+        let response_types = member(members, "response_types")?;
+        Ok(Self {
+            redirect_uris: member(members, "redirect_uris")?.unwrap_or_default(),
+            token_endpoint_auth_method: method.unwrap_or(default.token_endpoint_auth_method),
+            grant_types: member(members, "grant_types")?.unwrap_or(default.grant_types),
+            response_types: response_types.unwrap_or(default.response_types),
+            scope: member(members, "scope")?.unwrap_or_default(),
+            details: ClientDetails { other: std::mem::take(members), ..details },
+        })
+    }
+
     /// Metadata for the authorization code flow with refresh tokens.
     pub fn authorization_code<U: Into<String>>(redirect_uris: impl IntoIterator<Item = U>) -> Self {
         Self {
@@ -167,6 +225,12 @@ impl ClientMetadata {
                 check_text(field, value, 2048)?;
             }
         }
+        check_display_text("client_name", details.client_name.as_deref())?;
+        for (name, value) in &details.other {
+            if name.starts_with("client_name#") {
+                check_display_text("client_name", value.as_str())?;
+            }
+        }
         // Pages link or embed these URIs, so they must not run code (RFC 7591 5).
         for (field, value) in [
             ("client_uri", &details.client_uri),
@@ -231,6 +295,14 @@ impl ClientMetadata {
         }
         Ok(())
     }
+}
+
+fn member<T: DeserializeOwned>(
+    members: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<T>> {
+    let value = members.remove(name).map(serde_json::from_value).transpose();
+    value.map_err(|_| Error::invalid(name, InvalidReason::Unsupported))
 }
 
 /// Members of a registration response that are not metadata.
@@ -317,6 +389,31 @@ mod tests {
         assert_eq!(refused(&metadata), ("metadata", InvalidReason::TooLong(MAX_DETAILS_BYTES)));
     }
 
+    #[test]
+    fn s12_a_name_that_a_person_reads_has_no_invisible_characters() {
+        let named = |name: &str| ClientMetadata::client_credentials().with_client_name(name);
+        for name in ["Example", "مثال", "می\u{200c}خواهم", "👩\u{200d}💻", "e\u{301}"]
+        {
+            assert!(named(name).check().is_ok(), "{name}");
+        }
+        for c in [
+            "\u{202e}",
+            "\u{2066}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{ad}",
+            "\u{2028}",
+            "\u{e0041}",
+            "\u{200d}",
+        ] {
+            let reason = ("client_name", InvalidReason::Character);
+            assert_eq!(refused(&named(&format!("a{c}b"))), reason, "{c:?}");
+            let mut localized = named("Example");
+            localized.details.other.insert("client_name#de".into(), format!("a{c}b").into());
+            assert_eq!(refused(&localized), reason, "{c:?}");
+        }
+    }
+
     /// A duplicate member would make the row undecodable for every call of its batch.
     #[test]
     fn other_metadata_must_not_repeat_a_field() {
@@ -375,9 +472,48 @@ mod tests {
                 "client_name": "Example",
             })
         );
-        let unknown = serde_json::json!({ "grant_types": ["card_trick"] });
-        assert!(serde_json::from_value::<ClientMetadata>(unknown).is_err());
-        let jwt = serde_json::json!({ "token_endpoint_auth_method": "client_secret_jwt" });
-        assert!(serde_json::from_value::<ClientMetadata>(jwt).is_err());
+    }
+
+    #[test]
+    fn a_body_may_have_null_and_empty_members() {
+        let body = FIELDS.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+        assert_eq!(
+            ClientMetadata::from_json(Value::Object(body)).unwrap(),
+            ClientMetadata::default()
+        );
+        for name in ["client_name", "client_uri", "scope", "jwks", "sector_identifier_uri"] {
+            let body = serde_json::json!({ name: "" });
+            assert_eq!(
+                ClientMetadata::from_json(body).unwrap(),
+                ClientMetadata::default(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_not_known_is_named() {
+        for (name, value) in [
+            ("grant_types", serde_json::json!(["card_trick"])),
+            ("grant_types", serde_json::json!("authorization_code")),
+            ("response_types", serde_json::json!(["code code"])),
+            ("token_endpoint_auth_method", serde_json::json!("client_secret_jwt")),
+            ("redirect_uris", serde_json::json!([5])),
+            ("client_name", serde_json::json!(["x"])),
+            ("jwks", serde_json::json!("x")),
+            ("scope", serde_json::json!("a\"b")),
+        ] {
+            let body = serde_json::json!({ name: value });
+            match ClientMetadata::from_json(body.clone()) {
+                Err(Error::Invalid { field, .. }) => assert_eq!(field, name),
+                other => panic!("{other:?}"),
+            }
+            let error = serde_json::from_value::<ClientMetadata>(body).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert!(ClientMetadata::from_json(Value::Null).is_err());
+        let set = serde_json::json!({ "response_types": ["token id_token"] });
+        let metadata = ClientMetadata::from_json(set).unwrap();
+        assert_eq!(metadata.response_types[0].to_string(), "id_token token");
     }
 }

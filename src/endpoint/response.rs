@@ -34,7 +34,7 @@ impl Token {
     pub fn token_response(&self, tokens: &TokenPair) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("access_token".into(), tokens.access_token.expose().into());
-        body.insert("token_type".into(), "Bearer".into());
+        body.insert("token_type".into(), self.token_type().into());
         body.insert("expires_in".into(), self.expires_in().into());
         body.insert("scope".into(), self.scope.as_str().into());
         if let Some(refresh_token) = &tokens.refresh_token {
@@ -60,9 +60,23 @@ impl Token {
             body.insert("sub".into(), subject.as_str().into());
         }
         if self.kind == TokenKind::Access {
-            body.insert("token_type".into(), "Bearer".into());
+            body.insert("token_type".into(), self.token_type().into());
+        }
+        let (jkt, x5t_s256) = (&self.context.jkt, &self.context.x5t_s256);
+        let cnf: Map<String, Value> = [("jkt", jkt), ("x5t#S256", x5t_s256)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.as_deref()?.into())))
+            .collect();
+        if !cnf.is_empty() {
+            body.insert("cnf".into(), cnf.into());
         }
         body
+    }
+
+    /// A token that is bound to a DPoP key has a type of its own (RFC 9449 5); one that is bound to a
+    /// certificate has not (RFC 8705 3).
+    const fn token_type(&self) -> &'static str {
+        if self.context.jkt.is_some() { "DPoP" } else { "Bearer" }
     }
 }
 
@@ -140,6 +154,25 @@ mod tests {
         let body = token.introspection_response();
         assert_eq!((&body["exp"], &body["sub"]), (&60.into(), &"alice".into()));
         assert_eq!(body["token_type"], "Bearer");
+        assert!(!body.contains_key("cnf"));
+
+        // RFC 9449 6.2, RFC 8705 3.2.
+        token.context.jkt = Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".into());
+        let body = token.introspection_response();
+        assert_eq!(body["token_type"], "DPoP");
+        assert_eq!(body["cnf"]["jkt"], "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+        let tokens = TokenPair::new(Secret::new("s"));
+        assert_eq!(token.token_response(&tokens)["token_type"], "DPoP");
+        token.context.jkt = None;
+        token.context.x5t_s256 = Some("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2".into());
+        let body = token.introspection_response();
+        assert_eq!(body["token_type"], "Bearer");
+        assert_eq!(
+            body["cnf"],
+            serde_json::json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })
+        );
+        assert_eq!(token.token_response(&tokens)["token_type"], "Bearer");
+
         token.kind = TokenKind::Refresh;
         assert!(!token.introspection_response().contains_key("token_type"));
         token.state = TokenState::Rotated;

@@ -162,7 +162,7 @@ impl Authorization {
             return Ok(Step::SignIn);
         }
         // Another program can impersonate the client unless the response goes to the client's own
-        // site, or is of no use without the client's secret. Otherwise ask the user each time
+        // site, or is useless without the client's secret. Otherwise ask the user each time
         // (RFC 8252 8.6).
         let is_proven = self.callback.redirect_uri.starts_with("https://")
             || !self.client.is_public() && !self.response_type.is_front_channel();

@@ -49,7 +49,7 @@ impl OAuthError {
     }
 }
 
-/// The storage error says whose mistake it is and which error code fits.
+/// Maps a storage error to its error code.
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         let code = error.oauth_error_code();
@@ -65,7 +65,7 @@ impl From<Error> for OAuthError {
     }
 }
 
-/// The body is no form, or a parameter occurs twice (RFC 6749 3.1 and 3.2).
+/// Maps a body that is not a form, or a repeated parameter (RFC 6749 3.1 and 3.2).
 impl From<FormRejection> for OAuthError {
     fn from(rejection: FormRejection) -> Self {
         Self::new("invalid_request", rejection.body_text())
@@ -86,7 +86,7 @@ impl IntoResponse for OAuthError {
     }
 }
 
-/// An error page, where there is no client to redirect to or none that can be trusted.
+/// An error page, used if there is no trusted client to redirect to.
 #[derive(Debug)]
 pub(crate) struct PageError(OAuthError);
 

@@ -14,7 +14,7 @@ use super::error::{OAuthError, PageError, PageResult};
 use super::session::{SessionForm, SignIn};
 use super::{Shared, pages};
 
-/// The query of a page: which pending request of the session it belongs to.
+/// The query of a page: the identifier of a pending request of the session.
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
     request: Option<String>,

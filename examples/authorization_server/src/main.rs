@@ -88,8 +88,8 @@ async fn run() -> Result<()> {
     Ok(())
 }
 
-/// Claims for the ID token: only where no access token is issued, because then the client cannot ask
-/// the userinfo endpoint (OpenID Connect Core 5.4).
+/// Claims for the ID token, only if no access token is issued: then the client cannot call the
+/// userinfo endpoint (OpenID Connect Core 5.4).
 fn id_token_claims(request: &RequestContext, new: &NewIdToken<'_>) -> Map<String, Value> {
     match new.full_subject(request) {
         Some(subject) if new.response_type == ResponseType::ID_TOKEN => claims(subject, new.scope),

@@ -25,7 +25,7 @@ pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<
     let username = refused.or(hint);
     let body = html! {
         @if let Some(authorization) = authorization {
-            p { "to go on to " strong { (name(authorization)) } }
+            p { "to continue to " strong { (name(authorization)) } }
         }
         @if refused.is_some() {
             p.reason role="alert" { "The username or the password is wrong." }
@@ -94,7 +94,7 @@ pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Re
     let body = html! {
         form method="post" action=(redirect_uri) {
             @for (name, value) in parameters { (hidden(name, value)) }
-            button { "Go on to " (site(redirect_uri)) }
+            button { "Continue to " (site(redirect_uri)) }
         }
         script src="submit.js" {}
     };

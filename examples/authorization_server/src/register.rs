@@ -1,6 +1,6 @@
 //! Dynamic client registration (RFC 7591, OpenID Connect Dynamic Client Registration).
 //!
-//! It is open to everyone. Whoever registers can make this server redirect people to the registered
+//! It is open to everyone. A registered client can make this server redirect people to the registered
 //! URIs, because a refused request redirects at once (RFC 9700 4.11.2). A public server limits the
 //! rate, and requires an initial access token (RFC 7591 3) or checks the URIs.
 
@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use oauth_storage::client::TokenEndpointAuthMethod;
 use oauth_storage::{ClientMetadata, Error, NewClient};
+use serde_json::Value;
 
 use super::error::{OAuthError, Result, ensure};
 use super::{Server, Shared};
@@ -19,13 +20,14 @@ const INVALID: &str = "invalid_client_metadata";
 
 pub(crate) async fn register(
     State(server): Shared,
-    body: Result<Json<ClientMetadata>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Result<impl IntoResponse> {
-    let Json(metadata) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
+    let Json(body) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
     let refused = |error: Error| match error.registration_error_code() {
         Some(code) => OAuthError::new(code, error.to_string()),
         None => error.into(),
     };
+    let metadata = ClientMetadata::from_json(body).map_err(refused)?;
     metadata.check().map_err(refused)?;
     let new = NewClient::new(admit(&server, metadata)?);
     let registered = server.storage.register_client(new).await.map_err(refused)?;

@@ -34,7 +34,10 @@ pub(crate) async fn token(
     let mut response = token.token_response(&tokens);
     // OpenID Connect Core 3.1.3.3.
     if token.scope.contains("openid") && token.subject.is_some() {
-        let new = NewIdToken::for_token(&token, &tokens.access_token);
+        let new = match grant_type {
+            GrantType::RefreshToken => NewIdToken::for_refresh(&token, &tokens.access_token),
+            _ => NewIdToken::for_token(&token, &tokens.access_token),
+        };
         let id_token = server.storage.get_id_token(&server.request(None), new).await?;
         response.insert("id_token".into(), id_token.into());
     }
