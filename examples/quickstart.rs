@@ -327,7 +327,7 @@ async fn walk() -> Result<()> {
     storage.create_token(&alice, new).await?;
     step("log alice out everywhere, purge", async {
         let revoked = storage.revoke_subject(ALICE).await?;
-        let purged = storage.purge(5_000, |_| ControlFlow::Continue(())).await?;
+        let purged = storage.purge_with(5_000, |_| ControlFlow::Continue(())).await?;
         Ok(((), format!("grants revoked: {revoked}; expired tokens removed: {}", purged.tokens)))
     })
     .await?;

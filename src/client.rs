@@ -103,6 +103,12 @@ impl Client {
         }
     }
 
+    /// The name that a page shows: the registered one, or else the client identifier.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.metadata.details.client_name.as_deref().unwrap_or(&self.client_id)
+    }
+
     /// Returns true for a public client (RFC 6749 2.1), which must use PKCE.
     #[must_use]
     pub fn is_public(&self) -> bool {

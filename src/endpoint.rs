@@ -1,8 +1,14 @@
-//! HTTP endpoints: request parameters, client authentication, response bodies.
+//! HTTP endpoints: request parameters, client authentication, responses, protected resources.
 
+mod authorization_response;
+mod bearer;
 mod client_authentication;
+mod error_response;
 mod parameters;
 mod response;
 
+pub use authorization_response::AuthorizationResponse;
+pub use bearer::{BearerError, authorize, bearer_token};
 pub use client_authentication::ClientAuthentication;
+pub use error_response::ErrorResponse;
 pub use parameters::{FormParameters, QueryParameters};

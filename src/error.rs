@@ -179,7 +179,8 @@ impl Error {
     }
 
     /// Returns the OAuth 2.0 error code for this error (RFC 6749 4.1.2.1, 5.2). A mistake of the
-    /// client is `invalid_request` or `invalid_scope`; an unknown or disabled client is
+    /// client is `invalid_request`, `invalid_scope`, `unsupported_response_type` or
+    /// `unsupported_grant_type`; a client that is unknown, disabled, or not registered for the type is
     /// `unauthorized_client`. `Unavailable` and `Overloaded` are `temporarily_unavailable`. The
     /// rest is `server_error`, including `Duplicate` and `OutOfRange`, because the server chose
     /// those values.
@@ -197,6 +198,16 @@ impl Error {
             Self::Invalid { field: "client_id", reason: InvalidReason::Unknown } => {
                 "unauthorized_client"
             }
+            Self::Invalid {
+                field: "response_type" | "grant_type",
+                reason: InvalidReason::NotAllowed,
+            } => "unauthorized_client",
+            Self::Invalid { field: "response_type", reason: InvalidReason::Unsupported } => {
+                "unsupported_response_type"
+            }
+            Self::Invalid { field: "grant_type", reason: InvalidReason::Unsupported } => {
+                "unsupported_grant_type"
+            }
             // Values that the server chose: tokens, codes, settings.
             Self::Invalid {
                 reason: InvalidReason::Duplicate | InvalidReason::OutOfRange, ..
@@ -204,6 +215,27 @@ impl Error {
             Self::Invalid { .. } => "invalid_request",
             Self::Unavailable { .. } | Self::Overloaded { .. } => "temporarily_unavailable",
             _ => "server_error",
+        }
+    }
+
+    /// Returns the HTTP status of a response with this error: 400 for a mistake of the client, 503 for
+    /// [`Unavailable`](Self::Unavailable) and [`Overloaded`](Self::Overloaded), else 500.
+    ///
+    /// ```
+    /// use oauth_storage::Error;
+    /// use oauth_storage::error::InvalidReason;
+    /// assert_eq!(Error::invalid("scope", InvalidReason::Character).http_status(), 400);
+    /// assert_eq!(Error::invalid("access_token", InvalidReason::Duplicate).http_status(), 500);
+    /// ```
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::Invalid {
+                reason: InvalidReason::Duplicate | InvalidReason::OutOfRange, ..
+            } => 500,
+            Self::Invalid { .. } => 400,
+            Self::Unavailable { .. } | Self::Overloaded { .. } => 503,
+            _ => 500,
         }
     }
 

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 use crate::id_token::IdTokenStorage;
 use crate::memory::state::{State, after};
-use crate::user::UserStorage;
+use crate::secret::Secret;
+use crate::user::{User, UserStorage};
 
 /// A storage in memory, for the tests of applications. It has the same contract as `PgStorage`. Its
 /// data is gone when the last clone is dropped.
@@ -56,6 +57,8 @@ use crate::user::UserStorage;
 pub struct MemoryStorage {
     state: Arc<Mutex<State>>,
     users: Option<Arc<dyn UserStorage>>,
+    /// Users for tests, by name and password.
+    known_users: Vec<(String, Secret, User)>,
     id_tokens: Option<Arc<dyn IdTokenStorage>>,
 }
 
@@ -64,6 +67,31 @@ impl MemoryStorage {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Adds a user whom [`authenticate`](UserStorage::authenticate) finds by this name and password, unless
+    /// [`with_users`](Self::with_users) sets another implementation.
+    ///
+    /// ```
+    /// use oauth_storage::{MemoryStorage, User, UserStorage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let storage = MemoryStorage::new().with_user("alice", "wonderland", User::new("1"));
+    /// assert!(storage.authenticate("alice", &"wonderland".into()).await?.is_some());
+    /// assert!(storage.authenticate("alice", &"looking-glass".into()).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_user(
+        mut self,
+        username: impl Into<String>,
+        password: impl Into<Secret>,
+        user: User,
+    ) -> Self {
+        self.known_users.push((username.into(), password.into(), user));
+        self
     }
 
     /// Sets the implementation of [`authenticate`](UserStorage::authenticate).

@@ -146,7 +146,7 @@ async fn purge_under_load(
     let progress = Progress::new(format!("purging {expired} rows"), expired);
     let (began, mut batches, mut gone) = (Instant::now(), Vec::new(), 0);
     let mut last = began;
-    let sum = handle.purge(BATCH, |batch| {
+    let sum = handle.purge_with(BATCH, |batch| {
         let now = Instant::now();
         batches.push(u32::try_from((now - last).as_micros()).unwrap_or(u32::MAX));
         last = now;

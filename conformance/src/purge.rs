@@ -26,7 +26,7 @@ rules!("purge" {
 });
 
 async fn purge_all(cx: &Context) -> Purged {
-    let purged = cx.storage.purge(100, |_| ControlFlow::Continue(())).await.expect("purge");
+    let purged = cx.storage.purge_with(100, |_| ControlFlow::Continue(())).await.expect("purge");
     assert!(!purged.more, "it continues until nothing is left");
     purged
 }
@@ -147,7 +147,7 @@ async fn runs_in_batches(cx: Context) {
         batches.push(batch);
         if batches.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let stopped = cx.storage.purge(1, stop_after_two).await.expect("purge");
+    let stopped = cx.storage.purge_with(1, stop_after_two).await.expect("purge");
     assert_eq!((stopped.tokens, batches.len()), (2, 2), "the callback can stop it");
     // Rows of other rules may expire at the same time.
     let rest = purge_all(&cx).await;

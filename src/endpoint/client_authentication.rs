@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::client::TokenEndpointAuthMethod;
+use crate::client::{Client, ClientStorage, TokenEndpointAuthMethod};
 use crate::endpoint::FormParameters;
 use crate::error::{Error, InvalidReason, Result};
+use crate::request::RequestContext;
 use crate::secret::Secret;
 
 /// The client authentication that came with a request (RFC 6749 2.3).
@@ -72,6 +73,42 @@ impl ClientAuthentication {
             client_id: basic_id,
             client_secret: Some(basic_secret),
             method: TokenEndpointAuthMethod::ClientSecretBasic,
+        }))
+    }
+
+    /// Returns the client if it is known and enabled, its secret is right, and it authenticates in the way that
+    /// it registered; else `None`: answer `invalid_client`.
+    ///
+    /// [`get_client`](crate::ClientStorage::get_client) alone returns the record of any client if the request
+    /// has no secret. This compares the method as well.
+    ///
+    /// ```
+    /// use oauth_storage::endpoint::{ClientAuthentication, FormParameters};
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let storage = MemoryStorage::new();
+    /// let new = NewClient::new(ClientMetadata::client_credentials());
+    /// let registered = storage.register_client(new).await?;
+    ///
+    /// // The client has a secret, and the request leaves it out.
+    /// let mut form = FormParameters::default();
+    /// form.client_id = Some(registered.client.client_id);
+    /// let given = ClientAuthentication::from_request(None, &form)?.unwrap();
+    /// assert!(given.verify(&storage).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`]).
+    pub async fn verify<S: ClientStorage + ?Sized>(&self, storage: &S) -> Result<Option<Client>> {
+        let (request, secret) = (RequestContext::default(), self.client_secret.as_ref());
+        let client = storage.get_client(&request, &self.client_id, secret).await?;
+        Ok(client.filter(|client| {
+            client.metadata.token_endpoint_auth_method == self.method
+                && self.method.uses_secret() == secret.is_some()
         }))
     }
 }

@@ -3,7 +3,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 
 use crate::authorization_code::CodeChallenge;
-use crate::error::Result;
+use crate::client::{Client, GrantType};
+use crate::error::{Error, InvalidReason, Result};
+use crate::grant::{CodeRedemption, TokenRotation};
+use crate::response_type::ResponseType;
 use crate::secret::Secret;
 use crate::settings::Settings;
 
@@ -52,30 +55,64 @@ impl QueryParameters {
     /// asked for consent; otherwise an invalid challenge fails only when the code is stored.
     ///
     /// ```
-    /// use oauth_storage::Settings;
     /// use oauth_storage::endpoint::QueryParameters;
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient, Settings};
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// # let storage = MemoryStorage::new();
+    /// let metadata = ClientMetadata::authorization_code(["https://client.example/cb"]).public();
+    /// let client = storage.register_client(NewClient::new(metadata)).await?.client;
+    /// let settings = Settings::default();
     /// let mut query = QueryParameters::default();
+    /// // A public client needs a challenge.
+    /// assert!(query.parse_code_challenge(&client, &settings).is_err());
     /// query.code_challenge = Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into());
     /// // The default method is `plain`.
-    /// assert!(query.parse_code_challenge(&Settings::default()).is_err());
+    /// assert!(query.parse_code_challenge(&client, &settings).is_err());
     /// query.code_challenge_method = Some("S256".into());
-    /// assert!(query.parse_code_challenge(&Settings::default())?.is_some());
-    /// # Ok::<(), oauth_storage::Error>(())
+    /// assert!(query.parse_code_challenge(&client, &settings)?.is_some());
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors
-    /// Returns the errors of [`CodeChallenge::from_parameters`], and
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `code_challenge` and
+    /// [`InvalidReason::Missing`](crate::error::InvalidReason::Missing) if a public client sends none (RFC 9700
+    /// 2.1.1), the errors of [`CodeChallenge::from_parameters`], and
     /// [`Error::Invalid`](crate::Error::Invalid) with `code_challenge_method` and
     /// [`InvalidReason::NotAllowed`](crate::error::InvalidReason::NotAllowed) if the method is
     /// `plain` and the settings do not allow it.
-    pub fn parse_code_challenge(&self, settings: &Settings) -> Result<Option<CodeChallenge>> {
+    pub fn parse_code_challenge(
+        &self,
+        client: &Client,
+        settings: &Settings,
+    ) -> Result<Option<CodeChallenge>> {
         let challenge = CodeChallenge::from_parameters(
             self.code_challenge.as_deref(),
             self.code_challenge_method.as_deref(),
         )?;
         challenge.as_ref().map_or(Ok(()), |challenge| challenge.check_method(settings))?;
+        if challenge.is_none() && client.is_public() {
+            return Err(Error::invalid("code_challenge", InvalidReason::Missing));
+        }
         Ok(challenge)
+    }
+
+    /// Parses the response type, which the client must have registered.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `response_type` if it is missing, unknown, or
+    /// not registered. [`Error::oauth_error_code`](crate::Error::oauth_error_code) is the code of each.
+    pub fn parse_response_type(&self, client: &Client) -> Result<ResponseType> {
+        let text = self.response_type.as_deref();
+        let missing = || Error::invalid("response_type", InvalidReason::Missing);
+        let response_type = text.ok_or_else(missing)?.parse()?;
+        if client.allows_response_type(response_type) {
+            Ok(response_type)
+        } else {
+            Err(Error::invalid("response_type", InvalidReason::NotAllowed))
+        }
     }
 }
 
@@ -129,6 +166,51 @@ pub struct FormParameters {
     pub token: Option<Secret>,
     #[serde(deserialize_with = "given")]
     pub token_type_hint: Option<String>,
+}
+
+impl FormParameters {
+    /// Parses the grant type, which the client must have registered.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `grant_type` if it is missing, unknown, or not
+    /// registered. [`Error::oauth_error_code`](crate::Error::oauth_error_code) is the code of each.
+    pub fn parse_grant_type(&self, client: &Client) -> Result<GrantType> {
+        let missing = || Error::invalid("grant_type", InvalidReason::Missing);
+        let grant_type = self.grant_type.as_deref().ok_or_else(missing)?.parse()?;
+        if client.allows_grant_type(grant_type) {
+            Ok(grant_type)
+        } else {
+            Err(Error::invalid("grant_type", InvalidReason::NotAllowed))
+        }
+    }
+
+    /// Returns the redemption that a token request asks for (RFC 6749 4.1.3). A refresh token is issued if
+    /// the client has registered that grant type.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `code` if it is missing.
+    pub fn code_redemption(self, client: &Client) -> Result<CodeRedemption> {
+        let code = self.code.ok_or(Error::invalid("code", InvalidReason::Missing))?;
+        // A URI that is not registered is not that of the code, which the storage finds.
+        let redirect_uri = client.redirect_uri(self.redirect_uri.as_deref()).unwrap_or_default();
+        let mut redemption = CodeRedemption::new(&client.client_id, redirect_uri, code)
+            .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken));
+        redemption.code_verifier = self.code_verifier;
+        Ok(redemption)
+    }
+
+    /// Returns the rotation that a token request asks for (RFC 6749 6).
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `refresh_token` if it is missing, and with
+    /// `scope` if that breaks its syntax.
+    pub fn token_rotation(self, client: &Client) -> Result<TokenRotation> {
+        let missing = Error::invalid("refresh_token", InvalidReason::Missing);
+        let refresh_token = self.refresh_token.ok_or(missing)?;
+        let mut rotation = TokenRotation::new(&client.client_id, refresh_token);
+        rotation.scope = self.scope.map(|scope| scope.parse()).transpose()?;
+        Ok(rotation)
+    }
 }
 
 /// "Parameters sent without a value MUST be treated as if they were omitted" (RFC 6749 3.1, 3.2).

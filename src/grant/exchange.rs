@@ -129,6 +129,17 @@ pub enum RedemptionOutcome {
     Invalid,
 }
 
+impl RedemptionOutcome {
+    /// The tokens; `None` for the other outcomes, which a client must not tell apart: answer `invalid_grant`.
+    #[must_use]
+    pub fn issued(self) -> Option<IssuedTokens> {
+        match self {
+            Self::Issued(issued) => Some(*issued),
+            Self::Replayed { .. } | Self::Invalid => None,
+        }
+    }
+}
+
 /// The rotation of a refresh token, for
 /// [`rotate_refresh_token`](crate::GrantStorage::rotate_refresh_token).
 ///
@@ -211,6 +222,17 @@ pub enum RotationOutcome {
     /// The refresh token is unknown, expired, revoked or of another client, or the client is disabled.
     /// Nothing was spent or revoked. Answer `invalid_grant`.
     Invalid,
+}
+
+impl RotationOutcome {
+    /// The tokens; `None` for the other outcomes, which a client must not tell apart: answer `invalid_grant`.
+    #[must_use]
+    pub fn issued(self) -> Option<IssuedTokens> {
+        match self {
+            Self::Issued(issued) => Some(*issued),
+            Self::Reused { .. } | Self::Invalid => None,
+        }
+    }
 }
 
 /// The tokens that an exchange issued.

@@ -22,7 +22,7 @@ pub trait GrantStorageExt: GrantStorage {
     /// # async fn main() -> Result<(), oauth_storage::Error> {
     /// # let storage = MemoryStorage::new();
     /// let purged = storage
-    ///     .purge(5_000, |batch| {
+    ///     .purge_with(5_000, |batch| {
     ///         println!("{} tokens, {} codes", batch.tokens, batch.authorization_codes);
     ///         ControlFlow::Continue(())
     ///     })
@@ -36,12 +36,32 @@ pub trait GrantStorageExt: GrantStorage {
     /// Returns the error of [`GrantStorage::purge_expired`] for the batch that failed. Earlier
     /// batches stay removed. After any error except [`Error::Invalid`](crate::Error::Invalid) call
     /// it again to continue.
-    fn purge(
+    fn purge_with(
         &self,
         batch: usize,
         progress: impl FnMut(Purged) -> ControlFlow<()> + Send,
     ) -> impl Future<Output = Result<Purged>> + Send {
         purge(self, batch, progress)
+    }
+
+    /// Removes all expired rows, in batches of 5,000, and returns the number: [`purge_with`](Self::purge_with)
+    /// without a callback.
+    ///
+    /// ```
+    /// use oauth_storage::{GrantStorageExt, MemoryStorage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// # let storage = MemoryStorage::new();
+    /// println!("{} tokens removed", storage.purge().await?.tokens);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`purge_with`](Self::purge_with).
+    fn purge(&self) -> impl Future<Output = Result<Purged>> + Send {
+        purge(self, 5_000, |_| ControlFlow::Continue(()))
     }
 
     /// Lists every live grant of a subject, newest first, from all pages of

@@ -11,8 +11,8 @@
 //! ```
 //! use oauth_storage::postgres::telemetry;
 //!
-//! // For an exporter that needs the buckets of a histogram, here in seconds:
-//! let buckets = (telemetry::OPERATION_DURATION, [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 5.0]);
+//! // For an exporter that needs the buckets of a histogram:
+//! let buckets = (telemetry::OPERATION_DURATION, telemetry::OPERATION_DURATION_BUCKETS);
 //! assert_eq!(buckets.0, "db.client.operation.duration");
 //! ```
 
@@ -36,6 +36,10 @@ use crate::postgres::error::Effect;
 /// Histogram: duration of a call in seconds, as its caller sees it. Labels: [`OPERATION`], and
 /// [`ERROR`] if it failed.
 pub const OPERATION_DURATION: &str = "db.client.operation.duration";
+/// Bucket limits for [`OPERATION_DURATION`], in seconds: those of OpenTelemetry's conventions. An exporter that
+/// gets none may export a summary, which cannot be added up over nodes.
+pub const OPERATION_DURATION_BUCKETS: [f64; 9] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 /// Counter: calls that ended, successful or not. Label: [`OPERATION`].
 pub const CALLS: &str = "oauth_storage.calls";
 /// Counter: calls that failed. Labels: [`OPERATION`] and [`ERROR`].

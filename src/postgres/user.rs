@@ -28,6 +28,17 @@ pub struct NewUser {
     pub password: Secret,
 }
 
+impl NewUser {
+    /// A user with this name, subject and password.
+    pub fn new(
+        username: impl Into<String>,
+        subject: impl Into<String>,
+        password: impl Into<Secret>,
+    ) -> Self {
+        Self { username: username.into(), subject: subject.into(), password: password.into() }
+    }
+}
+
 /// Users in the table `oauth_storage.user_account`, their passwords as Argon2id hashes.
 ///
 /// They are for deployments without users of their own. Otherwise implement [`UserStorage`] for

@@ -275,7 +275,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
     test.sql(&store_expired_tokens(25, "c")).await;
     // After the first batch, take the only connection that it can run on.
     let (pool, mut taken, mut reported) = (test.storage.pool().clone(), None, Vec::new());
-    let purged = test.storage.purge(10, |batch| {
+    let purged = test.storage.purge_with(10, |batch| {
         reported.push(batch.tokens);
         for _ in 0..1000 {
             taken = pool.try_acquire();
@@ -291,7 +291,7 @@ async fn a_purge_that_stops_halfway_may_be_called_again() {
     assert_eq!(error.advice(), Advice::BackOff);
     assert_eq!(reported, [10]);
     drop(taken);
-    let rest = test.storage.purge(10, |_| ControlFlow::Continue(())).await.unwrap();
+    let rest = test.storage.purge_with(10, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!((rest.tokens, rest.more), (15, false));
 }
 

@@ -370,7 +370,7 @@ async fn several_nodes_purge_at_once_while_tokens_are_used() {
         purgers.spawn(async move {
             let node = storage(&url).await;
             connected.wait().await;
-            node.purge(1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
+            node.purge_with(1000, |_| std::ops::ControlFlow::Continue(())).await.unwrap().tokens
         });
     }
     let (_, mut refresh) = pair(&test, &client_id).await;

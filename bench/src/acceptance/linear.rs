@@ -52,7 +52,7 @@ async fn time(fixture: &Fixture, statement: &str, next: u64, rows: u64) -> f64 {
         "revoke_subject" => storage.revoke_subject(&owner).await.unwrap(),
         "erase_subject" => storage.erase_subject(&owner).await.unwrap(),
         "list_grants" => storage.list_all_grants(&owner).await.unwrap().len() as u64,
-        _ => storage.purge(1_000, |_| ControlFlow::Continue(())).await.unwrap().grants,
+        _ => storage.purge_with(1_000, |_| ControlFlow::Continue(())).await.unwrap().grants,
     };
     let took = began.elapsed().as_secs_f64();
     assert_eq!(done, rows, "{statement}");

@@ -121,10 +121,12 @@ impl Authorization {
         }
         // PKCE is the only proof of a public client that the code is its own. For a confidential
         // client it is recommended (RFC 9700 2.1.1).
-        let code_challenge = query.parse_code_challenge(&server.config.settings)?;
-        if response_type.has_code() && client.is_public() {
-            require(code_challenge.as_ref(), "code_challenge")?;
-        }
+        let settings = &server.config.settings;
+        let code_challenge = if response_type.has_code() {
+            query.parse_code_challenge(&client, settings)?
+        } else {
+            None
+        };
         let max_age = query.max_age.as_deref().map(|seconds| seconds.parse()).transpose();
         ensure(max_age.is_ok(), "invalid_request", "max_age is a number of seconds")?;
         let max_age = max_age.ok().flatten().map(Duration::from_secs);

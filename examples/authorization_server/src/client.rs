@@ -26,10 +26,7 @@ impl FromRequest<Arc<Server>> for ClientForm {
         let form: FormParameters = Form::from_request(incoming, server).await?.0;
         let own = ClientAuthentication::from_request(header.as_deref(), &form)?;
         let own = own.ok_or_else(OAuthError::invalid_client)?;
-        let (id, secret) = (&own.client_id, own.client_secret.as_ref());
-        let client = server.storage.get_client(&server.request(None), id, secret).await?;
-        // Only by the registered method: without a secret the storage finds any client.
-        let client = client.filter(|it| it.metadata.token_endpoint_auth_method == own.method);
+        let client = own.verify(&*server.storage).await?;
         Ok(Self { client: client.ok_or_else(OAuthError::invalid_client)?, form })
     }
 }

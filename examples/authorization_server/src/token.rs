@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use oauth_storage::client::GrantType;
-use oauth_storage::grant::{IssuedTokens, RotationOutcome, TokenRotation};
+use oauth_storage::grant::IssuedTokens;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::token::NewToken;
-use oauth_storage::{CodeRedemption, RedemptionOutcome, TokenPair, User};
+use oauth_storage::{TokenPair, User};
 use serde_json::{Map, Value};
 
 use super::client::ClientForm;
@@ -48,29 +48,18 @@ impl ClientForm {
     /// Exchanges a code (RFC 6749 4.1.3). The statement that spends the code also checks its client,
     /// expiry, redirect URI and PKCE verifier.
     async fn redeem(self, server: &Server) -> Result<IssuedTokens> {
-        let Self { client, form } = self;
-        let redirect_uri = client.redirect_uri(form.redirect_uri.as_deref());
-        let redirect_uri = redirect_uri.ok_or_else(invalid_grant)?;
-        let mut redemption =
-            CodeRedemption::new(&client.client_id, redirect_uri, require(form.code, "code")?)
-                .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken));
-        redemption.code_verifier = form.code_verifier;
-        match server.storage.redeem_authorization_code(&server.request(None), redemption).await? {
-            RedemptionOutcome::Issued(issued) => Ok(*issued),
-            // The response is the same for both. A replay has revoked the grant.
-            RedemptionOutcome::Replayed { .. } | RedemptionOutcome::Invalid => Err(invalid_grant()),
-        }
+        let redemption = self.form.code_redemption(&self.client)?;
+        let request = server.request(None);
+        let outcome = server.storage.redeem_authorization_code(&request, redemption).await?;
+        // The response is the same for a replay, which has revoked the grant.
+        outcome.issued().ok_or_else(invalid_grant)
     }
 
     /// Exchanges a refresh token (RFC 6749 6) for a new pair (RFC 9700 4.14.2).
     async fn refresh(self, server: &Server) -> Result<IssuedTokens> {
-        let refresh_token = require(self.form.refresh_token, "refresh_token")?;
-        let mut rotation = TokenRotation::new(self.client.client_id, refresh_token);
-        rotation.scope = self.form.scope.map(|scope| scope.parse()).transpose()?;
-        match server.storage.rotate_refresh_token(&server.request(None), rotation).await? {
-            RotationOutcome::Issued(issued) => Ok(*issued),
-            RotationOutcome::Reused { .. } | RotationOutcome::Invalid => Err(invalid_grant()),
-        }
+        let rotation = self.form.token_rotation(&self.client)?;
+        let outcome = server.storage.rotate_refresh_token(&server.request(None), rotation).await?;
+        outcome.issued().ok_or_else(invalid_grant)
     }
 
     /// Issues tokens for a user who gave the client their password (RFC 6749 4.3).

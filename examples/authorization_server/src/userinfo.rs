@@ -4,34 +4,28 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum_extra::headers::HeaderMapExt as _;
-use axum_extra::headers::authorization::{Authorization, Bearer};
-use oauth_storage::Secret;
-use oauth_storage::token::TokenKind;
+use oauth_storage::endpoint::{BearerError, authorize};
+use oauth_storage::token::Token;
 
 use super::Shared;
 use super::error::Result;
 
 pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Result<Response> {
-    let Some(Authorization(bearer)) = headers.typed_get::<Authorization<Bearer>>() else {
-        // Without a token there is no error code (RFC 6750 3.1).
-        return Ok(challenge(StatusCode::UNAUTHORIZED, ""));
+    let header = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let token = authorize(&*server.storage, header, "openid").await;
+    // A client that acts for itself has no subject (RFC 6749 4.4).
+    let insufficient = || BearerError::InsufficientScope { scope: "openid".into() };
+    let subject = |token: Token| Ok((token.subject.ok_or_else(insufficient)?, token.scope));
+    let (subject, scope) = match token.and_then(subject) {
+        Ok(found) => found,
+        Err(BearerError::Storage(error)) => return Err(error.into()),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or_default();
+            let challenge = error.www_authenticate().unwrap_or_default();
+            return Ok((status, [(header::WWW_AUTHENTICATE, challenge)]).into_response());
+        }
     };
-    let token = server.storage.introspect(&Secret::new(bearer.token())).await?;
-    let Some(token) = token.filter(|token| token.kind == TokenKind::Access) else {
-        return Ok(challenge(StatusCode::UNAUTHORIZED, ", error=\"invalid_token\""));
-    };
-    let Some(subject) = token.subject.filter(|_| token.scope.contains("openid")) else {
-        let error = ", error=\"insufficient_scope\", scope=\"openid\"";
-        return Ok(challenge(StatusCode::FORBIDDEN, error));
-    };
-    let mut claims = (server.config.claims)(&subject, &token.scope);
+    let mut claims = (server.config.claims)(&subject, &scope);
     claims.insert("sub".into(), subject.into());
     Ok(Json(claims).into_response())
-}
-
-/// A response with a `WWW-Authenticate` challenge (RFC 6750 3).
-fn challenge(status: StatusCode, error: &str) -> Response {
-    let challenge = format!("Bearer realm=\"userinfo\"{error}");
-    (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
 }

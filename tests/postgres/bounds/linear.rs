@@ -109,7 +109,7 @@ async fn s18_a_purge_is_linear() {
     test.sql(&store_grants(rows(), &format!("'{client_id}'"), "'stays'")).await;
     is_linear("purge", async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
-        let all = test.storage.purge(1_000, |_| ControlFlow::Continue(()));
+        let all = test.storage.purge_with(1_000, |_| ControlFlow::Continue(()));
         let (took, purged) = timed(all).await;
         assert_eq!(purged.unwrap().tokens, rows as u64);
         took

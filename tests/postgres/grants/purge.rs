@@ -18,7 +18,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     let issued = issue(&test.storage, &first).await;
     next(&test.storage, &strict, &client_id, refresh_of(&issued)).await;
     issue(&test.storage, &second).await;
-    let left = test.storage.purge(100, |_| ControlFlow::Continue(())).await.unwrap();
+    let left = test.storage.purge_with(100, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!(left, Purged::default());
     // The used tokens and codes still reveal a second use.
     let again = TokenRotation::new(&client_id, refresh_of(&issued).clone());
@@ -31,7 +31,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     test.sql("UPDATE oauth_storage.authorization_code SET expires_at = now()").await;
     // It can be stopped, and continues where it stopped.
     let mut batches = 0;
-    let stopped = test.storage.purge(100, |batch| {
+    let stopped = test.storage.purge_with(100, |batch| {
         assert!(batch.tokens <= 100);
         batches += 1;
         if batches == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -43,7 +43,7 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
          FROM oauth_storage.authorization_grant WHERE subject = 'robot'";
     let oldest: bool = sqlx::query_scalar(oldest).fetch_one(test.storage.pool()).await.unwrap();
     assert!(oldest, "the oldest went first");
-    let rest = test.storage.purge(100, |_| ControlFlow::Continue(())).await.unwrap();
+    let rest = test.storage.purge_with(100, |_| ControlFlow::Continue(())).await.unwrap();
     assert_eq!((rest.tokens, rest.grants, rest.more), (700, 700, false));
     assert_eq!(rows(&test).await.0, 3, "unexpired tokens stay");
     for limit in [0, 100_001] {

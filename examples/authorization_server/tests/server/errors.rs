@@ -215,7 +215,7 @@ async fn refusals_of_userinfo() {
     let request = || site.http.get(site.url("userinfo"));
     let (status, headers, _) = answer(request()).await;
     assert_eq!(status, 401);
-    assert_eq!(headers[WWW_AUTHENTICATE], "Bearer realm=\"userinfo\"", "RFC 6750 3.1: no error");
+    assert_eq!(headers[WWW_AUTHENTICATE], "Bearer realm=\"OAuth\"", "RFC 6750 3.1: no error");
     let (status, headers, _) = answer(request().bearer_auth("x")).await;
     assert_eq!(status, 401);
     assert!(headers[WWW_AUTHENTICATE].to_str().unwrap().contains("error=\"invalid_token\""));

@@ -293,7 +293,7 @@ impl Sweep {
             }
             Method::PurgeExpired => caller.call_cut(storage.purge_expired(100), cut).await.1,
             Method::Purge => {
-                let all = storage.purge(100, |_| ControlFlow::Continue(()));
+                let all = storage.purge_with(100, |_| ControlFlow::Continue(()));
                 caller.call_cut(all, cut).await.1
             }
             Method::ListClients => caller.call_cut(storage.list_clients(None, 10), cut).await.1,

@@ -1,0 +1,1 @@
+//! Ten short programs on `oauth-storage`, in `examples/`.

@@ -1,0 +1,151 @@
+use crate::error::Error;
+use crate::grant::GrantStorage;
+use crate::secret::Secret;
+use crate::token::{Token, TokenKind};
+
+/// Returns the access token of an `Authorization` header (RFC 6750 2.1).
+///
+/// ```
+/// use oauth_storage::endpoint::bearer_token;
+///
+/// assert_eq!(bearer_token(Some("bearer mF_9.B5f-4.1JqM")), Some("mF_9.B5f-4.1JqM".into()));
+/// assert_eq!(bearer_token(Some("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW")), None);
+/// ```
+#[must_use]
+pub fn bearer_token(authorization: Option<&str>) -> Option<Secret> {
+    let (scheme, token) = authorization?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim_start()))
+}
+
+/// Returns the access token that a request to a protected resource presents, if it is active and its scope
+/// contains all of `scope` (RFC 6750).
+///
+/// ```
+/// use oauth_storage::MemoryStorage;
+/// use oauth_storage::endpoint::{BearerError, authorize};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let storage = MemoryStorage::new();
+/// let error = authorize(&storage, Some("Bearer x"), "notes:read").await.unwrap_err();
+/// assert!(matches!(error, BearerError::InvalidToken));
+/// assert_eq!((error.status(), error.www_authenticate().as_deref()),
+///     (401, Some(r#"Bearer realm="OAuth", error="invalid_token""#)));
+/// # }
+/// ```
+///
+/// The token of a client that acts for itself has no `subject` (RFC 6749 4.4): check it where a user is needed.
+///
+/// # Errors
+/// Returns [`BearerError`]. A token that is bound to a key or a certificate (RFC 9449, RFC 8705) is refused as
+/// invalid, because the header alone does not prove it: introspect it and check the proof.
+pub async fn authorize<S: GrantStorage + ?Sized>(
+    storage: &S,
+    authorization: Option<&str>,
+    scope: &str,
+) -> Result<Token, BearerError> {
+    let token = bearer_token(authorization).ok_or(BearerError::Missing)?;
+    let found = storage.introspect(&token).await?.filter(|token| {
+        token.kind == TokenKind::Access
+            && token.context.jkt.is_none()
+            && token.context.x5t_s256.is_none()
+    });
+    let token = found.ok_or(BearerError::InvalidToken)?;
+    if scope.split_ascii_whitespace().all(|part| token.scope.contains(part)) {
+        Ok(token)
+    } else {
+        Err(BearerError::InsufficientScope { scope: scope.to_owned() })
+    }
+}
+
+/// The reason why a request to a protected resource is refused (RFC 6750 3.1).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BearerError {
+    /// The request has no access token. The response has no error code.
+    #[error("no access token")]
+    Missing,
+    /// The access token is unknown, expired, revoked, or bound to a key.
+    #[error("the access token is not active")]
+    InvalidToken,
+    /// The scope of the access token is too narrow.
+    #[error("the access token needs the scope {scope}")]
+    InsufficientScope {
+        /// The scope that the resource needs.
+        scope: String,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] Error),
+}
+
+impl BearerError {
+    /// Returns the HTTP status: 401 or 403; for the storage that of [`Error::http_status`].
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Missing | Self::InvalidToken => 401,
+            Self::InsufficientScope { .. } => 403,
+            Self::Storage(error) => error.http_status(),
+        }
+    }
+
+    /// Returns the value of the header `WWW-Authenticate` (RFC 6750 3); `None` if the storage failed.
+    #[must_use]
+    pub fn www_authenticate(&self) -> Option<String> {
+        match self {
+            Self::Missing => Some(r#"Bearer realm="OAuth""#.to_owned()),
+            Self::InvalidToken => Some(r#"Bearer realm="OAuth", error="invalid_token""#.to_owned()),
+            Self::InsufficientScope { scope } => Some(format!(
+                r#"Bearer realm="OAuth", error="insufficient_scope", scope="{scope}""#
+            )),
+            Self::Storage(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{ClientMetadata, ClientRegistry as _, NewClient};
+    use crate::context::GrantContext;
+    use crate::memory::MemoryStorage;
+    use crate::request::RequestContext;
+    use crate::token::{NewToken, TokenPair, TokenStorage as _};
+
+    #[tokio::test]
+    async fn only_an_unbound_access_token_of_the_scope_passes() {
+        let storage = MemoryStorage::new();
+        let new = NewClient::new(ClientMetadata::client_credentials());
+        let id = storage.register_client(new).await.unwrap().client.client_id;
+        let issue = async |context: GrantContext| {
+            let tokens = TokenPair::generate().unwrap();
+            let new = NewToken::new(&id, "a b".parse().unwrap(), tokens.clone());
+            let new = new.with_context(context);
+            storage.create_token(&RequestContext::default(), new).await.unwrap();
+            tokens
+        };
+        let status = async |secret: &Secret, scope| {
+            let header = format!("BEARER {}", secret.expose());
+            authorize(&storage, Some(&header), scope).await.map_err(|error| error.status())
+        };
+        let tokens = issue(GrantContext::default()).await;
+        let access = &tokens.access_token;
+        for scope in ["", "a", "b a"] {
+            assert!(status(access, scope).await.is_ok(), "{scope}");
+        }
+        assert_eq!(status(access, "a c").await, Err(403));
+        assert_eq!(status(tokens.refresh_token.as_ref().unwrap(), "a").await, Err(401));
+        let key = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".to_owned();
+        for context in [
+            GrantContext::default().with_jkt(key.clone()),
+            GrantContext::default().with_x5t_s256(key.clone()),
+        ] {
+            assert_eq!(status(&issue(context).await.access_token, "a").await, Err(401));
+        }
+        for header in [None, Some("Bearer"), Some("Basic x")] {
+            let error = authorize(&storage, header, "a").await.unwrap_err();
+            assert!(matches!(error, BearerError::Missing), "{header:?}");
+        }
+    }
+}
