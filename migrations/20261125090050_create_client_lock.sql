@@ -1,4 +1,4 @@
--- One row a client, locked by whoever issues to it (FOR SHARE) and by whoever disables it (UPDATE).
+-- One row per client. Statements that issue to the client lock it FOR SHARE; disabling updates it.
 --
 -- It is not the row of the client, because a stream of share locks would keep an update of that row
 -- waiting: with 16 connections that issue to one client, disabling it took up to a second. Disabling
@@ -12,7 +12,7 @@ CREATE TABLE oauth_storage.client_lock (
 ) WITH (fillfactor = 50);
 
 COMMENT ON TABLE oauth_storage.client_lock IS
-    'Lock rows of the clients: whoever issues to a client holds its row in share mode.';
+    'Lock rows of the clients: a statement that issues to a client locks its row in share mode.';
 COMMENT ON COLUMN oauth_storage.client_lock.client_id IS
     'The client identifier.';
 COMMENT ON COLUMN oauth_storage.client_lock.disabled IS

@@ -1,5 +1,5 @@
--- Authorization codes. A row outlives the use of its code until expires_at, so that a second use is
--- told from an unknown code (RFC 6749 4.1.2).
+-- Authorization codes. A row outlives the use of its code until expires_at, so that a second use differs
+-- from an unknown code (RFC 6749 4.1.2).
 --
 -- fillfactor: using a code must find room on its page, so that no index is touched (a HOT update).
 -- consumed_at is in no index for the same reason.

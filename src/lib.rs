@@ -1,7 +1,12 @@
 //! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
 //!
 //! You write the server, in any framework. This crate stores its clients, grants, tokens,
-//! authorization codes and users. `PgStorage` is the storage; [`Storage`] combines its traits.
+//! authorization codes and users. [`Storage`] combines its traits; [`MemoryStorage`] is for tests.
+#![cfg_attr(feature = "postgres", doc = "[`PgStorage`] is the storage on PostgreSQL.")]
+#![cfg_attr(
+    all(any(doc, doctest), feature = "jwt"),
+    doc = "The [guide](crate::guide) shows the calls of each flow of a server."
+)]
 //!
 //! ```
 //! use oauth_storage::{
@@ -45,8 +50,8 @@
 //! Use [`GrantStorage`] to exchange codes and refresh tokens. The nine methods are the compatible
 //! interface; with them nothing prevents two concurrent requests from spending one credential twice.
 //!
-//! The guide (`oauth_storage::guide`, built with the feature `jwt`) shows the calls of each flow of
-//! a server.
+//! [`endpoint`] has what HTTP endpoints need, without a framework: parameters, client authentication,
+//! responses, protected resources. [`backend`] is for other storage implementations.
 //!
 //! # Errors
 //!

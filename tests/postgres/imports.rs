@@ -288,7 +288,7 @@ async fn clients_of_hydra_are_registered() {
     assert_eq!(clients[2].metadata.details.other["metadata"]["tier"], 1);
 }
 
-/// What `prepare.sql` lets through `ClientMetadata::check` lets through, and the other way round.
+/// `prepare.sql` and `ClientMetadata::check` accept the same URIs.
 #[tokio::test]
 async fn redirect_uris_are_checked_alike() {
     let test = TestStorage::new("imports_uris").await;

@@ -116,18 +116,18 @@ async fn a_missing_right_is_reported_with_its_name() {
     assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
 
     // With migrations disabled.
-    let told = PgStorage::builder().create_schema(false).connect(&url).await.unwrap();
-    let error = told.migrate().await.unwrap_err();
+    let restricted = PgStorage::builder().create_schema(false).connect(&url).await.unwrap();
+    let error = restricted.migrate().await.unwrap_err();
     assert!(matches!(error, Error::Schema(SchemaProblem::Missing)), "{error}");
 
     // Somebody else created the schema for it: CREATE on the database is not needed.
     let sql = format!("CREATE SCHEMA oauth_storage AUTHORIZATION {role}");
     run_sql(database.url(), &sql).await;
-    told.migrate().await.unwrap();
+    restricted.migrate().await.unwrap();
     storage.migrate().await.unwrap();
     assert_eq!(storage.pending_migrations().await.unwrap(), []);
 
-    drop((storage, told));
+    drop((storage, restricted));
     run_sql(
         database.url(),
         &format!(

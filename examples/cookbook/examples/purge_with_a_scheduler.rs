@@ -19,7 +19,7 @@ async fn purge_hourly(storage: MemoryStorage) {
 #[tokio::main]
 async fn main() {
     let purge = tokio::spawn(purge_hourly(MemoryStorage::new()));
-    // The application serves until it is told to stop.
+    // The application serves until it is stopped.
     let _ = timeout(Duration::from_millis(100), std::future::pending::<()>()).await;
     purge.abort();
 }

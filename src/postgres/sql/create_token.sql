@@ -1,7 +1,7 @@
 -- Stores tokens of new grants, a batch at once. One row for each client that is known and enabled.
 WITH owner AS MATERIALIZED (
-    -- The lock makes whoever disables or deletes the client wait for this statement, and is refused
-    -- after that: nothing is issued to a client once it is disabled.
+    -- Disabling and deleting the client wait for this lock, and no statement gets it after that:
+    -- nothing is issued to a client once it is disabled.
     SELECT client_id
     FROM oauth_storage.client
     JOIN oauth_storage.client_lock AS lock USING (client_id)

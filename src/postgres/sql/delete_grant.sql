@@ -1,2 +1,2 @@
--- Deletes one grant, waiting for whoever holds it.
+-- Deletes one grant, waiting for its lock.
 DELETE FROM oauth_storage.authorization_grant WHERE grant_id = $1

@@ -1,4 +1,4 @@
--- Deletes a batch of grants, except those that somebody holds at the moment. Their tokens and codes
+-- Deletes a batch of grants, except those that are locked. Their tokens and codes
 -- are not found any more; the purge removes them when they have expired.
 WITH doomed AS MATERIALIZED (
     SELECT grant_id

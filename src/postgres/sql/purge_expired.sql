@@ -1,5 +1,5 @@
 -- Deletes up to $1 expired tokens and as many expired codes, and those of their grants that have
--- ended. Rows that somebody holds, another purge among them, stay for a later batch.
+-- ended. Rows that are locked, for example by another purge, stay for a later batch.
 WITH token AS MATERIALIZED (
     -- The index goes by ten seconds; a row stays until its own moment. A locked row does not move,
     -- so its ctid names it.

@@ -1,7 +1,7 @@
 -- Spends codes and stores their tokens, a batch at once. One row for each code that fits its request.
 WITH code AS MATERIALIZED (
-    -- Whoever waits for a code's lock evaluates the conditions again on the row as the one before
-    -- left it, so exactly one request finds the code unspent.
+    -- A statement that waited for the lock of a code evaluates the conditions again, on the new version
+    -- of the row, so exactly one request finds the code unspent.
     SELECT input.*, code.grant_id, code.consumed_at IS NOT NULL AS replayed
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],

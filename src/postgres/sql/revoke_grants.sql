@@ -1,4 +1,4 @@
--- Revokes a batch of grants, except those that somebody holds at the moment.
+-- Revokes a batch of grants, except those that are locked.
 WITH ending AS MATERIALIZED (
     SELECT grant_id
     FROM oauth_storage.authorization_grant

@@ -1,8 +1,8 @@
 -- Spends refresh tokens and stores their successors, a batch at once. One row for each token that
 -- fits its request.
 WITH old AS MATERIALIZED (
-    -- Whoever waits for a token's lock evaluates the conditions again on the row as the one before
-    -- left it. A grace of zero is compared by itself, because a request that waited began before the
+    -- A statement that waited for the lock of a token evaluates the conditions again, on the new version
+    -- of the row. A grace of zero is compared by itself, because a request that waited began before the
     -- rotation that it lost to. The grant needs no lock: if it is revoked meanwhile, the successors
     -- belong to a revoked grant.
     SELECT

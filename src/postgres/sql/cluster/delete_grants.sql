@@ -1,4 +1,4 @@
--- Deletes a batch of grants. A cluster does not pass by rows that somebody holds.
+-- Deletes a batch of grants. A cluster cannot skip locked rows.
 DELETE FROM oauth_storage.authorization_grant
 WHERE grant_id = ANY ($1::uuid[])
 RETURNING grant_id

@@ -1,4 +1,4 @@
--- Tells whether a code that fits its request was spent.
+-- True if a code that fits its request was spent.
 SELECT count(*) > 0 AS "exists!"
 FROM oauth_storage.authorization_code
 WHERE grant_id = $1

@@ -1,4 +1,4 @@
--- Moves the end of a grant of a client and subject, which holds it until the transaction ends.
+-- Moves the end of a grant of a client and subject, which locks it until the transaction ends.
 UPDATE oauth_storage.authorization_grant
 SET
     expires_at = greatest(expires_at, $4),

@@ -1,4 +1,4 @@
--- Revokes a batch of grants. A cluster does not pass by rows that somebody holds.
+-- Revokes a batch of grants. A cluster cannot skip locked rows.
 UPDATE oauth_storage.authorization_grant
 SET revoked_at = statement_timestamp()
 WHERE grant_id = ANY ($1::uuid[]) AND revoked_at IS NULL
