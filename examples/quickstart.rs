@@ -94,11 +94,7 @@ async fn walk() -> Result<()> {
     })
     .await?;
     step("create the user alice", async {
-        let user = NewUser {
-            username: "alice".into(),
-            subject: ALICE.into(),
-            password: Secret::new("wonderland"),
-        };
+        let user = NewUser::new("alice", ALICE, Secret::new("wonderland"));
         let user = storage.password_users().create(user).await?;
         Ok(((), format!("subject {}, the password as an Argon2id hash", user.subject)))
     })

@@ -41,7 +41,7 @@ pub struct AuthorizationCode {
     pub issued_at: DateTime<Utc>,
     /// Time of expiry. To decide, use [`AuthorizationCode::expired`].
     pub expires_at: DateTime<Utc>,
-    /// True if the code had expired at the time of the lookup, by PostgreSQL's clock.
+    /// True if the code had expired at the time of the lookup, by the storage's clock.
     pub expired: bool,
     /// The context of the grant.
     #[serde(flatten)]
@@ -112,14 +112,14 @@ impl NewAuthorizationCode {
         client_id: impl Into<String>,
         scope: Scope,
         redirect_uri: impl Into<String>,
-        code: Secret,
+        code: impl Into<Secret>,
     ) -> Self {
         Self {
             client_id: client_id.into(),
             scope,
             response_type: ResponseType::CODE,
             redirect_uri: redirect_uri.into(),
-            code,
+            code: code.into(),
             code_challenge: None,
             nonce: None,
             context: GrantContext::default(),

@@ -12,6 +12,9 @@ pub const MAX_IDENTIFIER_BYTES: usize = 255;
 pub const MAX_TEXT_BYTES: usize = 2048;
 
 /// Checks for non-empty, bounded text without control characters. PostgreSQL cannot store NUL.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_text(field: &'static str, value: &str, limit: usize) -> Result<()> {
     if value.is_empty() {
         return Err(Error::invalid(field, InvalidReason::Empty));
@@ -25,11 +28,18 @@ pub fn check_text(field: &'static str, value: &str, limit: usize) -> Result<()> 
     Ok(())
 }
 
-/// Text that a page shows to a person: no character that is invisible or changes the direction of what
-/// follows it (Unicode TR36 2.10).
+/// Checks text that a page shows to a person: refuses blank text, and characters that are invisible or change the
+/// direction of the text (Unicode TR36 2.10).
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the text is refused.
 pub fn check_display_text(field: &'static str, value: Option<&str>) -> Result<()> {
     let mut before = ' ';
-    for c in value.unwrap_or_default().chars() {
+    let text = value.unwrap_or_default();
+    if !text.is_empty() && text.trim().is_empty() {
+        return Err(Error::invalid(field, InvalidReason::Empty));
+    }
+    for c in text.chars() {
         // Joiners belong to the spelling of Persian and Indic words, and of emoji (RFC 5892 A.1 and A.2).
         let is_joiner = matches!(c, '\u{200c}' | '\u{200d}') && !before.is_ascii();
         if is_invisible(c) && !is_joiner {
@@ -44,18 +54,26 @@ pub fn check_display_text(field: &'static str, value: Option<&str>) -> Result<()
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
-        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
 /// Checks a client identifier: `VSCHAR`s (RFC 6749 A.1).
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_client_id(client_id: &str) -> Result<()> {
     crate::secret::check_vschar("client_id", client_id, MAX_IDENTIFIER_BYTES)
 }
 
 /// Checks a subject: bounded text (OpenID Connect Core 2).
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_subject(subject: &str) -> Result<()> {
     check_text("subject", subject, MAX_IDENTIFIER_BYTES)
 }
@@ -66,6 +84,9 @@ const MAX_JSON_DEPTH: usize = 64;
 
 /// Checks that `jsonb` can store the object and that parsers can read it back: bounded in size and
 /// depth, without NUL and without extreme numbers.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_json(field: &'static str, object: &Map<String, Value>, limit: usize) -> Result<()> {
     // The depth first, because serialization recurses without a limit.
     object
@@ -104,6 +125,9 @@ fn check_value(value: &Value, depth: usize) -> Result<(), InvalidReason> {
 }
 
 /// Checks that a time is between 1970 and 9999, which PostgreSQL can store.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_timestamp(field: &'static str, time: DateTime<Utc>) -> Result<()> {
     const YEAR_10000: i64 = 253_402_300_800;
     if (0..YEAR_10000).contains(&time.timestamp()) {
@@ -114,6 +138,9 @@ pub fn check_timestamp(field: &'static str, time: DateTime<Utc>) -> Result<()> {
 }
 
 /// Checks the size of a page: 1 to 1000.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_limit(limit: usize) -> Result<i64> {
     match limit {
         1..=1000 => Ok(i64::try_from(limit).unwrap_or(1000)),
@@ -122,6 +149,9 @@ pub fn check_limit(limit: usize) -> Result<i64> {
 }
 
 /// Checks the size of a purge batch: 1 to 100,000.
+///
+/// # Errors
+/// Returns [`Error::Invalid`] with the field if the value is refused.
 pub fn check_batch(limit: usize) -> Result<i64> {
     match limit {
         1..=100_000 => Ok(i64::try_from(limit).unwrap_or(100_000)),

@@ -8,7 +8,8 @@ mod parameters;
 mod response;
 
 pub use authorization_response::AuthorizationResponse;
-pub use bearer::{BearerError, authorize, bearer_token};
+pub use bearer::{BearerError, bearer_token, require_scope};
 pub use client_authentication::ClientAuthentication;
 pub use error_response::ErrorResponse;
 pub use parameters::{FormParameters, QueryParameters};
+pub use response::introspection_response;

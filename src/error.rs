@@ -297,8 +297,8 @@ pub enum InvalidReason {
     NotAbsolute,
     /// The URI has a fragment (RFC 6749 3.1.2).
     Fragment,
-    /// The URI has user information, or a scheme that runs code or reads data on the client's
-    /// machine.
+    /// A URI that can mislead: user information, a scheme that is not for redirects or runs code, dot segments, or
+    /// a host that parsers read in different ways.
     Hostile,
     /// The `http` URI leads to another machine (RFC 9700 2.6).
     Unencrypted,
@@ -327,7 +327,7 @@ impl fmt::Display for InvalidReason {
             Self::Character => f.write_str("contains a character that is not allowed"),
             Self::NotAbsolute => f.write_str("is not an absolute URI"),
             Self::Fragment => f.write_str("has a fragment"),
-            Self::Hostile => f.write_str("is a URI with user information or a forbidden scheme"),
+            Self::Hostile => f.write_str("is a URI of a form that is not accepted"),
             Self::Unencrypted => f.write_str("is http and not a loopback address"),
             Self::Unsupported => f.write_str("is not a supported value"),
             Self::NotAllowed => f.write_str("is not allowed here"),

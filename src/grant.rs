@@ -32,7 +32,7 @@ pub struct Grant {
     pub granted_at: DateTime<Utc>,
     /// Expiry of the last credential. To decide, use [`Grant::state`].
     pub expires_at: DateTime<Utc>,
-    /// The state, by PostgreSQL's clock at the time of the lookup.
+    /// The state, by the storage's clock at the time of the lookup.
     pub state: GrantState,
     /// The context of the grant.
     #[serde(flatten)]

@@ -75,7 +75,7 @@ pub struct NewIdToken<'a> {
     pub code: Option<&'a Secret>,
     /// True if the token endpoint issues it. The authorization endpoint sends it through the browser, where it
     /// needs the hashes that bind it (OpenID Connect Core 3.3.2.11).
-    pub is_of_token_endpoint: bool,
+    pub from_token_endpoint: bool,
 }
 
 impl<'a> NewIdToken<'a> {
@@ -95,7 +95,7 @@ impl<'a> NewIdToken<'a> {
             amr: &[],
             access_token: None,
             code: None,
-            is_of_token_endpoint: false,
+            from_token_endpoint: false,
         }
     }
 
@@ -108,7 +108,7 @@ impl<'a> NewIdToken<'a> {
             response_type: code.response_type,
             redirect_uri: Some(&code.redirect_uri),
             access_token: Some(access_token),
-            is_of_token_endpoint: true,
+            from_token_endpoint: true,
             ..Self::new(&code.client_id, &code.scope)
         }
         .with_context(&code.context)
@@ -121,7 +121,7 @@ impl<'a> NewIdToken<'a> {
         Self {
             subject: token.subject.as_deref(),
             access_token: Some(access_token),
-            is_of_token_endpoint: true,
+            from_token_endpoint: true,
             ..Self::new(&token.client_id, &token.scope)
         }
         .with_context(&token.context)
@@ -137,7 +137,7 @@ impl<'a> NewIdToken<'a> {
     /// Makes it an ID token of the token endpoint, which no browser sees.
     #[must_use]
     pub const fn at_token_endpoint(mut self) -> Self {
-        self.is_of_token_endpoint = true;
+        self.from_token_endpoint = true;
         self
     }
 

@@ -61,7 +61,7 @@ type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + S
 /// // For a request; `get_id_token` does the same.
 /// let request = RequestContext::for_user(User::new("248289761001"));
 /// let scope = "openid".parse()?;
-/// let new = NewIdToken::new("s6BhdRkqt3", &scope).with_nonce("n-0S6_WzA2Mj");
+/// let new = NewIdToken::new("s6BhdRkqt3", &scope).at_token_endpoint();
 /// let id_token = signer.sign(&request, &new, serde_json::Map::new())?;
 /// assert_eq!(id_token.split('.').count(), 3);
 /// # Ok::<(), oauth_storage::Error>(())
@@ -277,8 +277,11 @@ fn left_half_hash(secret: &Secret) -> String {
 /// Connect Core 3.2.2.10, 3.3.2.11). Without them a client could not detect an injected token.
 fn check_front_channel(id_token: &NewIdToken<'_>) -> Result<()> {
     let asked = id_token.response_type;
-    if id_token.is_of_token_endpoint || !asked.has_id_token() {
+    if id_token.from_token_endpoint {
         return Ok(());
+    }
+    if !asked.has_id_token() {
+        return Err(Error::invalid("response_type", InvalidReason::NotAllowed));
     }
     for (field, is_missing) in [
         ("nonce", id_token.nonce.is_none()),

@@ -47,8 +47,9 @@
 //! | ID token | [`IdTokenStorage`] | |
 //! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, erase, purge |
 //!
-//! Use [`GrantStorage`] to exchange codes and refresh tokens. The nine methods are the compatible
-//! interface; with them nothing prevents two concurrent requests from spending one credential twice.
+//! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
+//! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
+//! [`GrantStorage`] to exchange codes and refresh tokens.
 //!
 //! [`endpoint`] has what HTTP endpoints need, without a framework: parameters, client authentication,
 //! responses, protected resources. [`backend`] is for other storage implementations.
@@ -111,16 +112,19 @@ pub mod user;
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
 pub use error::Error;
-pub use grant::{CodeRedemption, GrantStorage, GrantStorageExt, RedemptionOutcome};
+pub use grant::{
+    CodeRedemption, GrantStorage, GrantStorageExt, RedemptionOutcome, RotationOutcome,
+    TokenRotation,
+};
 pub use id_token::IdTokenStorage;
 pub use memory::{MemoryStorage, MemoryTransaction};
 #[cfg(feature = "postgres")]
-pub use postgres::PgStorage;
+pub use postgres::{PgStorage, PgTransaction};
 pub use request::RequestContext;
 pub use response_type::ResponseType;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use settings::Settings;
 pub use storage::Storage;
-pub use token::{TokenPair, TokenStorage};
+pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};

@@ -43,7 +43,7 @@ use crate::user::{User, UserStorage};
 /// let client = storage.register_client(new).await?.client;
 ///
 /// let request = RequestContext::default();
-/// let tokens = TokenPair::generate()?;
+/// let tokens = TokenPair::generate()?.without_refresh_token();
 /// let new = NewToken::new(&client.client_id, "api:read".parse()?, tokens.clone());
 /// storage.create_token(&request, new).await?;
 ///
@@ -171,7 +171,7 @@ impl MemoryStorage {
     /// let storage = MemoryStorage::new();
     /// # let new = NewClient::new(ClientMetadata::client_credentials());
     /// # let client_id = storage.register_client(new).await?.client.client_id;
-    /// let tokens = TokenPair::generate()?;
+    /// let tokens = TokenPair::generate()?.without_refresh_token();
     /// let new = NewToken::new(client_id, Scope::default(), tokens.clone());
     /// storage.create_token(&RequestContext::default(), new).await?;
     ///
@@ -185,8 +185,9 @@ impl MemoryStorage {
         state.clock = after(DateTime::UNIX_EPOCH + state.clock, by) - DateTime::UNIX_EPOCH;
     }
 
-    /// Begins a transaction, the counterpart of `PgStorage::with_connection`. Calls on the storage
-    /// itself wait until it ends.
+    /// Begins a transaction, the counterpart of a `PgStorage` on a connection that the application holds. Calls on
+    /// the storage itself wait until it ends, so the task that holds the transaction must make none. Do not keep a
+    /// clone of it: the writes of a clone after the end are lost.
     ///
     /// ```
     /// use oauth_storage::{GrantStorage, MemoryStorage};
@@ -215,6 +216,7 @@ impl MemoryStorage {
 /// A transaction on a [`MemoryStorage`], see [`MemoryStorage::begin`]. Dropping it rolls it back.
 ///
 /// It dereferences to a storage: pass `&*transaction` where a storage is expected.
+#[must_use = "dropping a transaction rolls it back"]
 pub struct MemoryTransaction {
     storage: MemoryStorage,
     original: OwnedMutexGuard<State>,

@@ -36,6 +36,20 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
     if is_web && (!uri.to_ascii_lowercase().starts_with(&format!("{}://", url.scheme()))) {
         return invalid(InvalidReason::NotAbsolute);
     }
+    // The host and the port are written as a parser writes them. Others read `0177.0.0.1`, `%6c` or an empty
+    // port in their own way.
+    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = split_port(authority);
+    if is_web && !authority.contains('@') {
+        let is_host = url.host_str().is_some_and(|parsed| host.eq_ignore_ascii_case(parsed));
+        let is_port =
+            port.is_none_or(|port| port.parse::<u16>().is_ok_and(|n| n.to_string() == port));
+        let is_canonical = is_host && is_port;
+        if !authority.is_empty() && !is_canonical {
+            return invalid(InvalidReason::Hostile);
+        }
+    }
     // A response must not be sent in plaintext (RFC 9700 2.6), except to an application on the
     // user's own machine (RFC 8252 7.3).
     if url.scheme() == "http" && !is_loopback(&url) {
@@ -46,8 +60,6 @@ pub fn check_redirect_uri(uri: &str) -> Result<()> {
     if !is_web && !url.scheme().contains('.') {
         return invalid(InvalidReason::Hostile);
     }
-    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
     // A browser reads `https:///host` as `https://host/`.
     if is_web && authority.is_empty() {
         return invalid(InvalidReason::NotAbsolute);
@@ -82,13 +94,17 @@ pub(crate) fn matches_redirect_uri(registered: &str, requested: &str) -> bool {
         .is_some_and(|(host, rest)| host == registered_host && rest == registered_rest)
 }
 
+/// Splits an authority into host and port.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    let colon = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
+    colon.map_or((authority, None), |colon| (&authority[..colon], Some(&authority[colon + 1..])))
+}
+
 /// Splits an `http` URI of a loopback IP address into the host and all that follows the port.
 fn split_loopback(uri: &str) -> Option<(&str, &str)> {
     let rest = uri.strip_prefix("http://")?;
     let (host, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let colon = host.rfind(':').filter(|colon| !host[*colon..].contains(']'));
-    let (host, port) =
-        colon.map_or((host, None), |colon| (&host[..colon], Some(&host[colon + 1..])));
+    let (host, port) = split_port(host);
     let is_port = |port: &str| {
         port.bytes().all(|byte| byte.is_ascii_digit())
             && port.parse::<u16>().is_ok_and(|port| port > 0)
@@ -127,6 +143,8 @@ mod tests {
             "com.example.app://callback",
             "http://127.0.0.1/cb",
             "https://app.example/a.b/..c/cb",
+            "https://App.Example:443",
+            "http://LOCALHOST:1/cb",
             "https://xn--bcher-kva.example/%C3%A4",
         ] {
             assert!(check_redirect_uri(uri).is_ok(), "{uri}");
@@ -164,6 +182,15 @@ mod tests {
             ("app:/cb", InvalidReason::Hostile),
             ("urn:ietf:wg:oauth:2.0:oob", InvalidReason::Hostile),
             ("https://*.example/cb", InvalidReason::Hostile),
+            ("http://0177.0.0.1/cb", InvalidReason::Hostile),
+            ("http://2130706433/cb", InvalidReason::Hostile),
+            ("http://0x7f.1/cb", InvalidReason::Hostile),
+            ("http://127.0.0.1./cb", InvalidReason::Hostile),
+            ("http://%6cocalhost/cb", InvalidReason::Hostile),
+            ("http://[0:0:0:0:0:0:0:1]/cb", InvalidReason::Hostile),
+            ("https://evil%E3%80%82example/", InvalidReason::Hostile),
+            ("https://app.example:/cb", InvalidReason::Hostile),
+            ("https://app.example:00443/cb", InvalidReason::Hostile),
             ("https://*/cb", InvalidReason::Hostile),
             ("https://app.example/a/../cb", InvalidReason::Hostile),
             ("https://app.example/./cb", InvalidReason::Hostile),

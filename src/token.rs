@@ -33,7 +33,7 @@ names!(TokenKind, "token_type_hint", {
     Refresh => "refresh_token",
 });
 
-/// The state of a token, by PostgreSQL's clock at the time of the lookup.
+/// The state of a token, by the storage's clock at the time of the lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -65,7 +65,7 @@ pub struct Token {
     pub issued_at: DateTime<Utc>,
     /// Time of expiry. To decide, use [`Token::state`].
     pub expires_at: DateTime<Utc>,
-    /// The state, by PostgreSQL's clock at the time of the lookup.
+    /// The state, by the storage's clock at the time of the lookup.
     pub state: TokenState,
     /// The context of the grant.
     #[serde(flatten)]
@@ -195,8 +195,8 @@ impl NewToken {
 
     /// Sets the existing grant that the tokens join.
     #[must_use]
-    pub const fn with_grant_id(mut self, grant_id: Uuid) -> Self {
-        self.grant_id = Some(grant_id);
+    pub fn with_grant_id(mut self, grant_id: impl Into<Option<Uuid>>) -> Self {
+        self.grant_id = grant_id.into();
         self
     }
 

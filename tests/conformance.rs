@@ -72,11 +72,7 @@ mod postgres {
         let storage = builder.deadline(PATIENCE).connect(database.url()).await.unwrap();
         storage.migrate().await.unwrap();
         database.distribute().await.unwrap();
-        let user = NewUser {
-            username: "alice".into(),
-            subject: "248289761001".into(),
-            password: Secret::new("wonderland"),
-        };
+        let user = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
         storage.password_users().create(user).await.unwrap();
         let storage: Arc<dyn Storage> = Arc::new(storage);
         for _ in 0..2 {

@@ -108,6 +108,14 @@ async fn bad_metadata(cx: Context) {
         let hostile = with(&|details| *place(details) = Some("javascript:alert(1)".into()));
         never(&cx, hostile, field, InvalidReason::Hostile).await;
     }
+    for name in ["a\u{202e}b", "a\u{200b}b", "\u{3000}"] {
+        let reason =
+            if name == "\u{3000}" { InvalidReason::Empty } else { InvalidReason::Character };
+        let shown = with(&|details| details.client_name = Some(name.into()));
+        never(&cx, shown, "client_name", reason).await;
+    }
+    let plain = with(&|details| details.jwks_uri = Some("http://client.example/jwks".into()));
+    never(&cx, plain, "jwks_uri", InvalidReason::Unencrypted).await;
     let both = with(&|details| {
         details.jwks_uri = Some("https://client.example/jwks".into());
         details.jwks = Some(object(json!({ "keys": [] })));

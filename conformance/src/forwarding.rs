@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{
-    ACTIVE, Context, REDIRECT_URI, REVOKED, metadata, new_code, refused, request, scope, secret,
+    ACTIVE, Context, REVOKED, metadata, new_code, refused, request, scope, secret,
     subject, tokens, unique,
 };
 use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
@@ -68,7 +68,7 @@ async fn exercise(storage: impl Storage, direct: &Context) {
     let nobody = storage.authenticate("", &secret()).await;
     assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
     let scope = scope();
-    let new = NewIdToken::new(id, &scope).with_redirect_uri(REDIRECT_URI);
+    let new = NewIdToken::new(id, &scope).at_token_endpoint();
     let id_token = storage.get_id_token(&request, new).await;
     assert!(matches!(id_token, Ok(_) | Err(Error::Configuration { .. })), "{id_token:?}");
     assert!(storage.delete_client(id).await.expect("delete_client"));

@@ -213,7 +213,7 @@ async fn errors_show_no_secret(cx: Context) {
     fails_without(result, &[&client_secret, &bad], "a rotation that is refused");
     let scope = scope();
     let new = NewIdToken::new(&client, &scope)
-        .with_redirect_uri(super::context::REDIRECT_URI)
+        .at_token_endpoint()
         .with_access_token(access)
         .with_code(&code);
     if let Err(error) = cx.storage.get_id_token(&RequestContext::default(), new).await {

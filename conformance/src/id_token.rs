@@ -21,7 +21,7 @@ rules!("id_token" {
 });
 
 fn new<'a>(client_id: &'a str, scope: &'a Scope) -> NewIdToken<'a> {
-    NewIdToken::new(client_id, scope).with_redirect_uri(REDIRECT_URI)
+    NewIdToken::new(client_id, scope).with_redirect_uri(REDIRECT_URI).at_token_endpoint()
 }
 
 async fn claims(cx: &Context, request: &RequestContext, new: NewIdToken<'_>) -> Map<String, Value> {

@@ -84,14 +84,15 @@ CREATE FUNCTION pg_temp.import_accepts_redirect_uri(uri text) RETURNS boolean LA
         AND uri ~* '^(https?|[a-z][a-z0-9+-]*\.[a-z0-9+.-]*):'
         AND uri !~ '^[^/?]*://[^/?]*[@*]'
         AND uri !~* '^[^?]*/(\.|%2e){1,2}([/?]|$)'
-        AND (uri !~* '^https:' OR uri ~* '^https://[^/?]')
+        AND (uri !~* '^https:' OR uri ~* '^https://[a-z0-9._-]+(:[1-9][0-9]{0,4})?([/?]|$)')
         AND (
             uri !~* '^http:'
-            OR uri ~* '^http://(localhost|127\.[0-9]+\.[0-9]+\.[0-9]+|\[::1\])(:[0-9]+)?([/?]|$)'
+            OR uri ~* '^http://(localhost|127(\.(0|[1-9][0-9]{0,2})){3}|\[::1\])(:[1-9][0-9]{0,4})?([/?]|$)'
         )
 $$;
 
--- Stores the staged clients that ClientMetadata::check would accept. A client that exists stays as it is.
+-- Stores the staged clients, but for those whose redirect URIs, types, name or keys ClientMetadata::check would
+-- refuse. It checks more: run it over the imported clients as well. A client that exists stays as it is.
 CREATE PROCEDURE pg_temp.import_clients() LANGUAGE plpgsql AS $$
 DECLARE
     stored bigint;
@@ -111,6 +112,10 @@ BEGIN
             THEN 'grant_types: a public client cannot use client_credentials' END),
         (CASE WHEN grant_types && ARRAY['authorization_code', 'implicit']
             AND cardinality(redirect_uris) = 0 THEN 'redirect_uris: none' END),
+        (CASE WHEN details ->> 'client_name'
+            ~ '[\u0001-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]'
+            THEN 'client_name: invisible characters' END),
+        (CASE WHEN details ->> 'jwks' ~ '"(d|k|p|q|dp|dq|qi|oth)"\s*:' THEN 'jwks: a private key' END),
         (CASE WHEN cardinality(redirect_uris) > 100 THEN 'redirect_uris: more than 100' END),
         ((
             SELECT 'redirect_uris: ' || min(uri)

@@ -42,11 +42,7 @@ impl World {
             let secret = registered.client_secret.ok_or("a client without a secret")?;
             clients.push((registered.client.client_id, secret));
         }
-        let user = NewUser {
-            username: USERNAME.into(),
-            subject: USERNAME.into(),
-            password: Secret::new(PASSWORD),
-        };
+        let user = NewUser::new(USERNAME, USERNAME, Secret::new(PASSWORD));
         // Another process may have created the user.
         let _ = storage.password_users().create(user).await;
         Ok(Arc::new(Self { clients, scope }))

@@ -70,7 +70,12 @@ impl CodeChallenge {
         let s256 = match method {
             CodeChallengeMethod::Plain => s256(challenge),
             // 32 bytes in base64url; nothing else can match.
-            CodeChallengeMethod::S256 if challenge.len() == 43 => challenge.to_owned(),
+            CodeChallengeMethod::S256 if challenge.len() == 43 && is_base64url(challenge) => {
+                challenge.to_owned()
+            }
+            CodeChallengeMethod::S256 if challenge.len() == 43 => {
+                return Err(Error::invalid("code_challenge", InvalidReason::Character));
+            }
             CodeChallengeMethod::S256 => {
                 return Err(Error::invalid("code_challenge", InvalidReason::TooLong(43)));
             }
@@ -146,6 +151,10 @@ fn check_pkce(field: &'static str, value: &str) -> Result<()> {
     Ok(())
 }
 
+fn is_base64url(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +190,7 @@ mod tests {
         assert!(from(Some(&long), Some("s256")).is_err());
         assert!(from(Some(&long), Some("S256")).is_err());
         assert!(from(Some(&wrong), None).is_err());
+        assert!(from(Some(&"~".repeat(43)), Some("S256")).is_err());
     }
 
     #[test]

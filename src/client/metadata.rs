@@ -26,7 +26,7 @@ use crate::scope::Scope;
 #[serde(try_from = "Value")]
 #[non_exhaustive]
 pub struct ClientMetadata {
-    /// Registered redirect URIs; compared byte by byte.
+    /// The registered redirect URIs, see [`Client::allows_redirect_uri`](crate::client::Client::allows_redirect_uri).
     pub redirect_uris: Vec<String>,
     /// The authentication method.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,

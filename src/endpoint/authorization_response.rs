@@ -13,7 +13,7 @@ use crate::secret::Secret;
 ///
 /// // RFC 6749 4.1.2.
 /// let url = AuthorizationResponse::code(&"SplxlOBeZQQYbYS6WxSbIA".into())
-///     .with_state(Some("xyz"))
+///     .with_state("xyz")
 ///     .redirect_to("https://client.example.com/cb");
 /// assert_eq!(url, "https://client.example.com/cb?code=SplxlOBeZQQYbYS6WxSbIA&state=xyz");
 /// ```
@@ -38,8 +38,8 @@ impl AuthorizationResponse {
 
     /// Adds the `state` of the request, if it had one.
     #[must_use]
-    pub fn with_state(mut self, state: Option<&str>) -> Self {
-        self.parameters.extend(state.map(|state| ("state", state.to_owned())));
+    pub fn with_state<'a>(mut self, state: impl Into<Option<&'a str>>) -> Self {
+        self.parameters.extend(state.into().map(|state| ("state", state.to_owned())));
         self
     }
 

@@ -1,5 +1,6 @@
 use crate::error::Error;
 use crate::grant::GrantStorage;
+use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::token::{Token, TokenKind};
 
@@ -17,29 +18,30 @@ pub fn bearer_token(authorization: Option<&str>) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim_start()))
 }
 
-/// Returns the access token that a request to a protected resource presents, if it is active and its scope
-/// contains all of `scope` (RFC 6750).
+/// Returns the record of the access token that a request to a protected resource presents, if it is active and
+/// its scope contains all of `scope` (RFC 6750).
 ///
 /// ```
 /// use oauth_storage::MemoryStorage;
-/// use oauth_storage::endpoint::{BearerError, authorize};
+/// use oauth_storage::endpoint::{BearerError, require_scope};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// # let storage = MemoryStorage::new();
-/// let error = authorize(&storage, Some("Bearer x"), "notes:read").await.unwrap_err();
+/// let error = require_scope(&storage, Some("Bearer x"), "notes:read").await.unwrap_err();
 /// assert!(matches!(error, BearerError::InvalidToken));
-/// assert_eq!((error.status(), error.www_authenticate().as_deref()),
+/// assert_eq!((error.http_status(), error.www_authenticate().as_deref()),
 ///     (401, Some(r#"Bearer realm="OAuth", error="invalid_token""#)));
 /// # }
 /// ```
 ///
 /// The token of a client that acts for itself has no `subject` (RFC 6749 4.4): check it where a user is needed.
+/// If clients can request resource indicators (RFC 8707), compare `context.resource` with your own.
 ///
 /// # Errors
 /// Returns [`BearerError`]. A token that is bound to a key or a certificate (RFC 9449, RFC 8705) is refused as
 /// invalid, because the header alone does not prove it: introspect it and check the proof.
-pub async fn authorize<S: GrantStorage + ?Sized>(
+pub async fn require_scope<S: GrantStorage + ?Sized>(
     storage: &S,
     authorization: Option<&str>,
     scope: &str,
@@ -65,7 +67,7 @@ pub enum BearerError {
     /// The request has no access token. The response has no error code.
     #[error("no access token")]
     Missing,
-    /// The access token is unknown, expired, revoked, or bound to a key.
+    /// The access token is unknown, expired, revoked, a refresh token, or bound to a key or certificate.
     #[error("the access token is not active")]
     InvalidToken,
     /// The scope of the access token is too narrow.
@@ -82,7 +84,7 @@ pub enum BearerError {
 impl BearerError {
     /// Returns the HTTP status: 401 or 403; for the storage that of [`Error::http_status`].
     #[must_use]
-    pub const fn status(&self) -> u16 {
+    pub const fn http_status(&self) -> u16 {
         match self {
             Self::Missing | Self::InvalidToken => 401,
             Self::InsufficientScope { .. } => 403,
@@ -96,9 +98,12 @@ impl BearerError {
         match self {
             Self::Missing => Some(r#"Bearer realm="OAuth""#.to_owned()),
             Self::InvalidToken => Some(r#"Bearer realm="OAuth", error="invalid_token""#.to_owned()),
-            Self::InsufficientScope { scope } => Some(format!(
-                r#"Bearer realm="OAuth", error="insufficient_scope", scope="{scope}""#
-            )),
+            Self::InsufficientScope { scope } => {
+                // Text that is no scope could hold a quotation mark or a line break.
+                let scope = scope.parse::<Scope>().ok();
+                let scope = scope.map(|scope| format!(r#", scope="{scope}""#)).unwrap_or_default();
+                Some(format!(r#"Bearer realm="OAuth", error="insufficient_scope"{scope}"#))
+            }
             Self::Storage(_) => None,
         }
     }
@@ -127,7 +132,7 @@ mod tests {
         };
         let status = async |secret: &Secret, scope| {
             let header = format!("BEARER {}", secret.expose());
-            authorize(&storage, Some(&header), scope).await.map_err(|error| error.status())
+            require_scope(&storage, Some(&header), scope).await.map_err(|error| error.http_status())
         };
         let tokens = issue(GrantContext::default()).await;
         let access = &tokens.access_token;
@@ -136,6 +141,9 @@ mod tests {
         }
         assert_eq!(status(access, "a c").await, Err(403));
         assert_eq!(status(tokens.refresh_token.as_ref().unwrap(), "a").await, Err(401));
+        let error = BearerError::InsufficientScope { scope: "a\", error=\"x".into() };
+        let header = error.www_authenticate().unwrap();
+        assert_eq!(header, r#"Bearer realm="OAuth", error="insufficient_scope""#);
         let key = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".to_owned();
         for context in [
             GrantContext::default().with_jkt(key.clone()),
@@ -144,7 +152,7 @@ mod tests {
             assert_eq!(status(&issue(context).await.access_token, "a").await, Err(401));
         }
         for header in [None, Some("Bearer"), Some("Basic x")] {
-            let error = authorize(&storage, header, "a").await.unwrap_err();
+            let error = require_scope(&storage, header, "a").await.unwrap_err();
             assert!(matches!(error, BearerError::Missing), "{header:?}");
         }
     }

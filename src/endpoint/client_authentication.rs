@@ -11,8 +11,8 @@ use crate::secret::Secret;
 
 /// The client authentication that came with a request (RFC 6749 2.3).
 ///
-/// Find the client by identifier and secret, **and compare the method** with the registered one:
-/// without a secret [`get_client`](crate::ClientStorage::get_client) returns any client.
+/// Call [`verify`](Self::verify) to find the client.
+/// [`get_client`](crate::ClientStorage::get_client) alone is not enough: without a secret it returns any client.
 ///
 /// ```
 /// use oauth_storage::client::TokenEndpointAuthMethod;

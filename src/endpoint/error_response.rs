@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use crate::endpoint::BearerError;
 use crate::error::Error;
 
-/// The error response of an endpoint for programs (RFC 6749 5.2, RFC 6750 3).
+/// The error response of a token, introspection, revocation or protected endpoint (RFC 6749 5.2, RFC 6750 3).
 ///
 /// ```
 /// use oauth_storage::endpoint::ErrorResponse;
@@ -51,7 +51,7 @@ impl From<Error> for ErrorResponse {
 
 impl From<BearerError> for ErrorResponse {
     fn from(error: BearerError) -> Self {
-        let (status, www_authenticate) = (error.status(), error.www_authenticate());
+        let (status, www_authenticate) = (error.http_status(), error.www_authenticate());
         let code = match error {
             BearerError::Missing => None,
             BearerError::InvalidToken => Some("invalid_token"),

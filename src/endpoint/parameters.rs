@@ -41,6 +41,12 @@ pub struct QueryParameters {
     #[serde(deserialize_with = "given")]
     pub login_hint: Option<String>,
     #[serde(deserialize_with = "given")]
+    pub id_token_hint: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub acr_values: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub claims: Option<String>,
+    #[serde(deserialize_with = "given")]
     pub code_challenge: Option<String>,
     #[serde(deserialize_with = "given")]
     pub code_challenge_method: Option<String>,

@@ -6,6 +6,20 @@ use crate::client::RegisteredClient;
 use crate::grant::IssuedTokens;
 use crate::token::{Token, TokenKind, TokenPair};
 
+/// Returns the body of an introspection response (RFC 7662 2.2) for the result of
+/// [`introspect`](crate::GrantStorage::introspect). A refresh token is active as well: give its record only to the
+/// client that it was issued to, because a resource server could take it for an access token.
+///
+/// ```
+/// use oauth_storage::endpoint::introspection_response;
+/// assert_eq!(introspection_response(None)["active"], false);
+/// ```
+#[must_use]
+pub fn introspection_response(token: Option<&Token>) -> Map<String, Value> {
+    let inactive = || Map::from_iter([("active".to_owned(), false.into())]);
+    token.map_or_else(inactive, Token::introspection_response)
+}
+
 impl Token {
     /// Returns the body of a token response (RFC 6749 5.1), **including the secrets**. The record
     /// must be that of the access token. Add an ID token as `id_token`. Send it with
@@ -61,6 +75,11 @@ impl Token {
         }
         if self.kind == TokenKind::Access {
             body.insert("token_type".into(), self.token_type().into());
+        }
+        match self.context.resource.as_slice() {
+            [] => {}
+            [resource] => drop(body.insert("aud".into(), resource.as_str().into())),
+            resources => drop(body.insert("aud".into(), resources.into())),
         }
         let (jkt, x5t_s256) = (&self.context.jkt, &self.context.x5t_s256);
         let cnf: Map<String, Value> = [("jkt", jkt), ("x5t#S256", x5t_s256)]
@@ -154,7 +173,11 @@ mod tests {
         let body = token.introspection_response();
         assert_eq!((&body["exp"], &body["sub"]), (&60.into(), &"alice".into()));
         assert_eq!(body["token_type"], "Bearer");
-        assert!(!body.contains_key("cnf"));
+        assert!(!body.contains_key("cnf") && !body.contains_key("aud"));
+        token.context.resource = vec!["https://a.example".into()];
+        assert_eq!(token.introspection_response()["aud"], "https://a.example");
+        token.context.resource.push("https://b.example".into());
+        assert_eq!(token.introspection_response()["aud"][1], "https://b.example");
 
         // RFC 9449 6.2, RFC 8705 3.2.
         token.context.jkt = Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".into());

@@ -130,7 +130,8 @@ pub enum RedemptionOutcome {
 }
 
 impl RedemptionOutcome {
-    /// The tokens; `None` for the other outcomes, which a client must not tell apart: answer `invalid_grant`.
+    /// The tokens; `None` for any other outcome. Answer `invalid_grant` to all of these, so that a client cannot
+    /// distinguish them.
     #[must_use]
     pub fn issued(self) -> Option<IssuedTokens> {
         match self {
@@ -144,7 +145,7 @@ impl RedemptionOutcome {
 /// [`rotate_refresh_token`](crate::GrantStorage::rotate_refresh_token).
 ///
 /// ```
-/// use oauth_storage::grant::TokenRotation;
+/// use oauth_storage::TokenRotation;
 ///
 /// let rotation = TokenRotation::new("s6BhdRkqt3", "the refresh token")
 ///     .with_scope("api:read".parse()?);
@@ -225,7 +226,8 @@ pub enum RotationOutcome {
 }
 
 impl RotationOutcome {
-    /// The tokens; `None` for the other outcomes, which a client must not tell apart: answer `invalid_grant`.
+    /// The tokens; `None` for any other outcome. Answer `invalid_grant` to all of these, so that a client cannot
+    /// distinguish them.
     #[must_use]
     pub fn issued(self) -> Option<IssuedTokens> {
         match self {

@@ -33,7 +33,7 @@ fn request() -> RequestContext {
 }
 
 fn new_token(scope: &Scope) -> NewIdToken<'_> {
-    NewIdToken::new(CLIENT, scope).with_redirect_uri("https://client.example/cb")
+    NewIdToken::new(CLIENT, scope).at_token_endpoint()
 }
 
 fn payload(id_token: &str) -> Value {

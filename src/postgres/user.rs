@@ -19,6 +19,7 @@ const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// A user to create with [`PgUsers::create`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct NewUser {
     /// The name that the user types; compared byte by byte, at most 255 bytes.
     pub username: String,
@@ -30,6 +31,7 @@ pub struct NewUser {
 
 impl NewUser {
     /// A user with this name, subject and password.
+    #[must_use]
     pub fn new(
         username: impl Into<String>,
         subject: impl Into<String>,
@@ -55,11 +57,7 @@ impl NewUser {
 ///     .await?;
 /// let user = storage
 ///     .password_users()
-///     .create(NewUser {
-///         username: "alice".into(),
-///         subject: "248289761001".into(),
-///         password: Secret::new("wonderland"),
-///     })
+///     .create(NewUser::new("alice", "248289761001", "wonderland"))
 ///     .await?;
 /// assert_eq!(user.subject, "248289761001");
 /// # Ok(())

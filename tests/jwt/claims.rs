@@ -118,7 +118,7 @@ fn invalid_input_is_named() {
         field_and_problem(signer.sign(request, &id_token, Map::new()))
     };
     let with = |id_token| broken(&request(), id_token);
-    let of = |client_id| with(NewIdToken::new(client_id, &scope));
+    let of = |client_id| with(NewIdToken::new(client_id, &scope).at_token_endpoint());
     assert_eq!(of(""), ("client_id", InvalidReason::Empty));
     assert_eq!(of("c\n"), ("client_id", InvalidReason::Character));
     assert_eq!(with(good().with_nonce("")), ("nonce", InvalidReason::Empty));
@@ -153,7 +153,7 @@ fn a_token_of_the_authorization_endpoint_needs_nonce_and_access_token() {
     let endpoint = std::cell::Cell::new("authorization");
     let sign = |response_type: &str, nonce, code, access_token| {
         let response_type = response_type.parse().unwrap();
-        let id_token = new_token(&scope)
+        let id_token = NewIdToken::new(CLIENT, &scope)
             .with_response_type(response_type)
             .with_nonce(nonce)
             .with_code(code)
@@ -179,8 +179,10 @@ fn a_token_of_the_authorization_endpoint_needs_nonce_and_access_token() {
     assert!(sign("id_token token", nonce, None, token).is_ok());
     assert!(sign("code id_token", nonce, code, None).is_ok());
     assert!(sign("code id_token token", nonce, code, token).is_ok());
-    assert!(sign("code", None, None, token).is_ok());
+    let not_issued = ("response_type", InvalidReason::NotAllowed);
+    assert_eq!(field_and_problem(sign("code", nonce, code, token)), not_issued);
     endpoint.set("token");
+    assert!(sign("code", None, None, token).is_ok());
     assert!(sign("code id_token", None, None, token).is_ok());
     assert!(sign("code id_token token", None, None, None).is_ok());
     // `c_hash` may be in a token of the code flow.

@@ -46,7 +46,7 @@ pub(crate) fn request() -> RequestContext {
 }
 
 pub(crate) fn new_token(scope: &Scope) -> NewIdToken<'_> {
-    NewIdToken::new(CLIENT, scope).with_redirect_uri("https://client.example/cb")
+    NewIdToken::new(CLIENT, scope).at_token_endpoint()
 }
 
 pub(crate) fn field_and_problem<T: fmt::Debug>(result: Result<T>) -> (&'static str, InvalidReason) {

@@ -108,7 +108,7 @@ async fn a_missing_part_is_a_configuration_error() {
     let error = storage.authenticate("alice", &Secret::new("wonderland")).await.unwrap_err();
     assert!(error.to_string().contains("users("), "{error}");
     let scope = scope();
-    let new = NewIdToken::new("c", &scope).with_redirect_uri("https://client.example/cb");
+    let new = NewIdToken::new("c", &scope).at_token_endpoint();
     let error = storage.get_id_token(&alice(), new).await.unwrap_err();
     assert!(error.to_string().contains("id_tokens("), "{error}");
     assert_eq!(error.advice(), Advice::CallOperator);

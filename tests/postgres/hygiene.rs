@@ -89,8 +89,7 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     let secret = needle("chosen-client-secret");
     assert!(storage.get_client(&request, "chosen", Some(&secret)).await.unwrap().is_some());
 
-    let user =
-        NewUser { username: "alice".into(), subject: "alice".into(), password: needle("password") };
+    let user = NewUser::new("alice", "alice", needle("password"));
     see(&user);
     see(&storage.password_users().create(user).await);
     see(&storage.authenticate("alice", &needle("password")).await.unwrap().unwrap());

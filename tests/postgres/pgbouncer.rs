@@ -154,11 +154,7 @@ fn port_of(url: &str) -> u16 {
 async fn a_storage_behind_pgbouncer_conforms() {
     let Some(bouncer) = supported("a_storage_behind_pgbouncer_conforms").await else { return };
     let nodes = [bouncer.storage().await, bouncer.storage().await];
-    let user = NewUser {
-        username: "alice".into(),
-        subject: "248289761001".into(),
-        password: Secret::new("wonderland"),
-    };
+    let user = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
     nodes[0].password_users().create(user).await.unwrap();
     let mut suites = JoinSet::new();
     // A purge of one would remove the rows that the other is about to read, so they take turns.

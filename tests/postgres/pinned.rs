@@ -79,11 +79,7 @@ async fn s24_a_storage_conforms_under_any_settings_of_database_and_role() {
     let builder = PgStorage::builder().password_users().deadline(Duration::from_mins(1));
     let storage = builder.connect(test.database.url()).await.unwrap();
     storage.migrate().await.unwrap();
-    let user = NewUser {
-        username: "alice".into(),
-        subject: "248289761001".into(),
-        password: Secret::new("wonderland"),
-    };
+    let user = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
     storage.password_users().create(user).await.unwrap();
     let suite = Conformance::new(Arc::new(storage));
     suite.user("alice", "wonderland", "248289761001").run().await;

@@ -69,11 +69,7 @@ async fn the_documented_rights_are_enough() {
     storage.migrate().await.unwrap();
 
     let users = storage.password_users();
-    let user = NewUser {
-        username: "alice".into(),
-        subject: "248289761001".into(),
-        password: Secret::new("looking-glass"),
-    };
+    let user = NewUser::new("alice", "248289761001", Secret::new("looking-glass"));
     users.create(user).await.unwrap();
     assert!(users.set_password("alice", Secret::new("wonderland")).await.unwrap());
     for disabled in [true, false] {

@@ -133,11 +133,7 @@ async fn s14_unknown_takes_as_long_as_wrong() {
         .with_client_id("chosen")
         .with_client_secret(ClientSecret::Chosen(Secret::new("correct horse battery")));
     test.storage.register_client(chosen).await.unwrap();
-    let user = NewUser {
-        username: "alice".into(),
-        subject: "alice".into(),
-        password: Secret::new("wonderland"),
-    };
+    let user = NewUser::new("alice", "alice", Secret::new("wonderland"));
     test.storage.password_users().create(user).await.unwrap();
 
     let request = RequestContext::default();

@@ -11,7 +11,7 @@ async fn login(storage: &PgStorage, username: &str, password: &str) -> Option<Us
 }
 
 fn user(username: &str, subject: &str, password: &str) -> NewUser {
-    NewUser { username: username.into(), subject: subject.into(), password: Secret::new(password) }
+    NewUser::new(username, subject, Secret::new(password))
 }
 
 #[tokio::test]

@@ -166,11 +166,7 @@ fn only_the_exact_name_and_password_authenticate() {
     bed.check(&strategy, async |bed, (username, password, other)| {
         let subject = secret().expose().to_owned();
         let password = Secret::new(password);
-        let user = NewUser {
-            username: username.clone(),
-            subject: subject.clone(),
-            password: password.clone(),
-        };
+        let user = NewUser::new(username.clone(), subject.clone(), password.clone());
         match bed.storage.password_users().create(user).await {
             Ok(_) => {
                 let login = async |username: &str, password: Secret| {

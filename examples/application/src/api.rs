@@ -1,10 +1,10 @@
-//! The endpoints for programs: tokens (RFC 6749 3.2, RFC 7009) and what they protect (RFC 6750).
+//! Token and revocation endpoints (RFC 6749 3.2, RFC 7009), and the protected API (RFC 6750).
 
 use axum::extract::{State, rejection::FormRejection};
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use axum::{Form, Json, response::IntoResponse};
 use oauth_storage::client::{Client, GrantType};
-use oauth_storage::endpoint::{BearerError, ClientAuthentication, FormParameters, authorize};
+use oauth_storage::endpoint::{BearerError, ClientAuthentication, FormParameters, require_scope};
 use oauth_storage::token::{Token, TokenRef};
 use oauth_storage::{GrantStorageExt as _, RequestContext, Storage};
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ type Input = Result<Form<FormParameters>, FormRejection>;
 type Output = Result<Json<Value>>;
 
 fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok())
+    // A header that cannot be read must not count as absent.
+    headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default())
 }
 
 /// The form and its client, authenticated.
@@ -63,7 +64,7 @@ pub(crate) async fn revoke(State(storage): App, headers: HeaderMap, input: Input
 
 /// The user of the request's access token, if the token has this scope.
 async fn user(storage: &dyn Storage, headers: &HeaderMap, scope: &str) -> Result<String> {
-    let Token { subject, .. } = authorize(storage, authorization(headers), scope).await?;
+    let Token { subject, .. } = require_scope(storage, authorization(headers), scope).await?;
     // A client that acts for itself has none (RFC 6749 4.4).
     Ok(subject.ok_or(BearerError::InvalidToken)?)
 }
@@ -76,7 +77,10 @@ pub(crate) async fn notes(State(storage): App, headers: HeaderMap) -> Output {
 /// The applications with access to the user's data: a grant for each sign-in.
 pub(crate) async fn applications(State(storage): App, headers: HeaderMap) -> Output {
     let user = user(&*storage, &headers, "account").await?;
-    Ok(Json(json!(storage.list_all_grants(&user).await?)))
+    let grants = storage.list_all_grants(&user).await?.into_iter().map(|grant| {
+        json!({ "client_id": grant.client_id, "scope": grant.scope, "since": grant.granted_at })
+    });
+    Ok(Json(grants.collect()))
 }
 
 /// Needs no CSRF token, because a browser does not send a bearer token by itself.

@@ -21,10 +21,10 @@ use oauth_storage::{ClientMetadata, Error, GrantStorageExt as _, NewClient, Stor
 type App = State<Arc<dyn Storage>>;
 type Result<T, E = Refusal> = std::result::Result<T, E>;
 
-/// Names this server in its responses (RFC 9207).
+/// The issuer, which identifies this server in its responses (RFC 9207).
 const ISSUER: &str = "http://127.0.0.1:8080";
 
-/// For tokens (RFC 6749 5.1) and for pages, which no other site may frame (RFC 9700 4.16).
+/// Headers of every response: no caching (RFC 6749 5.1), no framing (RFC 9700 4.16).
 const HEADERS: [(HeaderName, &str); 2] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),

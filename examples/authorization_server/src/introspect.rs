@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use oauth_storage::token::TokenRef;
+use oauth_storage::endpoint::introspection_response;
+use oauth_storage::token::{TokenKind, TokenRef};
 use serde_json::{Map, Value};
 
 use super::Shared;
@@ -18,8 +19,10 @@ pub(crate) async fn introspect(
         return Err(OAuthError::invalid_client());
     }
     let found = server.storage.introspect(&require(form.token, "token")?).await?;
-    let inactive = || Map::from_iter([("active".into(), false.into())]);
-    Ok(Json(found.map_or_else(inactive, |token| token.introspection_response())))
+    // A resource server must not take the refresh token of another client for an access token.
+    let found = found
+        .filter(|token| token.kind == TokenKind::Access || token.client_id == client.client_id);
+    Ok(Json(introspection_response(found.as_ref())))
 }
 
 /// Revokes the token and its grant. An unknown token, or one of another client, is left as it is;

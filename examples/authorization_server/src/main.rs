@@ -59,11 +59,7 @@ async fn run() -> Result<()> {
     let storage = PgStorage::builder().password_users().id_tokens(signer);
     let storage = storage.connect(database.url()).await?;
     storage.migrate().await?;
-    let alice = NewUser {
-        username: "alice".into(),
-        subject: "248289761001".into(),
-        password: Secret::new("wonderland"),
-    };
+    let alice = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
     storage.password_users().create(alice).await?;
 
     // ── The server ───────────────────────────────────────────────────────────────────────────

@@ -151,7 +151,7 @@ fn scopes<'a>(tokens: impl Iterator<Item = &'a str>) -> Markup {
 /// The origin of a URI where it has one, for people to check.
 fn site(uri: &str) -> String {
     match url::Url::parse(uri) {
-        Ok(url) if url.has_host() => url.origin().ascii_serialization(),
+        Ok(url) if url.origin().is_tuple() => url.origin().ascii_serialization(),
         _ => uri.to_owned(),
     }
 }

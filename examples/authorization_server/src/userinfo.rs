@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use oauth_storage::endpoint::{BearerError, authorize};
+use oauth_storage::endpoint::{BearerError, require_scope};
 use oauth_storage::token::Token;
 
 use super::Shared;
@@ -12,7 +12,7 @@ use super::error::Result;
 
 pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Result<Response> {
     let header = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let token = authorize(&*server.storage, header, "openid").await;
+    let token = require_scope(&*server.storage, header, "openid").await;
     // A client that acts for itself has no subject (RFC 6749 4.4).
     let insufficient = || BearerError::InsufficientScope { scope: "openid".into() };
     let subject = |token: Token| Ok((token.subject.ok_or_else(insufficient)?, token.scope));
@@ -20,7 +20,7 @@ pub(crate) async fn userinfo(State(server): Shared, headers: HeaderMap) -> Resul
         Ok(found) => found,
         Err(BearerError::Storage(error)) => return Err(error.into()),
         Err(error) => {
-            let status = StatusCode::from_u16(error.status()).unwrap_or_default();
+            let status = StatusCode::from_u16(error.http_status()).unwrap_or_default();
             let challenge = error.www_authenticate().unwrap_or_default();
             return Ok((status, [(header::WWW_AUTHENTICATE, challenge)]).into_response());
         }

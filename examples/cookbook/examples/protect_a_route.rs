@@ -1,28 +1,29 @@
 //! A route that needs an access token with the scope `notes:read` (RFC 6750).
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header::AUTHORIZATION};
+use axum::http::header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Router, routing::get};
 use oauth_storage::MemoryStorage;
-use oauth_storage::endpoint::{BearerError, authorize};
+use oauth_storage::endpoint::{BearerError, require_scope};
 use tower::ServiceExt as _;
 
-async fn notes(
-    State(storage): State<MemoryStorage>,
-    headers: HeaderMap,
-) -> Result<String, StatusCode> {
+type Refusal = (StatusCode, Option<[(HeaderName, String); 1]>, ());
+
+async fn notes(State(own): State<MemoryStorage>, headers: HeaderMap) -> Result<String, Refusal> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = authorize(&storage, header, "notes:read").await;
-    // A whole response has error.www_authenticate() as well.
-    let status = |error: BearerError| StatusCode::from_u16(error.status()).unwrap_or_default();
-    let token = token.map_err(status)?;
-    Ok(format!("the notes of {}", token.subject.unwrap_or_default()))
+    let token = require_scope(&own, header, "notes:read").await.map_err(|error: BearerError| {
+        let challenge = error.www_authenticate().map(|value| [(WWW_AUTHENTICATE, value)]);
+        (StatusCode::from_u16(error.http_status()).unwrap_or_default(), challenge, ())
+    })?;
+    Ok(format!("the notes of {:?}", token.subject)) // none for a client that acts for itself
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new().route("/notes", get(notes)).with_state(MemoryStorage::new());
     let request = Request::get("/notes").header(AUTHORIZATION, "Bearer x").body(Body::empty())?;
-    println!("{}", app.oneshot(request).await?.status());
+    let response = app.oneshot(request).await?;
+    println!("{}, {:?}", response.status(), response.headers()[WWW_AUTHENTICATE]);
     Ok(())
 }

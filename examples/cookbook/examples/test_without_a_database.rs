@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let storage = MemoryStorage::new();
     let new = NewClient::new(ClientMetadata::client_credentials());
     let client_id = storage.register_client(new).await?.client.client_id;
-    let tokens = TokenPair::generate()?;
+    let tokens = TokenPair::generate()?.without_refresh_token();
     let new = NewToken::new(client_id, "api:read".parse()?, tokens.clone());
     storage.create_token(&RequestContext::default(), new).await?;
 

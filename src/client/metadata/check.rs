@@ -41,9 +41,15 @@ impl ClientMetadata {
             }
         }
         check_display_text("client_name", details.client_name.as_deref())?;
+        // Names and URIs in other languages (RFC 7591 2.2).
         for (name, value) in &details.other {
-            if name.starts_with("client_name#") {
-                check_display_text("client_name", value.as_str())?;
+            match name.split_once('#').map(|(name, _)| name) {
+                Some("client_name") => check_display_text("client_name", value.as_str())?,
+                Some("client_uri") => check_web_uri("client_uri", value.as_str())?,
+                Some("logo_uri") => check_web_uri("logo_uri", value.as_str())?,
+                Some("tos_uri") => check_web_uri("tos_uri", value.as_str())?,
+                Some("policy_uri") => check_web_uri("policy_uri", value.as_str())?,
+                _ => {}
             }
         }
         // Pages link or embed these URIs, so they must not run code (RFC 7591 5).
@@ -52,13 +58,13 @@ impl ClientMetadata {
             ("logo_uri", &details.logo_uri),
             ("tos_uri", &details.tos_uri),
             ("policy_uri", &details.policy_uri),
-            ("jwks_uri", &details.jwks_uri),
         ] {
-            if let Some(value) = value
-                && !(value.starts_with("https://") || value.starts_with("http://"))
-            {
-                return Err(Error::invalid(field, InvalidReason::Hostile));
-            }
+            check_web_uri(field, value.as_deref())?;
+        }
+        check_web_uri("jwks_uri", details.jwks_uri.as_deref())?;
+        // Keys that prove who the client is must not be replaced on the way.
+        if details.jwks_uri.as_ref().is_some_and(|uri| !uri.starts_with("https://")) {
+            return Err(Error::invalid("jwks_uri", InvalidReason::Unencrypted));
         }
         details.contacts.iter().try_for_each(|contact| check_text("contacts", contact, 2048))?;
         if details.jwks.is_some() && details.jwks_uri.is_some() {
@@ -112,6 +118,15 @@ impl ClientMetadata {
     }
 }
 
+fn check_web_uri(field: &'static str, uri: Option<&str>) -> Result<()> {
+    match uri {
+        Some(uri) if !uri.starts_with("https://") && !uri.starts_with("http://") => {
+            Err(Error::invalid(field, InvalidReason::Hostile))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Members of a registration response that are not metadata.
 const RESERVED: [&str; 9] = [
     "client_id",
@@ -146,10 +161,12 @@ pub(super) const FIELDS: [&str; 15] = [
 
 /// Returns true if a JWK set contains a private or symmetric key (RFC 7518 6).
 fn has_private_key(jwks: &Map<String, Value>) -> bool {
-    let keys = jwks.get("keys").and_then(Value::as_array);
-    keys.into_iter().flatten().filter_map(Value::as_object).any(|key| {
+    let is_private = |key: &Map<String, Value>| {
         ["d", "k", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| key.contains_key(*name))
-    })
+    };
+    let keys = jwks.get("keys").and_then(Value::as_array);
+    // A single key in place of a set is no set, but would be stored.
+    is_private(jwks) || keys.into_iter().flatten().filter_map(Value::as_object).any(is_private)
 }
 
 #[cfg(test)]
@@ -189,6 +206,14 @@ mod tests {
         let mut metadata = base();
         metadata.details.logo_uri = Some("javascript:alert(1)".into());
         assert_eq!(refused(&metadata), ("logo_uri", InvalidReason::Hostile));
+        for name in ["client_uri", "logo_uri", "tos_uri", "policy_uri"] {
+            let mut metadata = base();
+            metadata.details.other.insert(format!("{name}#de"), "javascript:alert(1)".into());
+            assert_eq!(refused(&metadata), (name, InvalidReason::Hostile));
+        }
+        let mut metadata = base();
+        metadata.details.jwks_uri = Some("http://client.example/jwks".into());
+        assert_eq!(refused(&metadata), ("jwks_uri", InvalidReason::Unencrypted));
         let mut metadata = base();
         metadata.details.other.insert("x".into(), Value::String("a\0b".into()));
         assert_eq!(refused(&metadata), ("metadata", InvalidReason::Character));
@@ -200,6 +225,8 @@ mod tests {
     #[test]
     fn s12_a_name_that_a_person_reads_has_no_invisible_characters() {
         let named = |name: &str| ClientMetadata::client_credentials().with_client_name(name);
+        assert_eq!(refused(&named(" \t")), ("client_name", InvalidReason::Character));
+        assert_eq!(refused(&named("\u{3000}")), ("client_name", InvalidReason::Empty));
         for name in ["Example", "مثال", "می\u{200c}خواهم", "👩\u{200d}💻", "e\u{301}"]
         {
             assert!(named(name).check().is_ok(), "{name}");
@@ -212,6 +239,8 @@ mod tests {
             "\u{ad}",
             "\u{2028}",
             "\u{e0041}",
+            "\u{34f}",
+            "\u{2800}",
             "\u{200d}",
         ] {
             let reason = ("client_name", InvalidReason::Character);
@@ -261,6 +290,9 @@ mod tests {
         };
         let private = jwks(serde_json::json!({ "kty": "EC", "x": "a", "y": "b", "d": "secret" }));
         assert_eq!(refused(&private), ("jwks", InvalidReason::NotAllowed));
+        let mut single = ClientMetadata::client_credentials();
+        single.details.jwks = serde_json::json!({ "kty": "EC", "d": "s" }).as_object().cloned();
+        assert_eq!(refused(&single), ("jwks", InvalidReason::NotAllowed));
         assert!(jwks(serde_json::json!({ "kty": "EC", "x": "a", "y": "b" })).check().is_ok());
     }
 

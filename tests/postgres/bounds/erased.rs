@@ -16,11 +16,7 @@ const SUBJECT: &str = "n33dle-of-a-person";
 
 /// Everything that names a subject: a user, an unused code, a spent one, tokens, rotated and not.
 async fn live_a_life(storage: &PgStorage, client_id: &str) -> Vec<TokenPair> {
-    let user = NewUser {
-        username: "somebody".into(),
-        subject: SUBJECT.into(),
-        password: Secret::new("wonderland"),
-    };
+    let user = NewUser::new("somebody", SUBJECT, Secret::new("wonderland"));
     storage.password_users().create(user).await.unwrap();
     let request = RequestContext::for_user(User::new(SUBJECT));
     let code = Secret::generate().unwrap();

@@ -264,6 +264,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("get_id_token", |s, h, id| async {
         let (scope, text, token) = (h.scope(), h.text(4), h.secret(4));
         let new = NewIdToken::new(&id, &scope)
+            .at_token_endpoint()
             .with_subject(text.as_str())
             .with_redirect_uri(text.as_str())
             .with_nonce(text.as_str())
@@ -273,7 +274,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     });
     call!("create user", |s, h, _id| async {
         let (username, subject, password) = (h.text(1), h.text(0), h.secret(1));
-        s.password_users().create(NewUser { username, subject, password }).await
+        s.password_users().create(NewUser::new(username, subject, password)).await
     });
     call!("set_password", |s, h, _id| async {
         s.password_users().set_password(&h.text(1), h.secret(2)).await

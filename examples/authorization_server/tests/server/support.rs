@@ -60,9 +60,7 @@ impl Site {
         let storage = builder.connect(database.url()).await.unwrap();
         storage.migrate().await.unwrap();
         for (username, subject) in [("alice", ALICE), ("bob", "2")] {
-            let (username, subject) = (username.into(), subject.into());
-            let password = Secret::new("wonderland");
-            let user = NewUser { username, subject, password };
+            let user = NewUser::new(username, subject, "wonderland");
             storage.password_users().create(user).await.unwrap();
         }
         let mut site = Self::serve(listener, issuer, storage, jwk_set, options);

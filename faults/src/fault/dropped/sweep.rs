@@ -303,11 +303,11 @@ impl Sweep {
             }
             Method::GetIdToken => {
                 let client_id = self.world.any_client();
-                let new = NewIdToken::new(client_id, &self.world.scope);
+                let new = NewIdToken::new(client_id, &self.world.scope).at_token_endpoint();
                 caller.call_cut(storage.get_id_token(&self.request, new), cut).await.1
             }
             Method::CreateUser => {
-                let user = NewUser { username: name.clone(), subject: name, password: password() };
+                let user = NewUser::new(name.clone(), name, password());
                 caller.call_cut(users.create(user), cut).await.1
             }
             Method::SetPassword => {
