@@ -159,7 +159,7 @@ impl IdTokenSigner {
     /// # Errors
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
     /// [`InvalidReason::Missing`] if there is no `subject`, or if an ID token from the
-    /// authorization endpoint lacks the required `nonce` or `access_token` (OpenID Connect Core
+    /// authorization endpoint lacks the required `nonce`, `access_token` or `code` (OpenID Connect Core
     /// 3.2.2.10, 3.3.2.11).
     pub fn sign(
         &self,
