@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::context::{
-    ACTIVE, Context, REVOKED, metadata, new_code, refused, request, scope, secret,
-    subject, tokens, unique,
+    ACTIVE, Context, REVOKED, metadata, new_code, refused, request, scope, secret, subject, tokens,
+    unique,
 };
 use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
 use oauth_storage::client::ClientSecretRotation;
