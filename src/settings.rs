@@ -2,27 +2,48 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::error::{Error, InvalidReason, Result};
 
 /// Lifetimes and policies. The defaults are conservative.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A configuration file gives lifetimes in seconds. A setting that it omits has its default, and one that does not
+/// exist is an error.
+///
+/// ```
+/// use oauth_storage::Settings;
+///
+/// let settings: Settings = serde_json::from_str(r#"{ "access_token_expires_in": 600 }"#)?;
+/// assert_eq!(settings.access_token_expires_in.as_secs(), 600);
+/// assert_eq!(settings.refresh_token_grace.as_secs(), 10);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
     /// Lifetime of an access token; one hour.
+    #[serde(deserialize_with = "seconds")]
     pub access_token_expires_in: Duration,
     /// Lifetime of a refresh token and of its successors, an absolute expiry that rotation does not
     /// move; 30 days.
+    #[serde(deserialize_with = "seconds")]
     pub refresh_token_expires_in: Duration,
     /// Idle lifetime of a refresh token: each rotation gives the successor this long, up to the
     /// absolute expiry. `None`, the default, for no idle lifetime.
+    #[serde(deserialize_with = "optional_seconds")]
     pub refresh_token_idle_expires_in: Option<Duration>,
     /// Lifetime of an authorization code; 60 seconds, at most ten minutes (RFC 6749 4.1.2).
+    #[serde(deserialize_with = "seconds")]
     pub authorization_code_expires_in: Duration,
     /// Lifetime of an ID token; one hour.
+    #[serde(deserialize_with = "seconds")]
     pub id_token_expires_in: Duration,
     /// Grace period after a rotation in which the old refresh token can be exchanged again, for a
     /// client that lost the response; ten seconds by default, at most five minutes. With zero the
     /// second exchange revokes the grant.
+    #[serde(deserialize_with = "seconds")]
     pub refresh_token_grace: Duration,
     /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,
@@ -106,6 +127,17 @@ impl Settings {
     }
 }
 
+fn seconds<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<Duration, D::Error> {
+    u64::deserialize(value).map(Duration::from_secs)
+}
+
+fn optional_seconds<'de, D>(value: D) -> std::result::Result<Option<Duration>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    Ok(Option::<u64>::deserialize(value)?.map(Duration::from_secs))
+}
+
 /// The lifetimes of a pair and of its grant at its first issue, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
@@ -144,6 +176,38 @@ pub fn micros(lifetime: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_read_in_seconds() {
+        let json = serde_json::json!({
+            "access_token_expires_in": 1,
+            "refresh_token_expires_in": 2,
+            "refresh_token_idle_expires_in": 3,
+            "authorization_code_expires_in": 4,
+            "id_token_expires_in": 5,
+            "refresh_token_grace": 0,
+            "allow_plain_code_challenge": true,
+        });
+        let second = Duration::from_secs;
+        let expected = Settings {
+            access_token_expires_in: second(1),
+            refresh_token_expires_in: second(2),
+            refresh_token_idle_expires_in: Some(second(3)),
+            authorization_code_expires_in: second(4),
+            id_token_expires_in: second(5),
+            refresh_token_grace: Duration::ZERO,
+            allow_plain_code_challenge: true,
+        };
+        let read = |json| serde_json::from_value::<Settings>(json);
+        assert_eq!(read(json).unwrap(), expected);
+        assert_eq!(read(serde_json::json!({})).unwrap(), Settings::default());
+        let idle = serde_json::json!({ "refresh_token_idle_expires_in": null });
+        assert_eq!(read(idle).unwrap(), Settings::default());
+        for wrong in ["access_token_lifetime", "grace"] {
+            assert!(read(serde_json::json!({ wrong: 1 })).is_err(), "{wrong}");
+        }
+        assert!(read(serde_json::json!({ "id_token_expires_in": -1 })).is_err());
+    }
 
     #[test]
     fn settings_out_of_range_are_named() {
