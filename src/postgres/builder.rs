@@ -199,8 +199,12 @@ impl PgStorageBuilder {
         // A lane runs few, fixed statements, so generic plans suffice. Citus finds the shard by the
         // parameters and refuses a generic plan.
         let plans = if session.is_cluster { "auto" } else { "force_generic_plan" };
+        // A plan that was made while the tables were nearly empty would scan them sequentially until the next
+        // ANALYZE, however much they grow. Each of these statements has an index for every table.
+        let scans = if session.is_cluster { "on" } else { "off" };
         let options = options.options([
             ("plan_cache_mode", plans),
+            ("enable_seqscan", scans),
             ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),
         ]);
