@@ -12,8 +12,9 @@ use oauth_storage::{
     RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
+use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{URI, pair, run_sql, scope, store_grants};
+use crate::support::{TestStorage, URI, pair, run_sql, scope, store_grants};
 
 /// The plans that were logged while the call ran.
 async fn plans<T>(cluster: &Cluster, call: impl Future<Output = T>) -> (T, Vec<String>) {
@@ -208,4 +209,50 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(updated >= 400, "{updated} updates");
     assert!(hot * 100 >= updated * 99, "{hot} of {updated} updates were HOT");
+}
+
+/// A lane plans a statement once. A plan made for an empty table must stay good while the table grows, until the
+/// next ANALYZE.
+#[tokio::test]
+async fn plans_made_for_an_empty_table_do_not_scan_it_when_it_has_grown() {
+    const ROWS: i64 = 30_000;
+    let test = TestStorage::new("plans_empty").await;
+    let (client_id, _) = test.client().await;
+    let (storage, alice) = (&test.storage, RequestContext::for_user(User::new("alice")));
+    let tokens = TokenPair::generate().unwrap();
+    let new = NewToken::new(&client_id, scope(), tokens.clone());
+    let grant_id = storage.create_token(&alice, new).await.unwrap().grant_id;
+    test.sql(
+        "ALTER TABLE oauth_storage.token SET (autovacuum_enabled = false);
+         ANALYZE oauth_storage.token",
+    )
+    .await;
+    storage.introspect(&tokens.access_token).await.unwrap().unwrap();
+    test.sql(&format!(
+        "INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, digest, digest_tail, kind)
+         SELECT now(), now() + interval '1 hour', '{grant_id}', gen_random_uuid(), gen_random_uuid(), 'a'
+         FROM generate_series(1, {ROWS})"
+    ))
+    .await;
+
+    let mut connection = PgConnection::connect(test.database.url()).await.unwrap();
+    let mut read = async || -> (i64, i64) {
+        let counts = "SELECT seq_tup_read, idx_scan FROM pg_stat_user_tables
+                      WHERE relid = 'oauth_storage.token'::regclass";
+        sqlx::query_as(counts).fetch_one(&mut connection).await.unwrap()
+    };
+    let (before, after) = (read().await, std::time::Instant::now() + Duration::from_secs(30));
+    loop {
+        for _ in 0..20 {
+            storage.introspect(&tokens.access_token).await.unwrap().unwrap();
+        }
+        // A session reports its counts at the end of a transaction, at most once a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let (scanned, by_index) = read().await;
+        assert!(scanned - before.0 < ROWS, "{} rows of the table were scanned", scanned - before.0);
+        if by_index - before.1 >= 20 {
+            return;
+        }
+        assert!(std::time::Instant::now() < after, "no lookup was counted");
+    }
 }
