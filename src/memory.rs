@@ -263,6 +263,7 @@ mod tests {
     use chrono::{TimeDelta, Utc};
 
     use super::*;
+    use crate::client::{ClientMetadata, ClientRegistry as _, NewClient};
     use crate::storage::Storage;
 
     #[test]
@@ -275,6 +276,33 @@ mod tests {
             format!("{storage:?}"),
             "MemoryStorage { clients: 0, grants: 0, tokens: 0, codes: 0, .. }"
         );
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_visible_after_its_commit_and_gone_after_a_drop() {
+        let storage = MemoryStorage::new();
+        let register = async |storage: &MemoryStorage| {
+            let new = NewClient::new(ClientMetadata::client_credentials());
+            storage.register_client(new).await.unwrap().client.client_id
+        };
+        let transaction = storage.begin().await;
+        let dropped = register(&transaction).await;
+        assert!(transaction.read_client(&dropped).await.unwrap().is_some());
+        // A call on the storage waits until the transaction has ended.
+        let waiting = storage.clone();
+        let waiting = tokio::spawn(async move { waiting.list_clients(None, 10).await.unwrap() });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(transaction);
+        assert!(waiting.await.unwrap().is_empty());
+        assert!(storage.read_client(&dropped).await.unwrap().is_none());
+
+        let transaction = storage.begin().await;
+        let committed = register(&transaction).await;
+        transaction.advance_clock(Duration::from_hours(1)).await;
+        transaction.commit().await;
+        assert!(storage.read_client(&committed).await.unwrap().is_some());
+        assert!(storage.state().await.clock >= TimeDelta::hours(1));
     }
 
     #[test]

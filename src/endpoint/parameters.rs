@@ -122,7 +122,7 @@ impl QueryParameters {
     }
 }
 
-/// Omits `state`, `nonce`, `login_hint`, the request object, and `code_challenge`, which for
+/// Omits `state`, `nonce`, the hints, `claims`, the request object, and `code_challenge`, which for
 /// `plain` is the verifier.
 impl fmt::Debug for QueryParameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
