@@ -10,10 +10,13 @@ CREATE TABLE oauth_storage.client (
     updated_at                         timestamptz NOT NULL DEFAULT now(),
     disabled_at                        timestamptz,
     deleted_at                         timestamptz,
+    expires_at                         timestamptz,
+    last_used_at                       timestamptz,
     client_secret_hash                 text,
     client_secret_expires_at           timestamptz,
     previous_client_secret_hashes      text[]        NOT NULL DEFAULT '{}',
     previous_client_secrets_expire_at  timestamptz[] NOT NULL DEFAULT '{}',
+    registration_access_token_hash     text,
     token_endpoint_auth_method         text        NOT NULL,
     redirect_uris                      text[]      NOT NULL,
     grant_types                        text[]      NOT NULL,
@@ -35,6 +38,7 @@ CREATE TABLE oauth_storage.client (
         client_secret_hash ~ '^(sha256:|\$argon2id\$)'
         AND array_to_string(previous_client_secret_hashes, E'\n')
             ~ '^((sha256:|\$argon2id\$)[^\n]*(\n|$))*$'
+        AND registration_access_token_hash ~ '^sha256:'
     )
 );
 
@@ -50,6 +54,12 @@ COMMENT ON COLUMN oauth_storage.client.disabled_at IS
     'Start of the client being disabled: it is not found, and nothing is issued to it.';
 COMMENT ON COLUMN oauth_storage.client.deleted_at IS
     'Start of the deletion. The client stays disabled, and its identifier taken, until its last grant is deleted.';
+COMMENT ON COLUMN oauth_storage.client.expires_at IS
+    'Expiry of the registration, after which the client counts as disabled and a purge deletes it; null for never.';
+COMMENT ON COLUMN oauth_storage.client.last_used_at IS
+    'Time of the last use, written at most once a day; null for never.';
+COMMENT ON COLUMN oauth_storage.client.registration_access_token_hash IS
+    'sha256:… of the token that manages the registration (RFC 7592); null for a client that did not register itself.';
 COMMENT ON COLUMN oauth_storage.client.client_secret_hash IS
     'sha256:… of a generated secret, $argon2id$… of a chosen one; null for a client without a secret.';
 COMMENT ON COLUMN oauth_storage.client.client_secret_expires_at IS

@@ -4,21 +4,17 @@
 -- fillfactor: using a code must find room on its page, so that no index is touched (a HOT update).
 -- consumed_at is in no index for the same reason.
 CREATE TABLE oauth_storage.authorization_code (
-    issued_at             timestamptz NOT NULL,
-    expires_at            timestamptz NOT NULL,
-    consumed_at           timestamptz,
-    grant_id              uuid        NOT NULL,
-    digest                uuid        NOT NULL,
-    digest_tail           uuid        NOT NULL,
-    response_type         text        NOT NULL,
-    redirect_uri          text        NOT NULL,
-    code_challenge        text,
-    code_challenge_method text,
+    issued_at      timestamptz NOT NULL,
+    expires_at     timestamptz NOT NULL,
+    consumed_at    timestamptz,
+    grant_id       uuid        NOT NULL,
+    digest         uuid        NOT NULL,
+    digest_tail    uuid        NOT NULL,
+    response_type  text        NOT NULL,
+    redirect_uri   text        NOT NULL,
+    code_challenge text,
 
-    CONSTRAINT authorization_code_pkey PRIMARY KEY (digest),
-    CONSTRAINT authorization_code_challenge_whole CHECK (
-        (code_challenge IS NULL) = (code_challenge_method IS NULL)
-    )
+    CONSTRAINT authorization_code_pkey PRIMARY KEY (digest)
 ) WITH (
     fillfactor = 80,
     -- Short lives: vacuum early, by the share that is dead, or the table never shrinks.
@@ -51,5 +47,3 @@ COMMENT ON COLUMN oauth_storage.authorization_code.redirect_uri IS
     'The redirect URI of the authorization request; the token request must repeat it (RFC 6749 4.1.3).';
 COMMENT ON COLUMN oauth_storage.authorization_code.code_challenge IS
     'The PKCE challenge in its S256 form (RFC 7636 4.2), which is not a secret.';
-COMMENT ON COLUMN oauth_storage.authorization_code.code_challenge_method IS
-    'S256, or plain where the settings allow it.';

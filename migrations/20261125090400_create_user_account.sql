@@ -17,7 +17,7 @@ CREATE TABLE oauth_storage.user_account (
 COMMENT ON TABLE oauth_storage.user_account IS
     'Resource owners with a password, for the password grant (RFC 6749 4.3).';
 COMMENT ON COLUMN oauth_storage.user_account.username IS
-    'The name that the user types; compared byte by byte.';
+    'The name that the user types, in the form of RFC 8265 3.3 (UsernameCaseMapped).';
 COMMENT ON COLUMN oauth_storage.user_account.subject IS
     'The stable identifier that grants carry.';
 COMMENT ON COLUMN oauth_storage.user_account.password_hash IS

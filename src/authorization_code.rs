@@ -99,9 +99,12 @@ pub struct NewAuthorizationCode {
     pub code: Secret,
     /// The PKCE challenge.
     pub code_challenge: Option<CodeChallenge>,
+    /// The grant it joins, which must be live and of the same client, subject and scope; `None` for a
+    /// new grant. In a hybrid flow the access token may be stored first.
+    pub grant_id: Option<Uuid>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<String>,
-    /// Other values for the tokens. Missing authentication values are taken from the request's
+    /// Other values for the tokens. A code that joins a grant has the context of that grant. Missing authentication values are taken from the request's
     /// user. The field `nonce`, if set, replaces the nonce of the context.
     pub context: GrantContext,
 }
@@ -121,6 +124,7 @@ impl NewAuthorizationCode {
             redirect_uri: redirect_uri.into(),
             code: code.into(),
             code_challenge: None,
+            grant_id: None,
             nonce: None,
             context: GrantContext::default(),
         }
@@ -131,16 +135,19 @@ impl NewAuthorizationCode {
         with_response_type(response_type: ResponseType) => response_type;
         /// Sets the PKCE challenge.
         with_code_challenge(code_challenge: impl Into<Option<CodeChallenge>>) => code_challenge.into();
+        /// Sets the existing grant that the code joins.
+        with_grant_id(grant_id: impl Into<Option<Uuid>>) => grant_id.into();
         /// Sets the `nonce` of the authentication request.
         with_nonce(nonce: impl Into<Option<String>>) => nonce.into();
         /// Sets other values for the tokens.
         with_context(context: GrantContext) => context;
     }
 
-    /// Returns the grant that the code names, or a new identifier. For storage implementations.
+    /// Returns the grant that the code joins or names, or a new identifier. For storage
+    /// implementations.
     #[must_use]
-    pub fn new_grant_id(&self) -> Uuid {
-        self.code.grant_id().unwrap_or_else(Uuid::now_v7)
+    pub fn full_grant_id(&self) -> Uuid {
+        self.grant_id.or_else(|| self.code.grant_id()).unwrap_or_else(Uuid::now_v7)
     }
 
     /// Returns the context to store, with the nonce and the user's authentication. For storage
@@ -164,6 +171,14 @@ impl NewAuthorizationCode {
         self.code.check("code")?;
         if self.code.grant_id().is_some_and(|grant_id| grant_id.is_nil()) {
             return Err(Error::invalid("code", InvalidReason::NotAllowed));
+        }
+        if let Some(grant_id) = self.grant_id {
+            if grant_id.is_nil() {
+                return Err(Error::invalid("grant_id", InvalidReason::Empty));
+            }
+            if self.code.grant_id().is_some_and(|named| named != grant_id) {
+                return Err(Error::invalid("code", InvalidReason::NotAllowed));
+            }
         }
         check_redirect_uri(&self.redirect_uri)?;
         if !self.response_type.has_code() {

@@ -11,19 +11,25 @@ pub use metadata::{ClientDetails, ClientMetadata};
 pub use storage::{ClientRegistry, ClientStorage};
 pub use token_endpoint_auth_method::TokenEndpointAuthMethod;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::secret::check_chosen_secret;
+use self::secret::{check_chosen_secret, check_secret_hash};
 use crate::check::check_client_id;
 use crate::error::{Error, InvalidReason, Result};
+use crate::id_token::SigningAlgorithm;
 use crate::redirect_uri::matches_redirect_uri;
 use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::Secret;
-use crate::settings::MAX_LIFETIME;
+use crate::settings::{MAX_LIFETIME, OFFLINE_ACCESS, Settings, UnknownScope};
+
+/// The shortest time without a use after which a client may be purged. The time of the last use is
+/// written once a day.
+pub(crate) const MIN_UNUSED: Duration = Duration::from_hours(48);
 
 /// A registered client.
 ///
@@ -47,6 +53,11 @@ pub struct Client {
     /// Time at which an unfinished deletion began; `None` otherwise. Call
     /// [`delete_client`](crate::ClientRegistry::delete_client) again to finish it.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Expiry of the registration, after which the client counts as disabled; `None` for never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Time of the last use, to a day: [`get_client`](ClientStorage::get_client) writes it at most once
+    /// a day. `None` if it was never used.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 impl Client {
@@ -87,26 +98,44 @@ impl Client {
         scope.is_subset_of(&self.metadata.scope)
     }
 
-    /// Returns the scope of a request: the given one, or the client's whole scope if none is given
-    /// (RFC 6749 3.3).
+    /// Returns the scope of a request (RFC 6749 3.3): the given one without the tokens that the client
+    /// has not registered, or the client's whole scope if none is given.
+    /// [`Settings::unknown_scope`] can refuse these instead.
+    ///
+    /// `offline_access` is dropped if the client may not use refresh tokens (OpenID Connect Core 11).
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] with `scope` if the scope breaks the syntax or, with
-    /// [`InvalidReason::NotAllowed`], exceeds the client's.
-    pub fn requested_scope(&self, given: Option<&str>) -> Result<Scope> {
-        let Some(given) = given else { return Ok(self.metadata.scope.clone()) };
-        let scope = given.parse()?;
-        if self.allows_scope(&scope) {
-            Ok(scope)
-        } else {
-            Err(Error::invalid("scope", InvalidReason::NotAllowed))
+    /// Returns [`Error::Invalid`] with `scope` if the scope breaks the syntax; with
+    /// [`InvalidReason::NotAllowed`] if no token of it is registered, or not every one and the settings
+    /// refuse unknown tokens.
+    pub fn requested_scope(&self, given: Option<&str>, settings: &Settings) -> Result<Scope> {
+        let own = &self.metadata.scope;
+        let given: Option<Scope> = given.map(str::parse).transpose()?;
+        let asked = given.as_ref().unwrap_or(own);
+        let may_refresh = self.allows_grant_type(GrantType::RefreshToken);
+        let registered: HashSet<&str> =
+            own.iter().filter(|token| may_refresh || *token != OFFLINE_ACCESS).collect();
+        let is_known = |token: &&str| registered.contains(token);
+        let refuses = settings.unknown_scope == UnknownScope::Refuse && !self.allows_scope(asked);
+        let scope: Scope = asked.iter().filter(is_known).collect::<Vec<_>>().join(" ").parse()?;
+        if refuses || scope.is_empty() && !asked.is_empty() {
+            return Err(Error::invalid("scope", InvalidReason::NotAllowed));
         }
+        Ok(scope)
     }
 
     /// The name that a page shows: the registered one, or else the client identifier.
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.metadata.details.client_name.as_deref().unwrap_or(&self.client_id)
+    }
+
+    /// The algorithm that the client registered for its ID tokens (OpenID Connect Dynamic Client
+    /// Registration 2); `None` if it registered none, or one that this crate does not sign with.
+    #[must_use]
+    pub fn id_token_signing_alg(&self) -> Option<SigningAlgorithm> {
+        let registered = self.metadata.details.other.get("id_token_signed_response_alg")?;
+        registered.as_str()?.parse().ok()
     }
 
     /// Returns true for a public client (RFC 6749 2.1), which must use PKCE.
@@ -134,6 +163,11 @@ pub struct NewClient {
     pub client_secret: ClientSecret,
     /// The lifetime of its secret; `None` for no expiry.
     pub client_secret_expires_in: Option<Duration>,
+    /// The lifetime of the registration; `None` for no expiry.
+    pub expires_in: Option<Duration>,
+    /// True for a client that registers itself: it gets a registration access token (RFC 7592), and a
+    /// [purge](ClientRegistry::purge_clients) deletes it when it is not used.
+    pub registration_access_token: bool,
 }
 
 impl NewClient {
@@ -151,6 +185,10 @@ impl NewClient {
         /// Sets the lifetime of the secret.
         with_client_secret_expires_in(client_secret_expires_in: impl Into<Option<Duration>>) =>
             client_secret_expires_in.into();
+        /// Sets the lifetime of the registration.
+        with_expires_in(expires_in: impl Into<Option<Duration>>) => expires_in.into();
+        /// Sets whether the client gets a registration access token.
+        with_registration_access_token(registration_access_token: bool) => registration_access_token;
     }
 
     /// Checks every value. For storage implementations.
@@ -161,21 +199,50 @@ impl NewClient {
         if let Some(client_id) = &self.client_id {
             check_client_id(client_id)?;
         }
-        check_secret_lifetime(self.client_secret_expires_in)?;
-        if let ClientSecret::Chosen(secret) = &self.client_secret {
-            check_chosen_secret(secret)?;
-            if !self.metadata.token_endpoint_auth_method.uses_secret() {
-                return Err(Error::invalid("client_secret", InvalidReason::NotAllowed));
-            }
+        check_lifetime("client_secret_expires_in", self.client_secret_expires_in)?;
+        check_lifetime("expires_in", self.expires_in)?;
+        self.client_secret.check()?;
+        if !self.client_secret.is_generated()
+            && !self.metadata.token_endpoint_auth_method.uses_secret()
+        {
+            return Err(Error::invalid("client_secret", InvalidReason::NotAllowed));
         }
         self.metadata.check()
     }
+
+    /// Checks a client for [`ensure_client`](ClientRegistry::ensure_client), and returns its identifier.
+    /// For storage implementations.
+    ///
+    /// # Errors
+    /// Returns the errors of [`check`](Self::check), and [`Error::Invalid`] with
+    /// [`InvalidReason::Missing`] if there is no `client_id`, or no `client_secret` where the
+    /// authentication method needs one; with [`InvalidReason::NotAllowed`] if it has a lifetime or asks
+    /// for a registration access token.
+    pub fn check_declared(&self) -> Result<&str> {
+        self.check()?;
+        let client_id = self.client_id.as_deref();
+        let client_id = client_id.ok_or(Error::invalid("client_id", InvalidReason::Missing))?;
+        for (field, is_given) in [
+            ("client_secret_expires_in", self.client_secret_expires_in.is_some()),
+            ("expires_in", self.expires_in.is_some()),
+            ("registration_access_token", self.registration_access_token),
+        ] {
+            if is_given {
+                return Err(Error::invalid(field, InvalidReason::NotAllowed));
+            }
+        }
+        let uses_secret = self.metadata.token_endpoint_auth_method.uses_secret();
+        if uses_secret && self.client_secret.is_generated() {
+            return Err(Error::invalid("client_secret", InvalidReason::Missing));
+        }
+        Ok(client_id)
+    }
 }
 
-pub(crate) fn check_secret_lifetime(lifetime: Option<Duration>) -> Result<()> {
+fn check_lifetime(field: &'static str, lifetime: Option<Duration>) -> Result<()> {
     match lifetime {
         Some(lifetime) if lifetime.is_zero() || lifetime > MAX_LIFETIME => {
-            Err(Error::invalid("client_secret_expires_in", InvalidReason::OutOfRange))
+            Err(Error::invalid(field, InvalidReason::OutOfRange))
         }
         _ => Ok(()),
     }
@@ -188,9 +255,27 @@ pub enum ClientSecret {
     /// Generated by the storage: 256 bits, shown once, stored as its SHA-256. Recommended.
     #[default]
     Generated,
-    /// Chosen by a person, stored as an Argon2id hash. Each authentication costs as much as a
-    /// password check. Needs the feature `password`.
+    /// Given by the caller. One that a storage generated is stored as its SHA-256. Any other was
+    /// chosen by a person and is stored as an Argon2id hash, which needs the feature `password`; each
+    /// authentication costs as much as a password check.
     Chosen(Secret),
+    /// The hash of a secret, as this crate stores it: `sha256:` and the SHA-256 in base64url, only for
+    /// a secret that a storage generated, or an Argon2id hash as a PHC string.
+    Hashed(String),
+}
+
+impl ClientSecret {
+    const fn is_generated(&self) -> bool {
+        matches!(self, Self::Generated)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Generated => Ok(()),
+            Self::Chosen(secret) => check_chosen_secret(secret),
+            Self::Hashed(hash) => check_secret_hash(hash),
+        }
+    }
 }
 
 /// The new secret for [`rotate_client_secret`](ClientRegistry::rotate_client_secret), and the
@@ -239,10 +324,8 @@ impl ClientSecretRotation {
     /// # Errors
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
-        if let ClientSecret::Chosen(secret) = &self.client_secret {
-            check_chosen_secret(secret)?;
-        }
-        check_secret_lifetime(self.client_secret_expires_in)?;
+        self.client_secret.check()?;
+        check_lifetime("client_secret_expires_in", self.client_secret_expires_in)?;
         if self.overlap > MAX_LIFETIME {
             return Err(Error::invalid("overlap", InvalidReason::OutOfRange));
         }
@@ -250,13 +333,32 @@ impl ClientSecretRotation {
     }
 }
 
-/// A client and its new secret, which is shown only once.
+/// A client and its new secrets, which are shown only once.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RegisteredClient {
     /// The client.
     pub client: Client,
     /// The secret, if the storage generated one.
     pub client_secret: Option<Secret>,
+    /// The registration access token (RFC 7592 3), if one was asked for.
+    pub registration_access_token: Option<Secret>,
+}
+
+impl RegisteredClient {
+    /// A client without a new secret.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client, client_secret: None, registration_access_token: None }
+    }
+
+    setters! {
+        /// Sets the new secret.
+        with_client_secret(client_secret: impl Into<Option<Secret>>) => client_secret.into();
+        /// Sets the new registration access token.
+        with_registration_access_token(registration_access_token: impl Into<Option<Secret>>) =>
+            registration_access_token.into();
+    }
 }
 
 #[cfg(test)]
@@ -274,6 +376,8 @@ mod tests {
             updated_at: DateTime::UNIX_EPOCH,
             disabled_at: None,
             deleted_at: None,
+            expires_at: None,
+            last_used_at: None,
         }
     }
 
@@ -296,11 +400,37 @@ mod tests {
 
     #[test]
     fn a_request_gets_the_scope_it_asks_for_or_all() {
-        let scope = |given| client(&[]).requested_scope(given).map(|scope| scope.to_string());
+        let scope = |given| {
+            let scope = client(&[]).requested_scope(given, &Settings::default());
+            scope.map(|scope| scope.to_string())
+        };
         assert_eq!(scope(None).unwrap(), "openid email");
         assert_eq!(scope(Some("email")).unwrap(), "email");
-        for wider in ["email admin", "a\"b"] {
+        assert_eq!(scope(Some("")).unwrap(), "");
+        for wider in ["admin", "a\"b"] {
             assert!(matches!(scope(Some(wider)), Err(Error::Invalid { field: "scope", .. })));
         }
+    }
+
+    #[test]
+    fn an_unknown_scope_is_ignored_unless_the_settings_refuse_it() {
+        let refuse = Settings::default().with_unknown_scope(UnknownScope::Refuse);
+        let scope = |settings: &Settings| {
+            let scope = client(&[]).requested_scope(Some("email admin"), settings);
+            scope.map(|scope| scope.to_string())
+        };
+        assert_eq!(scope(&Settings::default()).unwrap(), "email");
+        assert!(matches!(scope(&refuse), Err(Error::Invalid { field: "scope", .. })));
+    }
+
+    #[test]
+    fn offline_access_is_for_clients_with_refresh_tokens() {
+        let asked = Some("openid offline_access");
+        let mut client = client(&[]);
+        client.metadata.scope = asked.unwrap().parse().unwrap();
+        let scope = |client: &Client| client.requested_scope(asked, &Settings::default()).unwrap();
+        assert_eq!(scope(&client).as_str(), "openid offline_access");
+        client.metadata.grant_types = vec![GrantType::AuthorizationCode];
+        assert_eq!(scope(&client).as_str(), "openid");
     }
 }

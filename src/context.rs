@@ -38,6 +38,9 @@ pub struct GrantContext {
     /// The authentication methods (RFC 8176).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
+    /// The session of the user at the server (OpenID Connect Front-Channel Logout 3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
     /// The `claims` request parameter (OpenID Connect Core 5.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claims: Option<Map<String, Value>>,
@@ -66,6 +69,8 @@ impl GrantContext {
         with_acr(acr: impl Into<Option<String>>) => acr.into();
         /// Sets the authentication methods.
         with_amr(amr: Vec<String>) => amr;
+        /// Sets the session of the user at the server.
+        with_sid(sid: impl Into<Option<String>>) => sid.into();
         /// Sets the `claims` request parameter.
         with_claims(claims: impl Into<Option<Map<String, Value>>>) => claims.into();
         /// Sets the resource indicators.
@@ -85,6 +90,7 @@ impl GrantContext {
         if let Some(user) = user {
             self.auth_time = self.auth_time.or(user.auth_time);
             self.acr = self.acr.or_else(|| user.acr.clone());
+            self.sid = self.sid.or_else(|| user.sid.clone());
             if self.amr.is_empty() {
                 self.amr.clone_from(&user.amr);
             }
@@ -101,6 +107,7 @@ impl GrantContext {
         for (field, value) in [
             ("nonce", &self.nonce),
             ("acr", &self.acr),
+            ("sid", &self.sid),
             ("jkt", &self.jkt),
             ("x5t#S256", &self.x5t_s256),
         ] {

@@ -17,7 +17,7 @@ use crate::token::Token;
 #[async_trait]
 pub trait IdTokenStorage: Send + Sync {
     /// Returns a signed ID token: a compact JWT (OpenID Connect Core 2) with `iss`, `sub`, `aud`,
-    /// `exp`, `iat` and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`.
+    /// `exp`, `iat` and, as they apply, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash`, `sid`.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`](crate::Error::Invalid) with `subject` if neither the ID token nor
@@ -28,10 +28,66 @@ pub trait IdTokenStorage: Send + Sync {
         request: &RequestContext,
         id_token: NewIdToken<'_>,
     ) -> Result<String>;
+
+    /// Verifies an `id_token_hint` (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2): an ID token
+    /// that this issuer signed earlier, with a key that is active, next or retired. Returns `None`
+    /// for any other text. The expiry is ignored, because a hint is usually older.
+    ///
+    /// # Errors
+    /// Returns [`Error::Configuration`](crate::Error::Configuration) if the storage has no
+    /// implementation.
+    async fn verify_id_token_hint(&self, id_token_hint: &str) -> Result<Option<IdTokenHint>>;
 }
 
 forward!(IdTokenStorage {
     fn get_id_token(&self, request: &RequestContext, id_token: NewIdToken<'_>) -> Result<String>;
+    fn verify_id_token_hint(&self, id_token_hint: &str) -> Result<Option<IdTokenHint>>;
+});
+
+/// The claims of a verified `id_token_hint`. Compare the subject with the signed-in user: a hint of
+/// another user is `login_required` (OpenID Connect Core 3.1.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IdTokenHint {
+    /// The resource owner (`sub`).
+    pub subject: String,
+    /// The session at the server (`sid`), if the ID token had one.
+    pub sid: Option<String>,
+    /// The clients that the ID token was for (`aud`).
+    pub audience: Vec<String>,
+    /// Time of issue (`iat`).
+    pub issued_at: DateTime<Utc>,
+}
+
+impl IdTokenHint {
+    /// A hint. For implementations of [`IdTokenStorage`].
+    pub fn new(
+        subject: impl Into<String>,
+        audience: Vec<String>,
+        issued_at: DateTime<Utc>,
+    ) -> Self {
+        Self { subject: subject.into(), sid: None, audience, issued_at }
+    }
+
+    setters! {
+        /// Sets the session.
+        with_sid(sid: impl Into<Option<String>>) => sid.into();
+    }
+}
+
+/// The algorithm of a signature (RFC 7518 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SigningAlgorithm {
+    /// ECDSA on the curve P-256, with SHA-256.
+    ES256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, which OpenID Connect Discovery 3 requires of every provider.
+    RS256,
+}
+
+names!(SigningAlgorithm, "id_token_signed_response_alg", {
+    ES256 => "ES256",
+    RS256 => "RS256",
 });
 
 /// The claims of a new ID token.
@@ -73,6 +129,10 @@ pub struct NewIdToken<'a> {
     pub access_token: Option<&'a Secret>,
     /// The authorization code that is issued with it, for `c_hash`.
     pub code: Option<&'a Secret>,
+    /// The session of the user at the server.
+    pub sid: Option<&'a str>,
+    /// The algorithm that the client registered; `None` for the signer's default.
+    pub signing_alg: Option<SigningAlgorithm>,
     /// True if the token endpoint issues it. The authorization endpoint sends it through the browser, where it
     /// needs the hashes that bind it (OpenID Connect Core 3.3.2.11).
     pub from_token_endpoint: bool,
@@ -95,6 +155,8 @@ impl<'a> NewIdToken<'a> {
             amr: &[],
             access_token: None,
             code: None,
+            sid: None,
+            signing_alg: None,
             from_token_endpoint: false,
         }
     }
@@ -160,6 +222,11 @@ impl<'a> NewIdToken<'a> {
         with_access_token(access_token: impl Into<Option<&'a Secret>>) => access_token.into();
         /// Sets the authorization code that is issued with it, for `c_hash`.
         with_code(code: impl Into<Option<&'a Secret>>) => code.into();
+        /// Sets the session of the user at the server.
+        with_sid(sid: impl Into<Option<&'a str>>) => sid.into();
+        /// Sets the algorithm, see
+        /// [`Client::id_token_signing_alg`](crate::client::Client::id_token_signing_alg).
+        with_signing_alg(signing_alg: impl Into<Option<SigningAlgorithm>>) => signing_alg.into();
     }
 
     /// Returns the resource owner: the one set here, or else the request's user.
@@ -176,6 +243,7 @@ impl<'a> NewIdToken<'a> {
             auth_time: context.auth_time,
             acr: context.acr.as_deref(),
             amr: &context.amr,
+            sid: context.sid.as_deref(),
             ..self
         }
     }

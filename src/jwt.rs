@@ -1,30 +1,32 @@
-//! An ID token signer: ES256 with one signing key, and a JWK set of all verification keys.
+//! An ID token signer: ES256 and RS256, and a JWK set of all verification keys.
 //!
 //! [`IdTokenSigner`] is an [`IdTokenStorage`]; its [`jwk_set`](IdTokenSigner::jwk_set) is the body
-//! of the server's `/jwks`.
+//! of the server's `/jwks`. [`SigningKeys`] explains the rotation of keys.
 //!
-//! To rotate a key, publish the new one first, with
-//! [`with_published_key`](IdTokenSigner::with_published_key). Once every client has fetched the new
-//! JWK set, sign with the new key and publish the old one. Once the last token of the old key has
-//! expired, remove it.
+//! RS256, which OpenID Connect Discovery 3 requires of every provider, needs the feature
+//! `jwt-rs256`, which builds AWS-LC and so a C compiler.
 
+mod hint;
 mod key;
+mod keys;
+mod rsa;
 
-use std::{fmt, iter};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
 pub use self::key::{PublicKey, SigningKey};
+pub use self::keys::{JwkSet, SigningKeys};
 use crate::check::{MAX_IDENTIFIER_BYTES, check_client_id, check_text};
 use crate::context::GrantContext;
 use crate::error::{Error, InvalidReason, Result};
-use crate::id_token::{IdTokenStorage, NewIdToken};
+use crate::id_token::{IdTokenHint, IdTokenStorage, NewIdToken};
 use crate::redirect_uri::is_loopback;
 use crate::request::RequestContext;
 use crate::secret::Secret;
@@ -34,12 +36,24 @@ const MAX_ISSUER_BYTES: usize = 2048;
 
 /// Claims that only the signer sets. An application cannot set them even in a token that lacks
 /// them, because a forged `nonce` or `at_hash` is as bad as a changed one.
-const OWN_CLAIMS: [&str; 11] =
-    ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash"];
+const OWN_CLAIMS: [&str; 12] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "nonce",
+    "acr",
+    "amr",
+    "at_hash",
+    "c_hash",
+    "sid",
+];
 
 type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + Send + Sync;
 
-/// A signer of ID tokens with ES256 (OpenID Connect Core 2, RFC 7515, RFC 7518 3.4).
+/// A signer of ID tokens (OpenID Connect Core 2, RFC 7515).
 ///
 /// Pass it to a storage as its [`IdTokenStorage`], in an [`Arc`](std::sync::Arc) if `/jwks` needs
 /// it as well.
@@ -68,10 +82,7 @@ type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + S
 /// ```
 pub struct IdTokenSigner {
     issuer: String,
-    key: SigningKey,
-    /// The encoded header of every token.
-    header: String,
-    published: Vec<PublicKey>,
+    keys: RwLock<Arc<SigningKeys>>,
     claims: Option<Box<Claims>>,
 }
 
@@ -83,31 +94,31 @@ impl IdTokenSigner {
     /// Returns [`Error::Invalid`] with `issuer` unless it is an `https` URL, or an `http` URL of a
     /// loopback host for development, without user information, query and fragment (OpenID Connect
     /// Core 2).
-    pub fn new(issuer: impl Into<String>, key: SigningKey) -> Result<Self> {
+    pub fn new(issuer: impl Into<String>, keys: impl Into<SigningKeys>) -> Result<Self> {
         let issuer = issuer.into();
         check_issuer(&issuer)?;
-        let header = json!({ "alg": "ES256", "typ": "JWT", "kid": key.kid() }).to_string();
-        Ok(Self {
-            issuer,
-            key,
-            header: URL_SAFE_NO_PAD.encode(header),
-            published: Vec::new(),
-            claims: None,
-        })
+        Ok(Self { issuer, keys: RwLock::new(Arc::new(keys.into())), claims: None })
     }
 
-    /// Publishes a key in the JWK set that does not sign: a retired key, whose last tokens must
-    /// still verify, or the next key before its first use. Call it once per key. A key is published
-    /// only once.
-    ///
-    /// A retired key must stay for [`Settings::id_token_expires_in`](crate::Settings) after its
-    /// last signature.
+    /// The keys.
     #[must_use]
-    pub fn with_published_key(mut self, key: PublicKey) -> Self {
-        if self.public_keys().all(|published| published.kid() != key.kid()) {
-            self.published.push(key);
-        }
-        self
+    pub fn keys(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the keys, from the next signature on.
+    ///
+    /// ```
+    /// # use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
+    /// # let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate()?)?;
+    /// let next = SigningKey::generate()?;
+    /// signer.set_keys(SigningKeys::clone(&signer.keys()).with_next(next));
+    /// // When every client has fetched the new JWK set:
+    /// signer.set_keys(SigningKeys::clone(&signer.keys()).rotate());
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    pub fn set_keys(&self, keys: impl Into<SigningKeys>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys.into());
     }
 
     /// Adds the application's own claims, such as `email` if the scope `email` was granted (OpenID
@@ -115,7 +126,7 @@ impl IdTokenSigner {
     ///
     /// The function runs for every token and must not block. If claims need I/O, fetch them first
     /// and call [`IdTokenSigner::sign`]. The signer's own claims (`iss`, `sub`, `aud`, `exp`,
-    /// `iat`, `auth_time`, `nonce`, `acr`, `amr`, `at_hash` and `c_hash`) are removed from the
+    /// `iat`, `auth_time`, `nonce`, `acr`, `amr`, `at_hash`, `c_hash` and `sid`) are removed from the
     /// result.
     ///
     /// ```
@@ -141,11 +152,10 @@ impl IdTokenSigner {
         self
     }
 
-    /// Returns the keys that verify the signer's tokens, the signing key first: the body of `/jwks`
-    /// (`application/jwk-set+json`, RFC 7517 8.5.2).
+    /// Returns the keys that verify the signer's tokens: [`SigningKeys::jwk_set`].
     #[must_use]
     pub fn jwk_set(&self) -> JwkSet {
-        JwkSet { keys: self.public_keys().cloned().collect() }
+        self.keys().jwk_set()
     }
 
     /// Signs an ID token with the given application claims instead of those of
@@ -153,10 +163,13 @@ impl IdTokenSigner {
     ///
     /// `iat` is this machine's time in whole seconds. `exp` is `iat` plus
     /// `request.settings.id_token_expires_in`, rounded up to whole seconds. `aud` is the client
-    /// alone, so there is no `azp`. Signing takes about a tenth of a millisecond and does not
-    /// block.
+    /// alone, so there is no `azp`. Signing takes about a tenth of a millisecond with ES256 and about
+    /// one millisecond with RS256, and does not block.
     ///
     /// # Errors
+    /// Returns [`Error::Configuration`] if there is no active key of the asked
+    /// [`signing_alg`](NewIdToken::signing_alg).
+    ///
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
     /// [`InvalidReason::Missing`] if there is no `subject`, or if an ID token from the
     /// authorization endpoint lacks the required `nonce`, `access_token` or `code` (OpenID Connect Core
@@ -191,6 +204,7 @@ impl IdTokenSigner {
             .with_auth_time(id_token.auth_time)
             .with_acr(id_token.acr.map(str::to_owned))
             .with_amr(id_token.amr.to_vec())
+            .with_sid(id_token.sid.map(str::to_owned))
             .or_from(request.user.as_ref().filter(|user| user.subject == subject));
         context.check()?;
         let hash = |field, secret: Option<&Secret>| {
@@ -220,20 +234,23 @@ impl IdTokenSigner {
             ("acr", context.acr),
             ("at_hash", at_hash),
             ("c_hash", c_hash),
+            ("sid", context.sid),
         ] {
             if let Some(value) = value {
                 insert(name, Value::String(value));
             }
         }
 
+        let keys = self.keys();
+        let key = keys.active(id_token.signing_alg).ok_or_else(|| {
+            Error::configuration("no active key of the client's id_token_signed_response_alg")
+        })?;
+        let header = json!({ "alg": key.algorithm(), "typ": "JWT", "kid": key.kid() }).to_string();
+        let header = URL_SAFE_NO_PAD.encode(header);
         let claims = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string());
-        let input = format!("{}.{claims}", self.header);
-        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(input.as_bytes())?);
+        let input = format!("{header}.{claims}");
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes())?);
         Ok(format!("{input}.{signature}"))
-    }
-
-    fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
-        iter::once(self.key.public_key()).chain(&self.published)
     }
 }
 
@@ -247,28 +264,23 @@ impl IdTokenStorage for IdTokenSigner {
         let claims = self.claims.as_ref().map(|claims| claims(request, &id_token));
         self.sign(request, &id_token, claims.unwrap_or_default())
     }
+
+    async fn verify_id_token_hint(&self, id_token_hint: &str) -> Result<Option<IdTokenHint>> {
+        Ok(hint::verify(&self.keys(), &self.issuer, id_token_hint))
+    }
 }
 
 impl fmt::Debug for IdTokenSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdTokenSigner")
             .field("issuer", &self.issuer)
-            .field("key", &self.key)
-            .field("published", &self.published)
+            .field("keys", &self.keys())
             .finish_non_exhaustive()
     }
 }
 
-/// A JWK set of public keys (RFC 7517 5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct JwkSet {
-    /// The keys.
-    pub keys: Vec<PublicKey>,
-}
-
 /// Computes `at_hash` or `c_hash` (OpenID Connect Core 3.1.3.6, 3.3.2.11): the left half of the
-/// SHA-256, the hash of ES256.
+/// SHA-256, the hash of ES256 and RS256.
 fn left_half_hash(secret: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(&secret.digest().as_bytes()[..16])
 }

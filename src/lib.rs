@@ -124,7 +124,7 @@ pub use request::RequestContext;
 pub use response_type::ResponseType;
 pub use scope::Scope;
 pub use secret::Secret;
-pub use settings::Settings;
+pub use settings::{Settings, UnknownScope};
 pub use storage::Storage;
 pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};

@@ -131,7 +131,7 @@ impl MemoryStorage {
     /// use async_trait::async_trait;
     /// use oauth_storage::{IdTokenStorage, MemoryStorage, RequestContext, ResponseType, Scope};
     /// use oauth_storage::error::Result;
-    /// use oauth_storage::id_token::NewIdToken;
+    /// use oauth_storage::id_token::{IdTokenHint, NewIdToken};
     ///
     /// struct Unsigned;
     ///
@@ -139,6 +139,10 @@ impl MemoryStorage {
     /// impl IdTokenStorage for Unsigned {
     ///     async fn get_id_token(&self, _: &RequestContext, new: NewIdToken<'_>) -> Result<String> {
     ///         Ok(format!("for {}", new.client_id))
+    ///     }
+    ///
+    ///     async fn verify_id_token_hint(&self, _: &str) -> Result<Option<IdTokenHint>> {
+    ///         Ok(None)
     ///     }
     /// }
     ///

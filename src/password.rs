@@ -55,6 +55,13 @@ pub(crate) async fn hash(secret: Secret) -> Result<String> {
     limited(move || hash_blocking(&secret)).await?
 }
 
+/// Returns true for an Argon2id hash as a PHC string.
+pub(crate) fn is_hash(hash: &str) -> bool {
+    hash.starts_with("$argon2id$")
+        && PasswordHash::new(hash)
+            .is_ok_and(|parsed| parsed.hash.is_some() && parsed.salt.is_some())
+}
+
 /// Returns true if the secret matches the hash. Without a hash returns false, at the same cost.
 pub(crate) async fn verify(secret: Secret, hash: Option<String>) -> Result<bool> {
     limited(move || {

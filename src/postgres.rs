@@ -29,7 +29,7 @@ pub use migrate::PendingMigration;
 pub use user::{NewUser, PgUsers};
 
 use crate::error::{Error, Result};
-use crate::id_token::{IdTokenStorage, NewIdToken};
+use crate::id_token::{IdTokenHint, IdTokenStorage, NewIdToken};
 use crate::request::RequestContext;
 use crate::secret::Secret;
 use crate::user::{User, UserStorage};
@@ -180,13 +180,22 @@ impl<C: Connections> IdTokenStorage for PgStorage<C> {
         request: &RequestContext,
         id_token: NewIdToken<'_>,
     ) -> Result<String> {
-        match &self.id_tokens {
-            Some(id_tokens) => id_tokens.get_id_token(request, id_token).await,
-            None => Err(Error::configuration(
+        self.signer()?.get_id_token(request, id_token).await
+    }
+
+    async fn verify_id_token_hint(&self, id_token_hint: &str) -> Result<Option<IdTokenHint>> {
+        self.signer()?.verify_id_token_hint(id_token_hint).await
+    }
+}
+
+impl<C> PgStorage<C> {
+    fn signer(&self) -> Result<&dyn IdTokenStorage> {
+        self.id_tokens.as_deref().ok_or_else(|| {
+            Error::configuration(
                 "no ID tokens: pass an IdTokenStorage, such as the IdTokenSigner of the feature \
                  `jwt`, to `PgStorage::builder().id_tokens(..)`",
-            )),
-        }
+            )
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, InvalidReason, Result};
+use crate::scope::Scope;
 
 /// Lifetimes and policies. The defaults are conservative.
 ///
@@ -47,7 +48,33 @@ pub struct Settings {
     pub refresh_token_grace: Duration,
     /// True if the PKCE method `plain` is accepted; false by default (RFC 9700 2.1.1).
     pub allow_plain_code_challenge: bool,
+    /// The answer to a request for scope tokens that the client has not registered; they are
+    /// ignored by default.
+    pub unknown_scope: UnknownScope,
+    /// True if a refresh token is issued only with the scope `offline_access` (OpenID Connect Core
+    /// 11); false by default.
+    pub require_offline_access: bool,
 }
+
+/// The answer to a request for scope tokens that the client has not registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownScope {
+    /// The rest of the scope is granted (OpenID Connect Core 3.1.2.1). If nothing is left, the
+    /// request is refused.
+    #[default]
+    Ignore,
+    /// The request is refused with `invalid_scope` (RFC 6749 4.1.2.1).
+    Refuse,
+}
+
+names!(UnknownScope, "unknown_scope", {
+    Ignore => "ignore",
+    Refuse => "refuse",
+});
+
+/// The scope token that asks for a refresh token (OpenID Connect Core 11).
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 
 /// The longest lifetime of an authorization code (RFC 6749 4.1.2).
 pub const MAX_AUTHORIZATION_CODE_LIFETIME: Duration = Duration::from_mins(10);
@@ -68,6 +95,8 @@ impl Default for Settings {
             id_token_expires_in: Duration::from_hours(1),
             refresh_token_grace: Duration::from_secs(10),
             allow_plain_code_challenge: false,
+            unknown_scope: UnknownScope::Ignore,
+            require_offline_access: false,
         }
     }
 }
@@ -90,6 +119,16 @@ impl Settings {
         /// Allows the PKCE method `plain`.
         with_allow_plain_code_challenge(allow_plain_code_challenge: bool) =>
             allow_plain_code_challenge;
+        /// Sets the answer to unregistered scope tokens.
+        with_unknown_scope(unknown_scope: UnknownScope) => unknown_scope;
+        /// Requires the scope `offline_access` for a refresh token.
+        with_require_offline_access(require_offline_access: bool) => require_offline_access;
+    }
+
+    /// Returns true if a refresh token may be issued for the scope.
+    #[must_use]
+    pub fn allows_refresh_token(&self, scope: &Scope) -> bool {
+        !self.require_offline_access || scope.contains(OFFLINE_ACCESS)
     }
 
     /// Checks every lifetime: more than zero, at most [`MAX_LIFETIME`], for a code at most
@@ -187,6 +226,8 @@ mod tests {
             "id_token_expires_in": 5,
             "refresh_token_grace": 0,
             "allow_plain_code_challenge": true,
+            "unknown_scope": "refuse",
+            "require_offline_access": true,
         });
         let second = Duration::from_secs;
         let expected = Settings {
@@ -197,6 +238,8 @@ mod tests {
             id_token_expires_in: second(5),
             refresh_token_grace: Duration::ZERO,
             allow_plain_code_challenge: true,
+            unknown_scope: UnknownScope::Refuse,
+            require_offline_access: true,
         };
         let read = |json| serde_json::from_value::<Settings>(json);
         assert_eq!(read(json).unwrap(), expected);

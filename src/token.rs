@@ -241,6 +241,11 @@ impl NewToken {
             return Err(Error::invalid("grant_id", InvalidReason::Empty));
         }
         self.tokens.check(grant_id)?;
+        if self.tokens.refresh_token.is_some()
+            && !request.settings.allows_refresh_token(&self.scope)
+        {
+            return Err(Error::invalid("refresh_token", InvalidReason::NotAllowed));
+        }
         if let Some(subject) = self.full_subject(request) {
             check_subject(subject)?;
         }

@@ -28,6 +28,9 @@ pub struct User {
     /// The authentication methods (`amr`, RFC 8176).
     #[serde(default)]
     pub amr: Vec<String>,
+    /// The session at the server (`sid`).
+    #[serde(default)]
+    pub sid: Option<String>,
 }
 
 impl User {
@@ -43,6 +46,8 @@ impl User {
         with_acr(acr: impl Into<Option<String>>) => acr.into();
         /// Sets the authentication methods.
         with_amr(amr: Vec<String>) => amr;
+        /// Sets the session at the server.
+        with_sid(sid: impl Into<Option<String>>) => sid.into();
     }
 }
 

@@ -66,9 +66,9 @@ impl Bench {
         let codes = format!(
             "INSERT INTO oauth_storage.authorization_code
                 (issued_at, expires_at, grant_id, digest, digest_tail, response_type, redirect_uri,
-                 code_challenge, code_challenge_method)
+                 code_challenge)
              SELECT now(), now() + interval '1 day' + (n % 1000000) * interval '1 millisecond',
-                {grant_id}, {digest}, {tail}, 'code', '{redirect_uri}', '{challenge}', 'S256'
+                {grant_id}, {digest}, {tail}, 'code', '{redirect_uri}', '{challenge}'
              FROM generate_series($1::bigint, $2::bigint - 1) AS n
              CROSS JOIN LATERAL (SELECT {hash} AS digest OFFSET 0) AS hashed",
             redirect_uri = data::REDIRECT_URI,

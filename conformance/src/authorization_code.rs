@@ -121,10 +121,11 @@ async fn plain_is_kept_where_allowed(cx: Context) {
     let plain = CodeChallenge::from_parameters(Some(verifier.expose()), Some("plain"));
     let new = new_code(&client, &code).with_code_challenge(plain.expect("a challenge"));
     let settings = Settings::default().with_allow_plain_code_challenge(true);
-    create(&cx, &request().with_settings(settings), new).await;
+    let created = create(&cx, &request().with_settings(settings), new).await;
     let found = cx.get_code(&client, &code).await.expect("stored");
+    assert_eq!(created, found);
     let method = found.code_challenge.as_ref().map(CodeChallenge::method);
-    assert_eq!(method, Some(CodeChallengeMethod::Plain), "the method is kept");
+    assert_eq!(method, Some(CodeChallengeMethod::S256), "that of the stored challenge");
     assert!(found.matches_code_verifier(Some(&verifier)));
     assert!(!found.matches_code_verifier(Some(&secret())));
 }

@@ -36,6 +36,7 @@ pub(super) fn full_context() -> GrantContext {
         .with_nonce("n-0S6_WzA2Mj ünï 主体 🦀 ' \" \\ %_ {} , NULL".to_owned())
         .with_auth_time(some_time())
         .with_acr("phr".to_owned())
+        .with_sid("08a5019c-17e1-4977-8f42-65a12843ea02".to_owned())
         .with_amr(
             ["face", "hwk", "a,b", "{}", "NULL", "\"q\"", "\\", " ", "ü", "face"]
                 .map(str::to_owned)

@@ -8,7 +8,7 @@ use super::cases::{full_context, full_user, object};
 use super::context::{Context, REDIRECT_URI, new_code, refused, request, scope, secret};
 use oauth_storage::error::{InvalidReason, Result};
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::{Error, RequestContext, Scope, Secret};
+use oauth_storage::{Error, RequestContext, Scope, Secret, Settings};
 
 rules!("id_token" {
     none_without_a_signer: "contract 1, get_id_token: a token, or an error that says it is not configured",
@@ -17,6 +17,7 @@ rules!("id_token" {
     has_optional_claims: "OIDC Core 2: nonce, auth_time, acr and amr as they apply",
     has_the_hashes: "OIDC Core 3.1.3.6 and 3.3.2.11: at_hash and c_hash of the access token and code issued with it",
     of_a_code: "OIDC Core 3.1.3.3: nonce and auth_time are those of the code",
+    hint_is_verified: "OIDC Core 3.1.2.1: an earlier ID token names its subject as a hint, expired or not",
     needs_a_subject: "contract 1, get_id_token: without a resource owner there is no ID token",
 });
 
@@ -51,6 +52,29 @@ async fn none_without_a_signer(cx: Context) {
             assert!(!message.is_empty(), "a configuration error has a message");
         }
         Err(other) => panic!("an ID token, but is {other:?}"),
+    }
+}
+
+async fn hint_is_verified(cx: Context) {
+    if !cx.id_tokens {
+        return;
+    }
+    let (client, user) = (cx.client().await, request());
+    let short = Settings::default().with_id_token_expires_in(std::time::Duration::from_micros(1));
+    let scope = scope();
+    let new = new(&client, &scope).with_sid("a-session");
+    let jwt = cx.storage.get_id_token(&user.clone().with_settings(short), new).await;
+    let jwt = jwt.expect("get_id_token");
+    let hint =
+        async |jwt: &str| cx.storage.verify_id_token_hint(jwt).await.expect("verify_id_token_hint");
+    let found = hint(&jwt).await.expect("an ID token of this issuer");
+    assert_eq!(Some(found.subject.as_str()), user.user.as_ref().map(|user| &*user.subject));
+    assert_eq!((found.sid.as_deref(), found.audience), (Some("a-session"), vec![client]));
+    let (signed, signature) = jwt.rsplit_once('.').expect("a JWT");
+    let (header, _) = signed.split_once('.').expect("a JWT");
+    let other = URL_SAFE_NO_PAD.encode(r#"{"sub":"somebody-else"}"#);
+    for forged in ["", "a.b.c", signed, &format!("{header}.{other}.{signature}")] {
+        assert_eq!(hint(forged).await, None, "{forged}");
     }
 }
 

@@ -65,7 +65,9 @@ mod cases;
 mod client;
 mod client_deletion;
 mod client_input;
+mod client_lifecycle;
 mod client_secret;
+mod code_grant;
 mod concurrency;
 mod concurrency_revocation;
 mod context;
@@ -134,6 +136,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         client::RULES,
         client_deletion::RULES,
         client_input::RULES,
+        client_lifecycle::RULES,
         client_secret::RULES,
         token::RULES,
         token_lookup::RULES,
@@ -142,6 +145,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         revocation::RULES,
         authorization_code::RULES,
         authorization_code_input::RULES,
+        code_grant::RULES,
         grant::RULES,
         grant_rotation::RULES,
         grant_idle::RULES,

@@ -25,7 +25,7 @@ names!(CodeChallengeMethod, "code_challenge_method", {
 /// A PKCE code challenge (RFC 7636).
 ///
 /// It is stored in `S256` form, even for `plain`, because a `plain` challenge is the verifier
-/// itself.
+/// itself. So a record always has the method `S256`.
 ///
 /// ```
 /// use oauth_storage::Secret;
@@ -83,11 +83,17 @@ impl CodeChallenge {
         Ok(Some(Self { s256, method }))
     }
 
-    /// Restores a challenge from [`as_s256`](Self::as_s256) and [`method`](Self::method). For
-    /// storage implementations.
+    /// Restores a challenge from [`as_s256`](Self::as_s256). For storage implementations.
     #[must_use]
-    pub const fn from_stored(s256: String, method: CodeChallengeMethod) -> Self {
-        Self { s256, method }
+    pub const fn from_stored(s256: String) -> Self {
+        Self { s256, method: CodeChallengeMethod::S256 }
+    }
+
+    /// Returns the challenge as a record has it: in `S256` form, and with that method. For storage
+    /// implementations.
+    #[must_use]
+    pub fn into_stored(self) -> Self {
+        Self::from_stored(self.s256)
     }
 
     /// The challenge in `S256` form, as storages keep it.
@@ -96,7 +102,7 @@ impl CodeChallenge {
         &self.s256
     }
 
-    /// The method that the client chose.
+    /// The method that the client chose; `S256` in a record.
     #[must_use]
     pub const fn method(&self) -> CodeChallengeMethod {
         self.method

@@ -44,10 +44,39 @@ pub(crate) fn check_chosen_secret(secret: &Secret) -> Result<()> {
             InvalidReason::TooShort(*CHOSEN_BYTES.start()),
         ));
     }
-    if is_generated(secret) {
-        return Err(Error::invalid("client_secret", InvalidReason::NotAllowed));
-    }
     Ok(())
+}
+
+/// Checks a hash that was made elsewhere.
+pub(crate) fn check_secret_hash(hash: &str) -> Result<()> {
+    let is_hash = match hash.strip_prefix(SHA256) {
+        Some(digest) => URL_SAFE_NO_PAD.decode(digest).is_ok_and(|bytes| bytes.len() == 32),
+        None => is_argon2id(hash)?,
+    };
+    if is_hash { Ok(()) } else { Err(Error::invalid("client_secret", InvalidReason::Unsupported)) }
+}
+
+#[cfg(feature = "password")]
+fn is_argon2id(hash: &str) -> Result<bool> {
+    Ok(crate::password::is_hash(hash))
+}
+
+#[cfg(not(feature = "password"))]
+fn is_argon2id(_hash: &str) -> Result<bool> {
+    Err(needs_feature())
+}
+
+/// Generates a registration access token, and its hash.
+pub(crate) fn new_registration_access_token() -> Result<(Secret, String)> {
+    let token = Secret::generate_unnamed()?;
+    let hash = format!("{SHA256}{}", encode(token.digest()));
+    Ok((token, hash))
+}
+
+/// Returns true if the hash is that of the token. Without a hash it costs the same.
+pub(crate) fn is_registration_access_token(token: &Secret, hash: Option<&str>) -> bool {
+    let hash = hash.and_then(|hash| hash.strip_prefix(SHA256)).unwrap_or_default();
+    encode(token.digest()).as_bytes().ct_eq(hash.as_bytes()).into()
 }
 
 /// Generates the secret or takes the chosen one, and hashes it. A chosen secret must have been
@@ -58,6 +87,11 @@ pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
             let secret = Secret::new(format!("{PREFIX}{}", Secret::generate_unnamed()?.expose()));
             let hash = format!("{SHA256}{}", encode(secret.digest()));
             Ok(HashedSecret { shown: Some(secret), hash })
+        }
+        ClientSecret::Hashed(hash) => Ok(HashedSecret { shown: None, hash: hash.clone() }),
+        ClientSecret::Chosen(secret) if is_generated(secret) => {
+            let hash = format!("{SHA256}{}", encode(secret.digest()));
+            Ok(HashedSecret { shown: None, hash })
         }
         #[cfg(feature = "password")]
         ClientSecret::Chosen(secret) => {
@@ -151,11 +185,23 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_secret_must_not_have_the_generated_form() {
-        let generated = Secret::new(format!("{PREFIX}{}", "a".repeat(43)));
-        assert!(check_chosen_secret(&generated).is_err());
+    fn a_chosen_secret_has_a_minimum_length() {
         assert!(check_chosen_secret(&Secret::new("short")).is_err());
         assert!(check_chosen_secret(&Secret::new("correct horse battery")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_generated_secret_can_be_given_and_its_hash_as_well() {
+        let made = hash_client_secret(&ClientSecret::Generated).await.unwrap();
+        let shown = made.shown.unwrap();
+        let given = hash_client_secret(&ClientSecret::Chosen(shown.clone())).await.unwrap();
+        assert_eq!((&given.hash, given.shown), (&made.hash, None));
+        assert!(check_secret_hash(&made.hash).is_ok());
+        let hashed = hash_client_secret(&ClientSecret::Hashed(made.hash)).await.unwrap();
+        assert!(verify_client_secret(&shown, &[hashed.hash]).await.unwrap());
+        for wrong in ["", "sha256:", "sha256:x", shown.expose(), "$argon2id$", "$2b$10$abc"] {
+            assert!(check_secret_hash(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::client::{Client, ClientMetadata, ClientSecretRotation, NewClient, RegisteredClient};
@@ -10,8 +12,11 @@ use crate::secret::Secret;
 pub trait ClientStorage: Send + Sync {
     /// Finds a client. With a secret, returns the client only if the secret is right. Without one,
     /// returns the public record, for a client that authenticates by other means or not at all.
-    /// Returns `None` if the client is unknown or disabled, or if the secret is wrong or expired:
-    /// all at the same cost, in constant time.
+    /// Returns `None` if the client is unknown, disabled or expired, or if the secret is wrong or
+    /// expired: all at the same cost, in constant time.
+    ///
+    /// A client that is found counts as used: its `last_used_at` is written, at most once a day, and
+    /// after this call has returned.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
@@ -37,6 +42,47 @@ pub trait ClientRegistry: Send + Sync {
     /// invalid; with [`InvalidReason::Duplicate`](crate::error::InvalidReason::Duplicate) if the
     /// `client_id` already exists.
     async fn register_client(&self, client: NewClient) -> Result<RegisteredClient>;
+
+    /// Registers a client that is declared elsewhere, such as in a configuration file, or changes it
+    /// to what is declared: its metadata and its secret. Calling it again changes nothing, so every
+    /// process can call it at its start. A client that registered itself becomes a declared one; a
+    /// disabled client stays disabled. If the secret differs, the earlier ones end at once; use
+    /// [`rotate_client_secret`](Self::rotate_client_secret) for an overlap.
+    ///
+    /// ```
+    /// use oauth_storage::client::ClientSecret;
+    /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient, Secret};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// let declared = NewClient::new(ClientMetadata::client_credentials())
+    ///     .with_client_id("billing")
+    ///     .with_client_secret(ClientSecret::Chosen(Secret::new("correct horse battery")));
+    /// let storage = MemoryStorage::new();
+    /// let client = storage.ensure_client(declared.clone()).await?;
+    /// assert_eq!(storage.ensure_client(declared).await?, client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid
+    /// (see [`NewClient::check_declared`]); with `client_id` and
+    /// [`InvalidReason::Duplicate`](crate::error::InvalidReason::Duplicate) while a client of that
+    /// identifier is being deleted.
+    async fn ensure_client(&self, client: NewClient) -> Result<Client>;
+
+    /// Finds a client by its registration access token, for the client configuration endpoint
+    /// (RFC 7592 2). Returns `None` if the token is wrong, or the client is unknown, disabled or
+    /// expired: answer 401.
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn get_registration(
+        &self,
+        client_id: &str,
+        registration_access_token: &Secret,
+    ) -> Result<Option<Client>>;
 
     /// Reads a client, even a disabled one.
     ///
@@ -106,6 +152,20 @@ pub trait ClientRegistry: Send + Sync {
     /// Fails only if the storage does (see [`Error`](crate::Error)); with
     /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) once the client is disabled.
     async fn delete_client(&self, client_id: &str) -> Result<bool>;
+
+    /// Deletes the clients that have expired, and of those that registered themselves the ones that
+    /// were not used for this long, with all their grants; finishes interrupted deletions. Returns the
+    /// number of deleted clients. A client without a registration access token and without an expiry is
+    /// never deleted.
+    ///
+    /// Choose a time longer than every lifetime of a token, because a client that only uses its tokens
+    /// does not count as used.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `unused_for` if it is shorter than two
+    /// days, which is less than the resolution of a client's last use allows. After another error, call
+    /// it again to continue.
+    async fn purge_clients(&self, unused_for: Duration) -> Result<u64>;
 }
 
 forward!(ClientRegistry {
@@ -116,4 +176,7 @@ forward!(ClientRegistry {
     fn rotate_client_secret(&self, client_id: &str, rotation: ClientSecretRotation) -> Result<Option<RegisteredClient>>;
     fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool>;
     fn delete_client(&self, client_id: &str) -> Result<bool>;
+    fn ensure_client(&self, client: NewClient) -> Result<Client>;
+    fn get_registration(&self, client_id: &str, registration_access_token: &Secret) -> Result<Option<Client>>;
+    fn purge_clients(&self, unused_for: Duration) -> Result<u64>;
 });

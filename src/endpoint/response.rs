@@ -111,7 +111,8 @@ impl IssuedTokens {
 impl RegisteredClient {
     /// Returns the body of a registration response (RFC 7591 3.2.1), **including the secret**.
     /// Times are in seconds; zero stands for a secret that never expires. Send it with status 201
-    /// and `Cache-Control: no-store`.
+    /// and `Cache-Control: no-store`. With a registration access token, add the URL of the client
+    /// configuration endpoint as `registration_client_uri` (RFC 7592 3).
     ///
     /// ```
     /// use oauth_storage::{ClientMetadata, ClientRegistry, MemoryStorage, NewClient};
@@ -141,6 +142,9 @@ impl RegisteredClient {
             let expires_at = client.client_secret_expires_at.map_or(0, |time| time.timestamp());
             body.insert("client_secret".into(), secret.expose().into());
             body.insert("client_secret_expires_at".into(), expires_at.into());
+        }
+        if let Some(token) = &self.registration_access_token {
+            body.insert("registration_access_token".into(), token.expose().into());
         }
         body
     }
@@ -215,11 +219,18 @@ mod tests {
             updated_at: DateTime::UNIX_EPOCH,
             disabled_at: None,
             deleted_at: None,
+            expires_at: None,
+            last_used_at: None,
         };
-        let mut registered = RegisteredClient { client, client_secret: Some(Secret::new("s")) };
+        let mut registered = RegisteredClient::new(client)
+            .with_client_secret(Secret::new("s"))
+            .with_registration_access_token(Secret::new("r"));
         registered.client.client_secret_expires_at = DateTime::from_timestamp(60, 0);
         let body = registered.registration_response();
-        assert_eq!(body["client_secret"], "s");
+        assert_eq!(
+            (&body["client_secret"], &body["registration_access_token"]),
+            (&"s".into(), &"r".into())
+        );
         assert_eq!(
             (&body["client_id_issued_at"], &body["client_secret_expires_at"]),
             (&0.into(), &60.into())

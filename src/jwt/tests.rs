@@ -78,5 +78,5 @@ fn signatures_match_rfc_6979() {
     let expected = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
                     f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
     let signature = rfc_key().sign(b"sample").unwrap();
-    assert_eq!(signature.map(|byte| format!("{byte:02x}")).concat(), expected);
+    assert_eq!(signature.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
 }

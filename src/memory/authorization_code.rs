@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::MemoryStorage;
 use super::state::{CodeRow, GrantRow, after};
 use crate::authorization_code::{
-    AuthorizationCode, AuthorizationCodeStorage, NewAuthorizationCode,
+    AuthorizationCode, AuthorizationCodeStorage, CodeChallenge, NewAuthorizationCode,
 };
 use crate::error::{Error, InvalidReason, Result};
 use crate::request::RequestContext;
@@ -20,37 +20,54 @@ impl AuthorizationCodeStorage for MemoryStorage {
         let digest = code.code.digest();
         let context = code.full_context(request);
 
-        let grant_id = code.new_grant_id();
+        let grant_id = code.full_grant_id();
+        let subject = request.subject().map(str::to_owned);
 
-        let mut state = self.state().await;
+        let mut guard = self.state().await;
+        let state = &mut *guard;
         let now = state.now();
-        state.check_enabled(&code.client_id)?;
-        if state.codes.contains_key(&digest) || state.grants.contains_key(&grant_id) {
+        let enabled = state.check_enabled(&code.client_id);
+        let existing = state.grants.get(&grant_id);
+        if code.grant_id.is_some() {
+            let fits = |grant: &&GrantRow| {
+                (&grant.client_id, &grant.subject, &grant.scope, grant.revoked_at)
+                    == (&code.client_id, &subject, &code.scope, None)
+            };
+            if enabled.is_err() || existing.filter(fits).is_none() {
+                return Err(Error::invalid("grant_id", InvalidReason::Unknown));
+            }
+        } else {
+            enabled?;
+            if existing.is_some() {
+                return Err(Error::invalid("code", InvalidReason::Duplicate));
+            }
+        }
+        if state.codes.contains_key(&digest) {
             return Err(Error::invalid("code", InvalidReason::Duplicate));
         }
         let expires_at = after(now, request.settings.authorization_code_expires_in);
-        let grant = GrantRow {
+        let grant = state.grants.entry(grant_id).or_insert_with(|| GrantRow {
             client_id: code.client_id,
-            subject: request.subject().map(str::to_owned),
+            subject,
             scope: code.scope,
             granted_at: now,
             expires_at,
             revoked_at: None,
             refresh_expires_at: None,
             context,
-        };
+        });
+        grant.expires_at = grant.expires_at.max(expires_at);
         let row = CodeRow {
             response_type: code.response_type,
             redirect_uri: code.redirect_uri,
-            code_challenge: code.code_challenge,
+            code_challenge: code.code_challenge.map(CodeChallenge::into_stored),
             grant_id,
             issued_at: now,
             expires_at,
             consumed_at: None,
         };
-        let code = row.to_code(&grant, now);
+        let code = row.to_code(grant, now);
         state.codes.insert(digest, row);
-        state.grants.insert(grant_id, grant);
         Ok(code)
     }
 

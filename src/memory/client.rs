@@ -1,18 +1,26 @@
 use std::ops::Bound;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::MemoryStorage;
 use super::state::{ClientRow, StoredSecret, after};
 use crate::check::{check_client_id, check_limit};
-use crate::client::secret::{generate_client_id, hash_client_secret, verify_client_secret};
+use crate::client::secret::{
+    generate_client_id, hash_client_secret, is_registration_access_token,
+    new_registration_access_token, verify_client_secret,
+};
 use crate::client::{
-    Client, ClientMetadata, ClientRegistry, ClientSecretRotation, ClientStorage, NewClient,
-    RegisteredClient,
+    Client, ClientMetadata, ClientRegistry, ClientSecret, ClientSecretRotation, ClientStorage,
+    MIN_UNUSED, NewClient, RegisteredClient,
 };
 use crate::error::{Error, InvalidReason, Result};
 use crate::request::RequestContext;
 use crate::secret::Secret;
+use crate::settings::MAX_LIFETIME;
+
+/// The resolution of a client's last use.
+const DAY: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl ClientStorage for MemoryStorage {
@@ -24,16 +32,28 @@ impl ClientStorage for MemoryStorage {
     ) -> Result<Option<Client>> {
         let found = {
             let state = self.state().await;
-            let enabled = |row: &&ClientRow| row.client.disabled_at.is_none();
-            let row = state.clients.get(client_id).filter(enabled);
-            row.map(|row| (row.client.clone(), row.hashes(state.now())))
+            let now = state.now();
+            let row = state.clients.get(client_id).filter(|row| row.is_enabled(now));
+            row.map(|row| (row.client.clone(), row.hashes(now)))
         };
         let (client, hashes) = found.map_or((None, Vec::new()), |(c, hashes)| (Some(c), hashes));
-        match client_secret {
-            // An unknown client costs as much as a wrong secret.
-            Some(secret) if !verify_client_secret(secret, &hashes).await? => Ok(None),
-            _ => Ok(client),
+        // An unknown client costs as much as a wrong secret.
+        if let Some(secret) = client_secret
+            && !verify_client_secret(secret, &hashes).await?
+        {
+            return Ok(None);
         }
+        if client.is_some() {
+            let mut state = self.state().await;
+            let now = state.now();
+            if let Some(row) = state.clients.get_mut(client_id) {
+                let used_at = row.client.last_used_at;
+                if used_at.is_none_or(|used_at| after(used_at, DAY) <= now) {
+                    row.client.last_used_at = Some(now);
+                }
+            }
+        }
+        Ok(client)
     }
 }
 
@@ -50,6 +70,11 @@ impl ClientRegistry for MemoryStorage {
             false => None,
         };
 
+        let (token, token_hash) = match client.registration_access_token {
+            true => Some(new_registration_access_token()?).unzip(),
+            false => (None, None),
+        };
+
         let mut state = self.state().await;
         let now = state.now();
         if state.clients.contains_key(&client_id) {
@@ -64,9 +89,12 @@ impl ClientRegistry for MemoryStorage {
                 updated_at: now,
                 disabled_at: None,
                 deleted_at: None,
+                expires_at: client.expires_in.map(|lifetime| after(now, lifetime)),
+                last_used_at: None,
             },
             secret: None,
             previous_secrets: Vec::new(),
+            registration_access_token_hash: token_hash,
         };
         let mut client_secret = None;
         if let Some(hashed) = hashed {
@@ -76,7 +104,9 @@ impl ClientRegistry for MemoryStorage {
         }
         let client = row.client.clone();
         state.clients.insert(client_id, row);
-        Ok(RegisteredClient { client, client_secret })
+        Ok(RegisteredClient::new(client)
+            .with_client_secret(client_secret)
+            .with_registration_access_token(token))
     }
 
     async fn read_client(&self, client_id: &str) -> Result<Option<Client>> {
@@ -136,7 +166,7 @@ impl ClientRegistry for MemoryStorage {
         uses_secret(&row.client)?;
         row.rotate_secret(hashed.hash, rotation.client_secret_expires_in, rotation.overlap, now)?;
         let client = row.client.clone();
-        Ok(Some(RegisteredClient { client, client_secret: hashed.shown }))
+        Ok(Some(RegisteredClient::new(client).with_client_secret(hashed.shown)))
     }
 
     async fn set_client_disabled(&self, client_id: &str, disabled: bool) -> Result<bool> {
@@ -158,5 +188,92 @@ impl ClientRegistry for MemoryStorage {
         }
         state.grants.retain(|_, grant| grant.client_id != client_id);
         Ok(true)
+    }
+
+    async fn ensure_client(&self, client: NewClient) -> Result<Client> {
+        let client_id = client.check_declared()?;
+        let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
+        let current = {
+            let state = self.state().await;
+            let row = state.clients.get(client_id);
+            let secret = row.and_then(|row| row.secret.clone());
+            secret.filter(|secret| secret.is_valid(state.now())).map(|secret| secret.hash)
+        };
+        let has_secret = match (current, &client.client_secret) {
+            (Some(hash), ClientSecret::Chosen(secret)) => {
+                verify_client_secret(secret, &[hash]).await?
+            }
+            (Some(hash), ClientSecret::Hashed(declared)) => *declared == hash,
+            _ => false,
+        };
+        let hash = match uses_secret && !has_secret {
+            true => Some(hash_client_secret(&client.client_secret).await?.hash),
+            false => None,
+        };
+
+        let mut state = self.state().await;
+        let now = state.now();
+        let row = state.clients.entry(client_id.to_owned()).or_insert_with(|| ClientRow {
+            client: Client {
+                client_id: client_id.to_owned(),
+                metadata: client.metadata.clone(),
+                client_id_issued_at: now,
+                client_secret_expires_at: None,
+                updated_at: now,
+                disabled_at: None,
+                deleted_at: None,
+                expires_at: None,
+                last_used_at: None,
+            },
+            secret: None,
+            previous_secrets: Vec::new(),
+            registration_access_token_hash: None,
+        });
+        let is_declared = row.client.metadata == client.metadata
+            && row.client.expires_at.is_none()
+            && row.registration_access_token_hash.is_none()
+            && hash.is_none();
+        if !is_declared {
+            row.client.updated_at = now;
+        }
+        if !uses_secret || hash.is_some() {
+            row.previous_secrets.clear();
+            row.set_secret(hash.map(|hash| StoredSecret { hash, expires_at: None }));
+        }
+        row.client.metadata = client.metadata.clone();
+        row.client.expires_at = None;
+        row.registration_access_token_hash = None;
+        Ok(row.client.clone())
+    }
+
+    async fn get_registration(
+        &self,
+        client_id: &str,
+        registration_access_token: &Secret,
+    ) -> Result<Option<Client>> {
+        let state = self.state().await;
+        let row = state.clients.get(client_id).filter(|row| row.is_enabled(state.now()));
+        let hash = row.and_then(|row| row.registration_access_token_hash.as_deref());
+        let is_right = is_registration_access_token(registration_access_token, hash);
+        Ok(row.filter(|_| is_right).map(|row| row.client.clone()))
+    }
+
+    async fn purge_clients(&self, unused_for: Duration) -> Result<u64> {
+        if !(MIN_UNUSED..=MAX_LIFETIME).contains(&unused_for) {
+            return Err(Error::invalid("unused_for", InvalidReason::OutOfRange));
+        }
+        let mut guard = self.state().await;
+        let state = &mut *guard;
+        let (now, before) = (state.now(), state.clients.len());
+        state.clients.retain(|_, row| {
+            let client = &row.client;
+            let used_at = client.last_used_at.unwrap_or(client.client_id_issued_at);
+            let is_unused =
+                row.registration_access_token_hash.is_some() && after(used_at, unused_for) <= now;
+            !is_unused && client.expires_at.is_none_or(|end| end > now)
+        });
+        let clients = &state.clients;
+        state.grants.retain(|_, grant| clients.contains_key(&grant.client_id));
+        Ok(before.abs_diff(state.clients.len()).try_into().unwrap_or(u64::MAX))
     }
 }

@@ -25,11 +25,10 @@ impl GrantStorage for MemoryStorage {
         request: &RequestContext,
         redemption: CodeRedemption,
     ) -> Result<RedemptionOutcome> {
-        let tokens = redemption.tokens_to_issue(request)?;
+        let mut tokens = redemption.tokens_to_issue(request)?;
         let Some(challenge) = redemption.expected_challenge() else {
             return Ok(RedemptionOutcome::Invalid);
         };
-        let lifetimes = Lifetimes::new(&request.settings, tokens.refresh_token.is_some());
 
         let mut guard = self.state().await;
         let state = &mut *guard;
@@ -49,9 +48,13 @@ impl GrantStorage for MemoryStorage {
         };
         let (grant_id, replayed) = (code.grant_id, code.consumed_at.is_some());
         let live = |g: &&GrantRow| g.client_id == redemption.client_id && g.revoked_at.is_none();
-        if state.grants.get(&grant_id).filter(live).is_none() {
+        let Some(grant) = state.grants.get(&grant_id).filter(live) else {
             return Ok(RedemptionOutcome::Invalid);
+        };
+        if !request.settings.allows_refresh_token(&grant.scope) {
+            tokens = tokens.without_refresh_token();
         }
+        let lifetimes = Lifetimes::new(&request.settings, tokens.refresh_token.is_some());
         if replayed {
             state.revoke_grants(|id, _| *id == grant_id);
             return Ok(RedemptionOutcome::Replayed { grant_id });

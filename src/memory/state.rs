@@ -42,7 +42,7 @@ impl State {
     /// Fails if the client is unknown or disabled.
     pub(super) fn check_enabled(&self, client_id: &str) -> Result<()> {
         match self.clients.get(client_id) {
-            Some(row) if row.client.disabled_at.is_none() => Ok(()),
+            Some(row) if row.is_enabled(self.now()) => Ok(()),
             _ => Err(Error::invalid("client_id", InvalidReason::Unknown)),
         }
     }
@@ -55,6 +55,7 @@ pub(super) struct ClientRow {
     pub(super) secret: Option<StoredSecret>,
     /// Earlier secrets whose overlap is running, newest first.
     pub(super) previous_secrets: Vec<StoredSecret>,
+    pub(super) registration_access_token_hash: Option<String>,
 }
 
 #[derive(Clone)]
@@ -75,6 +76,10 @@ impl StoredSecret {
 }
 
 impl ClientRow {
+    pub(super) fn is_enabled(&self, now: DateTime<Utc>) -> bool {
+        self.client.disabled_at.is_none() && self.client.expires_at.is_none_or(|end| end > now)
+    }
+
     /// The hashes of the secrets that are valid now.
     pub(super) fn hashes(&self, now: DateTime<Utc>) -> Vec<String> {
         let secrets = self.secret.iter().chain(&self.previous_secrets);

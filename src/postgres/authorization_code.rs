@@ -1,21 +1,21 @@
 //! [`AuthorizationCodeStorage`] for PostgreSQL.
 
-use std::collections::HashMap;
+mod create;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::postgres::PgDatabaseError;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::create::{CreateCode, CreateCodeInGrant};
 use crate::authorization_code::{
     AuthorizationCode, AuthorizationCodeStorage, CodeChallenge, NewAuthorizationCode,
 };
 use crate::check::check_client_id;
 use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::batching::{Connections, Statement};
-use crate::postgres::cluster::{self, Duplicate, NewGrantRow, after};
-use crate::postgres::error::{Effect, unique_violation};
+use crate::postgres::cluster;
+use crate::postgres::error::Effect;
 use crate::postgres::telemetry::observe;
 use crate::postgres::token::{by_position, corrupt_grant};
 use crate::postgres::{PgStorage, context};
@@ -36,15 +36,16 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 code.check(request)?;
                 let (digest, context) = (code.code.digest(), code.full_context(request));
                 let names_grant = self.connections.grant_of(&code.code).is_some();
+                let joins = code.grant_id.is_some();
                 // The server sets the times.
                 let code = AuthorizationCode {
-                    grant_id: code.new_grant_id(),
+                    grant_id: code.full_grant_id(),
                     client_id: code.client_id,
                     subject: request.subject().map(str::to_owned),
                     scope: code.scope,
                     response_type: code.response_type,
                     redirect_uri: code.redirect_uri,
-                    code_challenge: code.code_challenge,
+                    code_challenge: code.code_challenge.map(CodeChallenge::into_stored),
                     issued_at: DateTime::UNIX_EPOCH,
                     expires_at: DateTime::UNIX_EPOCH,
                     expired: false,
@@ -52,11 +53,19 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 };
                 let lifetime = micros(request.settings.authorization_code_expires_in);
                 let create = CreateCode { digest, lifetime, names_grant, code: code.clone() };
-                let issued_at = self.connections.run(create).await?;
-                let issued_at =
-                    issued_at.ok_or(Error::invalid("client_id", InvalidReason::Unknown))?;
+                let unknown = |field| Error::invalid(field, InvalidReason::Unknown);
+                let (issued_at, context) = if joins {
+                    // Rare, so boxed: the future stays small. The grants of a disabled client are not
+                    // found either.
+                    let joined = Box::pin(self.connections.run(CreateCodeInGrant(create))).await?;
+                    let joined = joined.ok_or_else(|| unknown("grant_id"))?;
+                    (joined.now, joined.into_context(code.grant_id)?)
+                } else {
+                    let issued_at = self.connections.run(create).await?;
+                    (issued_at.ok_or_else(|| unknown("client_id"))?, code.context)
+                };
                 let expires_at = issued_at + TimeDelta::microseconds(lifetime);
-                Ok(AuthorizationCode { issued_at, expires_at, ..code })
+                Ok(AuthorizationCode { issued_at, expires_at, context, ..code })
             })
             .await
     }
@@ -98,14 +107,6 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
     }
 }
 
-struct CreateCode {
-    digest: TokenHash,
-    lifetime: i64,
-    /// Only used on a cluster.
-    names_grant: bool,
-    code: AuthorizationCode,
-}
-
 struct CodeRow {
     position: i64,
     grant_id: Uuid,
@@ -115,7 +116,6 @@ struct CodeRow {
     response_type: String,
     redirect_uri: String,
     code_challenge: Option<String>,
-    code_challenge_method: Option<String>,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     expired: bool,
@@ -132,14 +132,6 @@ impl CodeRow {
             message,
         };
         let or_corrupt = |column| move |error: Error| corrupt(column, error.to_string());
-        let code_challenge = match (row.code_challenge, row.code_challenge_method) {
-            (Some(challenge), Some(method)) => {
-                let method = method.parse().map_err(or_corrupt("code_challenge_method"))?;
-                Some(CodeChallenge::from_stored(challenge, method))
-            }
-            // Both are null: a constraint forbids one without the other.
-            _ => None,
-        };
         Ok(AuthorizationCode {
             grant_id: row.grant_id,
             client_id: row.client_id,
@@ -148,115 +140,13 @@ impl CodeRow {
                 .map_err(|e| corrupt_grant("scope", row.grant_id, e.to_string()))?,
             response_type: row.response_type.parse().map_err(or_corrupt("response_type"))?,
             redirect_uri: row.redirect_uri,
-            code_challenge,
+            code_challenge: row.code_challenge.map(CodeChallenge::from_stored),
             issued_at: row.issued_at,
             expires_at: row.expires_at,
             expired: row.expired,
             context: context::from_column(row.context)
                 .map_err(|e| corrupt_grant("context", row.grant_id, e.to_string()))?,
         })
-    }
-}
-
-impl Statement for CreateCode {
-    /// The time of issue; `None` for a client that is unknown or disabled.
-    type Outcome = Option<DateTime<Utc>>;
-    const NAME: &'static str = "create_authorization_code";
-    const EFFECT: Effect = Effect::Write;
-
-    async fn run(
-        connection: &mut PgConnection,
-        batch: &[Self],
-    ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let each = || batch.iter().map(|create| &create.code);
-        let challenge = || each().map(|c| c.code_challenge.as_ref());
-        let (digest, tail): (Vec<Uuid>, Vec<Uuid>) =
-            batch.iter().map(|c| c.digest.halves()).unzip();
-        let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
-        let client_id: Vec<&str> = each().map(|c| c.client_id.as_str()).collect();
-        let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
-        let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
-        let response_type: Vec<String> = each().map(|c| c.response_type.to_string()).collect();
-        let redirect_uri: Vec<&str> = each().map(|c| c.redirect_uri.as_str()).collect();
-        let code_challenge: Vec<Option<&str>> =
-            challenge().map(|c| c.map(CodeChallenge::as_s256)).collect();
-        let code_challenge_method: Vec<Option<&str>> =
-            challenge().map(|c| c.map(|c| c.method().as_str())).collect();
-        let lifetime: Vec<i64> = batch.iter().map(|c| c.lifetime).collect();
-        let context: Vec<Option<String>> =
-            each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
-
-        let owners = sqlx::query_file!(
-            "src/postgres/sql/create_authorization_code.sql",
-            &digest,
-            &tail,
-            &grant_id,
-            &client_id as _,
-            &subject as _,
-            &scope as _,
-            &response_type,
-            &redirect_uri as _,
-            &code_challenge as _,
-            &code_challenge_method as _,
-            &lifetime,
-            &context as _,
-        )
-        .fetch_all(connection)
-        .await?;
-        let owners: HashMap<&str, DateTime<Utc>> =
-            owners.iter().map(|owner| (owner.client_id.as_str(), owner.now)).collect();
-        Ok(each().map(|code| owners.get(code.client_id.as_str()).copied()).collect())
-    }
-
-    async fn run_on_cluster(&self, connection: &mut PgConnection) -> sqlx::Result<Self::Outcome> {
-        let code = &self.code;
-        let mut transaction = connection.begin().await?;
-        let now = cluster::lock_client(&mut transaction, &code.client_id).await?;
-        if let Some(now) = now {
-            // The primary key is unique only within a grant.
-            if !self.names_grant {
-                cluster::lock_credential(&mut transaction, self.digest.halves()).await?;
-                let found = cluster::grant_of_code(&mut transaction, None, self.digest).await?;
-                if found.is_some() {
-                    return Err(Duplicate("code").into());
-                }
-            }
-            let (digest, tail) = self.digest.halves();
-            let expires_at = after(now, self.lifetime);
-            let challenge = code.code_challenge.as_ref();
-            sqlx::query_file!(
-                "src/postgres/sql/cluster/insert_code.sql",
-                now,
-                expires_at,
-                code.grant_id,
-                digest,
-                tail,
-                code.response_type.to_string(),
-                code.redirect_uri,
-                challenge.map(CodeChallenge::as_s256),
-                challenge.map(|challenge| challenge.method().as_str()),
-            )
-            .execute(&mut *transaction)
-            .await?;
-            let grant = NewGrantRow {
-                granted_at: now,
-                expires_at,
-                refresh_expires_at: None,
-                grant_id: code.grant_id,
-                client_id: &code.client_id,
-                subject: code.subject.as_deref(),
-                scope: &code.scope,
-                context: &code.context,
-            };
-            grant.insert(&mut transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(now)
-    }
-
-    fn refused(&self, error: &PgDatabaseError) -> Option<Error> {
-        // If the grant that the code names exists, so does the code.
-        unique_violation(error).map(|_| Error::invalid("code", InvalidReason::Duplicate))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Runs statements: connections, deadlines, batches and errors.
 
 mod aside;
-
+mod background;
 mod call;
 mod lanes;
 mod queue;
 mod queued;
 mod reconnect;
 mod schedule;
+mod standby;
 
 use std::fmt;
 use std::future::Future;
@@ -31,10 +32,12 @@ use crate::postgres::telemetry::Meters;
 use crate::secret::Secret;
 use aside::Aside;
 pub(super) use aside::server_limit;
+use background::Background;
 pub(super) use call::Call;
 use call::Connection;
 use lanes::{Connector, Lanes};
 use reconnect::Reconnect;
+use standby::Standby;
 
 /// A statement of the hot path. The implementing type is the input of one call; the SQL takes a
 /// batch of them. A single call is a batch of one.
@@ -103,6 +106,10 @@ pub trait Connections: Send + Sync {
     fn run<O: Statement>(&self, statement: O) -> impl Future<Output = Result<O::Outcome>> + Send {
         run_alone(self, statement)
     }
+
+    /// Runs a statement whose outcome nobody waits for, in the background. Does nothing on a
+    /// connection of the application.
+    fn run_later<O: Statement<Outcome = ()>>(&self, _statement: O) {}
 }
 
 /// Runs a statement as a batch of one.
@@ -186,6 +193,8 @@ fn no_outcome() -> Error {
 pub struct Pooled {
     pool: PgPool,
     reconnect: Arc<Reconnect>,
+    standby: Arc<Standby>,
+    background: Arc<Background>,
     lanes: Option<Lanes>,
     deadline: Duration,
     meters: Meters,
@@ -194,8 +203,9 @@ pub struct Pooled {
 
 impl Pooled {
     pub(super) fn new(pool: PgPool, deadline: Duration, is_cluster: bool) -> Self {
-        let meters = Meters::new();
-        Self { pool, reconnect: Arc::default(), lanes: None, deadline, meters, is_cluster }
+        let standby = Arc::new(Standby::new(pool.options().get_max_connections()));
+        let (reconnect, background, meters) = (Arc::default(), Arc::default(), Meters::new());
+        Self { pool, reconnect, standby, background, lanes: None, deadline, meters, is_cluster }
     }
 
     /// Adds `lanes` connections for reads and as many for writes, with at most `queue` calls
@@ -241,7 +251,8 @@ impl Pooled {
     /// Begins a call whose deadline is already running.
     async fn begin_until(&self, until: Instant, effect: Effect) -> Result<Call<'_>> {
         let connection = Connection::Pooled(self.acquire(until).await?);
-        Ok(Call::new(connection, Some((until, self.deadline)), effect))
+        Ok(Call::new(connection, Some((until, self.deadline)), effect)
+            .limited_by(Arc::clone(&self.standby)))
     }
 
     /// A pool keeps trying while a server is unreachable, so its time-out has two meanings.
@@ -284,6 +295,19 @@ impl Connections for Pooled {
                 Err(alone) => alone.await,
             }
         }
+    }
+
+    /// Drops the statement if too many run in the background, or one failed within the last minute, as
+    /// on a standby.
+    fn run_later<O: Statement<Outcome = ()>>(&self, statement: O) {
+        let Some(turn) = self.background.begin() else { return };
+        let connections = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = connections.run(statement).await {
+                tracing::debug!(%error, statement = O::NAME, "a statement in the background failed");
+                turn.failed();
+            }
+        });
     }
 }
 

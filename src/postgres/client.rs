@@ -1,160 +1,32 @@
 //! [`ClientStorage`] and [`ClientRegistry`] for PostgreSQL.
 
 mod delete;
+mod ensure;
+mod find;
+mod row;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use self::row::ClientRow;
 use crate::check::{check_client_id, check_limit};
 use crate::client::secret::{
     HashedSecret, MAX_PREVIOUS_SECRETS, generate_client_id, hash_client_secret,
-    verify_client_secret,
+    is_registration_access_token, new_registration_access_token,
 };
 use crate::client::{
     Client, ClientDetails, ClientMetadata, ClientRegistry, ClientSecret, ClientSecretRotation,
-    ClientStorage, NewClient, RegisteredClient,
+    NewClient, RegisteredClient,
 };
 use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::PgStorage;
-use crate::postgres::batching::{Connections, Statement};
+use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
 use crate::postgres::telemetry::observe;
-use crate::postgres::token::by_position;
-use crate::request::RequestContext;
 use crate::secret::Secret;
 use crate::settings::micros;
-
-#[async_trait]
-impl<C: Connections> ClientStorage for PgStorage<C> {
-    async fn get_client(
-        &self,
-        _request: &RequestContext,
-        client_id: &str,
-        client_secret: Option<&Secret>,
-    ) -> Result<Option<Client>> {
-        observe!(self, get_client on client, client_id)
-            .run(async {
-                if check_client_id(client_id).is_err() {
-                    return Ok(None);
-                }
-                let found = self.connections.run(FindClient(client_id.to_owned())).await?;
-                if let Some(secret) = client_secret {
-                    let hashes = found.as_deref().map_or(&[][..], |found| &found.hashes);
-                    if !verify_client_secret(secret, hashes).await? {
-                        return Ok(None);
-                    }
-                }
-                found.map(|found| found.row.into_client()).transpose()
-            })
-            .await
-    }
-}
-
-struct FindClient(String);
-
-struct FoundClient {
-    row: ClientRow,
-    /// The hashes of the secrets that have not expired.
-    hashes: Vec<String>,
-}
-
-impl Statement for FindClient {
-    /// `None` for a client that is unknown or disabled. Boxed because it is large.
-    type Outcome = Option<Box<FoundClient>>;
-    const NAME: &'static str = "get_client";
-    const EFFECT: Effect = Effect::Read;
-
-    async fn run(
-        connection: &mut PgConnection,
-        batch: &[Self],
-    ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let client_id: Vec<&str> = batch.iter().map(|find| find.0.as_str()).collect();
-        let rows = sqlx::query_file!("src/postgres/sql/find_client.sql", &client_id as _,)
-            .fetch_all(connection)
-            .await?;
-        let found = rows.into_iter().map(|row| {
-            let hashes = row.client_secret_hash.into_iter();
-            let found = FoundClient {
-                row: ClientRow {
-                    client_id: row.client_id,
-                    client_id_issued_at: row.client_id_issued_at,
-                    updated_at: row.updated_at,
-                    disabled_at: row.disabled_at,
-                    deleted_at: row.deleted_at,
-                    client_secret_expires_at: row.client_secret_expires_at,
-                    token_endpoint_auth_method: row.token_endpoint_auth_method,
-                    redirect_uris: row.redirect_uris,
-                    grant_types: row.grant_types,
-                    response_types: row.response_types,
-                    scope: row.scope,
-                    details: row.details,
-                },
-                hashes: hashes.chain(row.previous_client_secret_hashes).collect(),
-            };
-            (row.position, Box::new(found))
-        });
-        Ok(by_position(batch.len(), found))
-    }
-
-    fn row(&self) -> Option<(&'static str, String)> {
-        Some(("oauth_storage.client", self.0.clone()))
-    }
-}
-
-struct ClientRow {
-    client_id: String,
-    client_id_issued_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    disabled_at: Option<DateTime<Utc>>,
-    deleted_at: Option<DateTime<Utc>>,
-    client_secret_expires_at: Option<DateTime<Utc>>,
-    token_endpoint_auth_method: String,
-    redirect_uris: Vec<String>,
-    grant_types: Vec<String>,
-    response_types: Vec<String>,
-    scope: String,
-    details: Json<ClientDetails>,
-}
-
-impl ClientRow {
-    fn into_client(self) -> Result<Client> {
-        let row = self.client_id.clone();
-        let corrupt = |column| {
-            let row = row.clone();
-            move |error: Error| Error::Corrupt {
-                table: "oauth_storage.client",
-                column,
-                row,
-                message: error.to_string(),
-            }
-        };
-        Ok(Client {
-            metadata: ClientMetadata {
-                redirect_uris: self.redirect_uris,
-                token_endpoint_auth_method: self
-                    .token_endpoint_auth_method
-                    .parse()
-                    .map_err(corrupt("token_endpoint_auth_method"))?,
-                grant_types: parsed(&self.grant_types).map_err(corrupt("grant_types"))?,
-                response_types: parsed(&self.response_types).map_err(corrupt("response_types"))?,
-                scope: self.scope.parse().map_err(corrupt("scope"))?,
-                details: self.details.0,
-            },
-            client_id: self.client_id,
-            client_id_issued_at: self.client_id_issued_at,
-            client_secret_expires_at: self.client_secret_expires_at,
-            updated_at: self.updated_at,
-            disabled_at: self.disabled_at,
-            deleted_at: self.deleted_at,
-        })
-    }
-}
-
-fn parsed<T: std::str::FromStr<Err = Error>>(names: &[String]) -> Result<Vec<T>> {
-    names.iter().map(|name| name.parse()).collect()
-}
 
 fn names(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
@@ -221,17 +93,39 @@ impl<C: Connections> ClientRegistry for PgStorage<C> {
             .run(self.delete_client_and_grants(client_id))
             .await
     }
+
+    async fn ensure_client(&self, client: NewClient) -> Result<Client> {
+        observe!(self, ensure_client on client).run(self.declare(client)).await
+    }
+
+    async fn get_registration(
+        &self,
+        client_id: &str,
+        registration_access_token: &Secret,
+    ) -> Result<Option<Client>> {
+        observe!(self, get_registration on client, client_id)
+            .run(self.find_registration(client_id, registration_access_token))
+            .await
+    }
+
+    async fn purge_clients(&self, unused_for: Duration) -> Result<u64> {
+        observe!(self, purge_clients on client).run(self.delete_unused_clients(unused_for)).await
+    }
 }
 
 impl<C: Connections> PgStorage<C> {
     async fn insert_client(&self, client: NewClient) -> Result<RegisteredClient> {
         client.check()?;
-        let NewClient { client_id, metadata, client_secret, client_secret_expires_in } = client;
-        let client_id = match client_id {
+        let metadata = client.metadata;
+        let client_id = match client.client_id {
             Some(client_id) => client_id,
             None => generate_client_id()?,
         };
-        let (shown, hash) = new_secret(&metadata, &client_secret).await?;
+        let (token, token_hash) = match client.registration_access_token {
+            true => Some(new_registration_access_token()?).unzip(),
+            false => (None, None),
+        };
+        let (shown, hash) = new_secret(&metadata, &client.client_secret).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
         let row = call
             .statement(|connection| {
@@ -240,19 +134,41 @@ impl<C: Connections> PgStorage<C> {
                     "src/postgres/sql/register_client.sql",
                     client_id,
                     hash,
-                    client_secret_expires_in.map(micros),
+                    client.client_secret_expires_in.map(micros),
                     metadata.token_endpoint_auth_method.as_str(),
                     &metadata.redirect_uris,
                     &names(&metadata.grant_types),
                     &names(&metadata.response_types),
                     metadata.scope.as_str(),
                     Json(&metadata.details) as _,
+                    client.expires_in.map(micros),
+                    token_hash,
                 )
                 .fetch_optional(connection)
             })
             .await?;
         let row = row.ok_or(Error::invalid("client_id", InvalidReason::Duplicate))?;
-        Ok(RegisteredClient { client: row.into_client()?, client_secret: shown })
+        Ok(RegisteredClient::new(row.into_client()?)
+            .with_client_secret(shown)
+            .with_registration_access_token(token))
+    }
+
+    async fn find_registration(&self, client_id: &str, token: &Secret) -> Result<Option<Client>> {
+        if check_client_id(client_id).is_err() || !token.is_well_formed() {
+            return Ok(None);
+        }
+        let mut call = self.connections.begin(Effect::Read).await?;
+        let hash = call
+            .statement(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/find_registration.sql", client_id)
+                    .fetch_optional(connection)
+            })
+            .await?;
+        drop(call);
+        match is_registration_access_token(token, hash.as_deref()) {
+            true => self.find_registered_client(client_id).await,
+            false => Ok(None),
+        }
     }
 
     async fn find_registered_client(&self, client_id: &str) -> Result<Option<Client>> {
@@ -361,7 +277,7 @@ impl<C: Connections> PgStorage<C> {
                 Some(_) => Err(not_allowed),
             };
         };
-        Ok(Some(RegisteredClient { client: row.into_client()?, client_secret: shown }))
+        Ok(Some(RegisteredClient::new(row.into_client()?).with_client_secret(shown)))
     }
 
     async fn update_disabled_at(&self, client_id: &str, disabled: bool) -> Result<bool> {

@@ -82,13 +82,18 @@ pub(super) fn statement_error(error: &sqlx::Error, effect: Effect) -> Error {
     }
 }
 
-/// Returns true if the connection must not be used again: it broke, the server is ending the
-/// session, or the server is a standby, which another connection might not reach.
+/// Returns true if the server is read-only. Another connection might reach the primary.
+pub(super) fn is_standby(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("25006"))
+}
+
+/// Returns true if the connection must not be used again: it broke, or the server is ending the
+/// session.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
-            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "25P04")
+            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
                 || code.starts_with("08")
         }
         sqlx::Error::Io(_)

@@ -43,6 +43,8 @@ struct SpentRow {
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     context: Option<String>,
+    /// True if the refresh token was stored.
+    refreshable: bool,
 }
 
 impl SpentRow {
@@ -91,6 +93,8 @@ impl<C: Connections> PgStorage<C> {
                     RedemptionOutcome::Replayed { grant_id }
                 }
                 Some(row) => {
+                    let tokens =
+                        if row.refreshable { tokens } else { tokens.without_refresh_token() };
                     let token = row.into_token(client_id, &tokens.access_token.digest())?;
                     RedemptionOutcome::Issued(Box::new(IssuedTokens { token, tokens }))
                 }

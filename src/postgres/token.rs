@@ -27,7 +27,8 @@ pub(super) use pair::{PairColumns, PairDigests};
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {
     async fn create_token(&self, request: &RequestContext, token: NewToken) -> Result<Token> {
-        self.create(request, token).await
+        // Boxed: with the arguments in one future it would be too large for the allocator's cache.
+        Box::pin(self.create(request, token)).await
     }
 
     async fn get_token(

@@ -1,10 +1,12 @@
 //! [`PgUsers`]: users with passwords, in a table of this crate.
 
+mod precis;
+
 use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::check::{MAX_IDENTIFIER_BYTES, check_subject, check_text};
+use crate::check::check_subject;
 use crate::error::{Error, InvalidReason, Result};
 use crate::password;
 use crate::postgres::batching::{Connections as _, Pooled};
@@ -13,19 +15,17 @@ use crate::postgres::telemetry::{Meters, observe};
 use crate::secret::Secret;
 use crate::user::{User, UserStorage};
 
-/// The length of a password in bytes. ASVS 6.2.1 requires at least 8 characters; the maximum bounds
-/// the cost of a hostile request.
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
-
 /// A user to create with [`PgUsers::create`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NewUser {
-    /// The name that the user types; compared byte by byte, at most 255 bytes.
+    /// The name that the user types, at most 255 bytes. Case, and the different ways to encode a
+    /// character, do not matter (RFC 8265 3.3).
     pub username: String,
     /// The stable identifier that tokens carry, at most 255 bytes.
     pub subject: String,
-    /// The password, 8 to 1024 bytes.
+    /// The password, 8 to 1024 bytes. The different ways to encode a character do not matter (RFC 8265
+    /// 4.2).
     pub password: Secret,
 }
 
@@ -80,8 +80,8 @@ impl PgUsers {
     /// Creates a user.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
-    /// [`InvalidReason::Duplicate`] if the `username` or `subject` already exists.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid, such as a username
+    /// with a space or an invisible character; with [`InvalidReason::Duplicate`] if the `username` or `subject` already exists.
     pub async fn create(&self, user: NewUser) -> Result<User> {
         observe!(self, create_user on user_account, subject = user.subject)
             .run(self.insert(user))
@@ -89,21 +89,15 @@ impl PgUsers {
     }
 
     async fn insert(&self, user: NewUser) -> Result<User> {
-        check_text("username", &user.username, MAX_IDENTIFIER_BYTES)?;
+        let username = precis::username(&user.username)?;
         check_subject(&user.subject)?;
-        check_password(&user.password)?;
-        let hash = password::hash(user.password).await?;
+        let hash = password::hash(precis::new_password(&user.password)?).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
         // The statement reports which of the two exists, so that no error text is parsed.
         let outcome = call
             .statement(|connection| {
-                sqlx::query_file!(
-                    "src/postgres/sql/create_user.sql",
-                    user.username,
-                    user.subject,
-                    hash,
-                )
-                .fetch_one(connection)
+                sqlx::query_file!("src/postgres/sql/create_user.sql", username, user.subject, hash,)
+                    .fetch_one(connection)
             })
             .await?;
         match (outcome.stored, outcome.subject_exists) {
@@ -116,7 +110,8 @@ impl PgUsers {
     /// Sets a new password. Returns false for an unknown user.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`] if the `password` is too short or too long.
+    /// Returns [`Error::Invalid`] if the `password` is too short or too long, or has a control
+    /// character.
     pub async fn set_password(&self, username: &str, new: Secret) -> Result<bool> {
         observe!(self, set_user_password on user_account)
             .run(self.update_password(username, new))
@@ -124,10 +119,8 @@ impl PgUsers {
     }
 
     async fn update_password(&self, username: &str, new: Secret) -> Result<bool> {
-        check_password(&new)?;
-        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
-            return Ok(false);
-        }
+        let new = precis::new_password(&new)?;
+        let Ok(username) = precis::username(username) else { return Ok(false) };
         let hash = password::hash(new).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
@@ -149,9 +142,7 @@ impl PgUsers {
     }
 
     async fn delete_row(&self, username: &str) -> Result<bool> {
-        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
-            return Ok(false);
-        }
+        let Ok(username) = precis::username(username) else { return Ok(false) };
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
@@ -172,9 +163,7 @@ impl PgUsers {
     }
 
     async fn update_disabled_at(&self, username: &str, disabled: bool) -> Result<bool> {
-        if check_text("username", username, MAX_IDENTIFIER_BYTES).is_err() {
-            return Ok(false);
-        }
+        let Ok(username) = precis::username(username) else { return Ok(false) };
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
@@ -183,17 +172,6 @@ impl PgUsers {
             })
             .await?;
         Ok(done.rows_affected() > 0)
-    }
-}
-
-fn check_password(password: &Secret) -> Result<()> {
-    let len = password.expose().len();
-    if len < *PASSWORD_BYTES.start() {
-        Err(Error::invalid("password", InvalidReason::TooShort(*PASSWORD_BYTES.start())))
-    } else if len > *PASSWORD_BYTES.end() {
-        Err(Error::invalid("password", InvalidReason::TooLong(*PASSWORD_BYTES.end())))
-    } else {
-        Ok(())
     }
 }
 
@@ -206,11 +184,10 @@ impl UserStorage for PgUsers {
 
 impl PgUsers {
     async fn verify(&self, username: &str, password: &Secret) -> Result<Option<User>> {
-        if password.expose().len() > *PASSWORD_BYTES.end()
-            || check_text("username", username, MAX_IDENTIFIER_BYTES).is_err()
-        {
+        let (Ok(username), Ok(password)) = (precis::username(username), precis::password(password))
+        else {
             return Ok(None);
-        }
+        };
         let mut call = self.connections.begin(Effect::Read).await?;
         let row = call
             .statement(|connection| {
@@ -227,7 +204,7 @@ impl PgUsers {
             None => (None, None),
         };
         // An unknown user costs as much as a wrong password (OWASP ASVS 11.2.4).
-        let verified = password::verify(password.clone(), hash).await?;
+        let verified = password::verify(password, hash).await?;
         Ok(user.filter(|_| verified))
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::ThumbprintHash;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use oauth_storage::jwt::{IdTokenSigner, PublicKey, SigningKey};
+use oauth_storage::jwt::{IdTokenSigner, PublicKey, SigningKey, SigningKeys};
 use oauth_storage::{Error, Scope};
 use serde_json::{Map, json};
 
@@ -91,13 +91,22 @@ fn tokens_of_a_retired_key_verify_until_it_is_dropped() {
         |signer: &IdTokenSigner| signer.sign(&request(), &new_token(&scope), Map::new()).unwrap();
     let before = sign(&signer(old.clone()));
 
-    let rotated = signer(new.clone())
-        .with_published_key(old.public_key().clone())
-        .with_published_key(old.public_key().clone())
-        .with_published_key(new.public_key().clone());
+    let rotated = signer(old.clone());
+    let kids = || -> Vec<String> {
+        rotated.jwk_set().keys.iter().map(|key| key.kid().to_owned()).collect()
+    };
+    let keys = SigningKeys::new(old.clone()).with_next(new.clone());
+    rotated.set_keys(keys.clone());
+    assert_eq!(kids(), [old.kid(), new.kid()]);
+    // The next key is published before its first signature.
+    assert!(verify(&jwks(&rotated), &sign(&signer(new.clone()))).is_ok());
     let set = jwks(&rotated);
-    let kids: Vec<_> = rotated.jwk_set().keys.iter().map(|key| key.kid().to_owned()).collect();
-    assert_eq!(kids, [new.kid(), old.kid()]);
+    assert!(verify(&set, &sign(&rotated)).is_ok());
+    // A key that is named twice is published once.
+    rotated.set_keys(keys.rotate().with_retired(old.public_key().clone()).with_next(new.clone()));
+    assert_eq!(kids(), [new.kid(), old.kid()]);
+    assert!(verify(&set, &sign(&rotated)).is_ok(), "a client has the set of before");
+    let set = jwks(&rotated);
     assert!(verify(&set, &before).is_ok());
     assert!(verify(&set, &sign(&rotated)).is_ok());
 

@@ -3,5 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "an ID token is checked by the client's clock")]
 
 mod claims;
+mod hint;
 mod keys;
+mod rsa;
 mod support;

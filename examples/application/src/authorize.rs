@@ -33,7 +33,7 @@ pub(crate) async fn authorize(
 
     let outcome = async {
         query.parse_response_type(&client)?; // `code`, which is all that is registered
-        let scope = client.requested_scope(query.scope.as_deref())?;
+        let scope = client.requested_scope(query.scope.as_deref(), &context.settings)?;
         let challenge = query.parse_code_challenge(&client, &context.settings)?;
         // On GET an axum form is the query, which must not have credentials.
         let answer = answer.ok().filter(|_| method == Method::POST);

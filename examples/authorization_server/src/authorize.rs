@@ -114,7 +114,7 @@ impl Authorization {
         let in_mode = callback.is_in(query.response_mode.as_deref());
         ensure(in_mode, "invalid_request", "no such response_mode, or not for this answer")?;
 
-        let scope = client.requested_scope(query.scope.as_deref())?;
+        let scope = client.requested_scope(query.scope.as_deref(), &server.config.settings)?;
         if response_type.has_id_token() {
             ensure(scope.contains("openid"), "invalid_scope", "an ID token needs openid")?;
             require(query.nonce.as_ref(), "nonce")?;

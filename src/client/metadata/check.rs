@@ -128,7 +128,7 @@ fn check_web_uri(field: &'static str, uri: Option<&str>) -> Result<()> {
 }
 
 /// Members of a registration response that are not metadata.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 11] = [
     "client_id",
     "client_secret",
     "client_id_issued_at",
@@ -136,6 +136,8 @@ const RESERVED: [&str; 9] = [
     "updated_at",
     "disabled_at",
     "deleted_at",
+    "expires_at",
+    "last_used_at",
     "registration_access_token",
     "registration_client_uri",
 ];

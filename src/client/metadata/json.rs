@@ -2,8 +2,9 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use url::Url;
 
-use crate::client::{ClientDetails, ClientMetadata};
+use crate::client::{ClientDetails, ClientMetadata, TokenEndpointAuthMethod};
 use crate::error::{Error, InvalidReason, Result};
 
 impl TryFrom<Value> for ClientMetadata {
@@ -63,6 +64,73 @@ impl ClientMetadata {
             details: ClientDetails { other: std::mem::take(members), ..details },
         })
     }
+
+    /// Reads a body of a client that has an identifier: of an update (RFC 7592 2.2), where the member
+    /// `client_id` must be that identifier.
+    ///
+    /// # Errors
+    /// Returns the errors of [`from_json`](Self::from_json), and [`Error::Invalid`] with `client_id` and
+    /// [`InvalidReason::NotAllowed`] if that member is another identifier.
+    pub fn from_json_of(client_id: &str, mut body: Value) -> Result<Self> {
+        let own = body.as_object_mut().and_then(|members| members.remove("client_id"));
+        match own {
+            Some(Value::String(own)) if own == client_id => {}
+            None | Some(Value::Null) => {}
+            Some(_) => return Err(Error::invalid("client_id", InvalidReason::NotAllowed)),
+        }
+        Self::from_json(body)
+    }
+
+    /// Reads a client ID metadata document (draft-ietf-oauth-client-id-metadata-document): the JSON at
+    /// the `https` URL that is the client's identifier. Call [`check`](Self::check) on the result, and
+    /// register it with [`ensure_client`](crate::ClientRegistry::ensure_client).
+    ///
+    /// ```
+    /// use oauth_storage::ClientMetadata;
+    /// use serde_json::json;
+    ///
+    /// let url = "https://client.example/oauth.json";
+    /// let document = json!({
+    ///     "client_id": url, "token_endpoint_auth_method": "none",
+    ///     "redirect_uris": ["http://127.0.0.1/cb"],
+    /// });
+    /// assert!(ClientMetadata::from_document(url, document.clone())?.check().is_ok());
+    /// assert!(ClientMetadata::from_document("https://other.example/oauth.json", document).is_err());
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`from_json`](Self::from_json), and [`Error::Invalid`] with `client_id` if
+    /// that is not an `https` URL with a path, or not the one that the document names; with
+    /// `token_endpoint_auth_method` if the method needs a secret, which a public document cannot have.
+    pub fn from_document(client_id: &str, document: Value) -> Result<Self> {
+        let invalid = |reason| Err(Error::invalid("client_id", reason));
+        match Url::parse(client_id) {
+            // A parser that changes the URL reads another address than the one compared below.
+            Ok(url) if url.as_str() != client_id => return invalid(InvalidReason::NotAbsolute),
+            Ok(url) if url.scheme() != "https" => return invalid(InvalidReason::Unsupported),
+            Ok(url) if url.fragment().is_some() => return invalid(InvalidReason::Fragment),
+            Ok(url)
+                if !url.username().is_empty() || url.password().is_some() || url.path() == "/" =>
+            {
+                return invalid(InvalidReason::Hostile);
+            }
+            Ok(_) => {}
+            Err(_) => return invalid(InvalidReason::NotAbsolute),
+        }
+        if document.get("client_id").is_none() {
+            return invalid(InvalidReason::Missing);
+        }
+        let is_named = document.get("token_endpoint_auth_method").is_some_and(|own| !own.is_null());
+        let mut metadata = Self::from_json_of(client_id, document)?;
+        if !is_named {
+            metadata.token_endpoint_auth_method = TokenEndpointAuthMethod::None;
+        }
+        if metadata.token_endpoint_auth_method.uses_secret() {
+            return Err(Error::invalid("token_endpoint_auth_method", InvalidReason::NotAllowed));
+        }
+        Ok(metadata)
+    }
 }
 
 fn member<T: DeserializeOwned>(
@@ -119,5 +187,43 @@ mod tests {
         let set = serde_json::json!({ "response_types": ["token id_token"] });
         let metadata = ClientMetadata::from_json(set).unwrap();
         assert_eq!(metadata.response_types[0].to_string(), "id_token token");
+    }
+
+    #[test]
+    fn a_client_may_name_itself_and_nobody_else() {
+        let url = "https://client.example/oauth.json";
+        let body = |client_id: &str| serde_json::json!({ "client_id": client_id });
+        let field = |result: Result<ClientMetadata>| match result {
+            Err(Error::Invalid { field, reason }) => (field, reason),
+            other => panic!("{other:?}"),
+        };
+        assert!(ClientMetadata::from_json_of(url, body(url)).is_ok());
+        assert!(ClientMetadata::from_json_of(url, serde_json::json!({})).is_ok());
+        let other = ClientMetadata::from_json_of("c", body(url));
+        assert_eq!(field(other), ("client_id", InvalidReason::NotAllowed));
+        // Not in a registration, where the server chooses the identifier.
+        let registered = ClientMetadata::from_json(body(url)).unwrap();
+        assert!(registered.check().is_err());
+
+        let document = ClientMetadata::from_document(url, body(url)).unwrap();
+        assert_eq!(document.token_endpoint_auth_method, TokenEndpointAuthMethod::None);
+        for (id, reason) in [
+            ("http://client.example/oauth.json", InvalidReason::Unsupported),
+            ("https://client.example/", InvalidReason::Hostile),
+            ("https://user@client.example/a", InvalidReason::Hostile),
+            ("https://client.example/a#b", InvalidReason::Fragment),
+            ("https://client.example/../a", InvalidReason::NotAbsolute),
+            ("https://CLIENT.example/a", InvalidReason::NotAbsolute),
+            ("s6BhdRkqt3", InvalidReason::NotAbsolute),
+        ] {
+            let result = ClientMetadata::from_document(id, body(id));
+            assert_eq!(field(result), ("client_id", reason), "{id}");
+        }
+        let nameless = ClientMetadata::from_document(url, serde_json::json!({}));
+        assert_eq!(field(nameless), ("client_id", InvalidReason::Missing));
+        let mut secret = body(url);
+        secret["token_endpoint_auth_method"] = "client_secret_basic".into();
+        let result = ClientMetadata::from_document(url, secret);
+        assert_eq!(field(result), ("token_endpoint_auth_method", InvalidReason::NotAllowed));
     }
 }

@@ -12,8 +12,9 @@ use tokio::sync::MappedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::no_panic;
+use super::standby::Standby;
 use crate::error::Result;
-use crate::postgres::error::{Effect, is_broken, is_cut_off, statement_error};
+use crate::postgres::error::{Effect, is_broken, is_cut_off, is_standby, statement_error};
 
 /// A connection for one call, and its deadline.
 pub struct Call<'a> {
@@ -22,6 +23,8 @@ pub struct Call<'a> {
     pub(super) effect: Effect,
     /// True if the connection must not be used again.
     is_broken: Arc<AtomicBool>,
+    /// The limit for replacing connections of the pool.
+    standby: Option<Arc<Standby>>,
 }
 
 impl<'a> Call<'a> {
@@ -30,7 +33,13 @@ impl<'a> Call<'a> {
         limit: Option<(Instant, Duration)>,
         effect: Effect,
     ) -> Self {
-        Self { connection, limit, effect, is_broken: Arc::default() }
+        Self { connection, limit, effect, is_broken: Arc::default(), standby: None }
+    }
+
+    /// Limits how often the call's connection is replaced because the server is read-only.
+    pub(super) fn limited_by(mut self, standby: Arc<Standby>) -> Self {
+        self.standby = Some(standby);
+        self
     }
 }
 
@@ -114,6 +123,7 @@ impl Call<'_> {
         F: Future<Output = sqlx::Result<T>> + 'c,
     {
         let (limit, effect, broken) = (self.limit, self.effect, Arc::clone(&self.is_broken));
+        let standby = self.standby.clone();
         // Until the answer arrives: the future may be dropped before.
         broken.store(true, Ordering::Relaxed);
         let running = statement(&mut self.connection);
@@ -123,7 +133,10 @@ impl Call<'_> {
                 .await
                 .map_err(|_| effect.interrupted(format!("no answer within {deadline:?}")))?,
         };
-        broken.store(ran.as_ref().is_err_and(is_broken), Ordering::Relaxed);
+        let is_replaced =
+            |error| is_standby(error) && standby.is_some_and(|standby| standby.replaces());
+        let is_broken = ran.as_ref().is_err_and(|error| is_broken(error) || is_replaced(error));
+        broken.store(is_broken, Ordering::Relaxed);
         Ok(ran)
     }
 }

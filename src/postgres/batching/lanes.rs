@@ -21,6 +21,7 @@ use super::Statement;
 use super::aside::Aside;
 use super::queue::{LaneGuard, Place, Queue};
 use super::queued::Waiting;
+use super::standby::Standby;
 use crate::error::{Error, Result};
 use crate::postgres::error::{Effect, connect_error};
 use crate::postgres::telemetry;
@@ -54,13 +55,15 @@ impl Lanes {
     /// kind.
     pub(super) fn start(connector: &Connector, each: u32, queue: usize) -> Self {
         let start = |effect| {
+            let standby = Arc::new(Standby::new(each));
             let queue = Arc::new(Queue::new(effect, queue, each, connector.is_cluster));
             for lane in 0..each {
                 // Lanes of one kind must not all reconnect at the same time.
                 let share = 1.0 - 0.2 * f64::from(lane) / f64::from(each);
                 let max_lifetime = connector.max_lifetime.mul_f64(share);
                 let connector = Connector { max_lifetime, ..connector.clone() };
-                tokio::spawn(supervise_lane(LaneGuard(Arc::clone(&queue)), connector));
+                let guard = LaneGuard(Arc::clone(&queue));
+                tokio::spawn(supervise_lane(guard, connector, Arc::clone(&standby)));
             }
             queue
         };
@@ -153,17 +156,18 @@ enum Ended {
 }
 
 /// Runs a lane, and restarts it if it panics. The callers of its batch get an error.
-async fn supervise_lane(guard: LaneGuard, connector: Connector) {
-    while tokio::spawn(run_lane(Arc::clone(&guard.0), connector.clone())).await.is_err() {}
+async fn supervise_lane(guard: LaneGuard, connector: Connector, standby: Arc<Standby>) {
+    let run = || run_lane(Arc::clone(&guard.0), connector.clone(), Arc::clone(&standby));
+    while tokio::spawn(run()).await.is_err() {}
 }
 
 /// Connects, runs batches, and reconnects when the connection breaks or becomes too old.
-async fn run_lane(queue: Arc<Queue>, connector: Connector) {
+async fn run_lane(queue: Arc<Queue>, connector: Connector, standby: Arc<Standby>) {
     while let Some(mut connection) = connect(&queue, &connector).await {
         let connected = queue.connected();
         let mut until = Instant::now() + connector.max_lifetime;
         loop {
-            match run_batches(&queue, &connector.aside, &mut connection, until).await {
+            match run_batches(&queue, &connector.aside, &standby, &mut connection, until).await {
                 Ended::Closed => return close(connection).await,
                 Ended::Broke => break,
                 Ended::Aged => {
@@ -195,6 +199,7 @@ async fn close(connection: PgConnection) {
 async fn run_batches(
     queue: &Arc<Queue>,
     aside: &Aside,
+    standby: &Standby,
     connection: &mut PgConnection,
     until: Instant,
 ) -> Ended {
@@ -216,7 +221,7 @@ async fn run_batches(
         let at_work = queue.meter.at_work();
         let ran = batch.run(connection).await;
         drop(at_work);
-        let is_broken = ran.is_broken;
+        let is_broken = ran.is_broken || ran.is_standby && standby.replaces();
         for (ticket, until) in batch.settle(ran) {
             aside.wait(queue, ticket, until);
         }

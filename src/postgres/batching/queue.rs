@@ -294,7 +294,7 @@ impl<'a> Taken<'a> {
     /// Puts all calls back, because none was sent.
     pub(super) fn put_back(mut self) {
         let back = std::mem::take(&mut self.calls);
-        self.settle(Ran { is_broken: true, back, aside: Vec::new() });
+        self.settle(Ran { is_broken: true, back, ..Ran::default() });
     }
 
     /// Puts unfinished calls back and ends the others. Returns the calls that must wait outside the

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::schedule::Ticket;
 use super::{Call, Statement, no_outcome, refused_or, run_statement};
 use crate::error::{Error, Result};
-use crate::postgres::error::{Effect, is_broken, is_lock_timeout, may_run_alone};
+use crate::postgres::error::{Effect, is_broken, is_lock_timeout, is_standby, may_run_alone};
 
 /// The maximum number of times that a broken connection makes a read run again.
 const RETRIES: u8 = 3;
@@ -24,6 +24,8 @@ pub(super) type Queued = (Ticket, Box<dyn QueuedCall>);
 pub(super) struct Ran {
     /// True if the connection must not be used again.
     pub(super) is_broken: bool,
+    /// True if the server refused a write because it is read-only.
+    pub(super) is_standby: bool,
     /// Calls that go back to the head of their queue.
     pub(super) back: Vec<Queued>,
     /// Calls that ran into a lock. They leave the lanes and wait for it on connections of the pool.
@@ -220,7 +222,7 @@ impl<O: Statement> Batch<O> {
         for (statement, (_, caller)) in self.statements.iter().zip(self.callers) {
             caller.answer(Err(refused_or(statement, &error)));
         }
-        Ran::default()
+        Ran { is_standby: is_standby(&error), ..Ran::default() }
     }
 
     /// Handles a broken connection. A read runs again on another one.
@@ -256,6 +258,7 @@ impl<O: Statement> Batch<O> {
             let one = Box::pin(alone.run(connection, is_cluster)).await;
             locked = if one.aside.is_empty() { 0 } else { locked + 1 };
             ran.is_broken = one.is_broken;
+            ran.is_standby |= one.is_standby;
             ran.back.extend(one.back);
             ran.aside.extend(one.aside);
         }

@@ -1,11 +1,16 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::check::check_client_id;
-use crate::error::{Error, Result};
+use crate::client::MIN_UNUSED;
+use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
 use crate::postgres::grant::{Change, Owner};
 use crate::postgres::{PgStorage, cluster};
+use crate::settings::{MAX_LIFETIME, micros};
 
 impl<C: Connections> PgStorage<C> {
     /// Updates the lock row of a client. If the client is disabled, waits for every statement that
@@ -36,7 +41,62 @@ impl<C: Connections> PgStorage<C> {
             })
             .await?;
         drop(call);
-        let Some(deleted_at) = deleted_at else { return Ok(false) };
+        match deleted_at {
+            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Deletes expired and unused clients, one after the other.
+    pub(super) async fn delete_unused_clients(&self, unused_for: Duration) -> Result<u64> {
+        if unused_for < MIN_UNUSED || unused_for > MAX_LIFETIME {
+            return Err(Error::invalid("unused_for", InvalidReason::OutOfRange));
+        }
+        let unused_for = micros(unused_for);
+        let (mut deleted, mut after) = (0, String::new());
+        loop {
+            let mut call = self.connections.begin(Effect::Read).await?;
+            let page = call
+                .statement(|connection| {
+                    sqlx::query_file_scalar!(
+                        "src/postgres/sql/scan_unused_clients.sql",
+                        after,
+                        unused_for
+                    )
+                    .fetch_all(connection)
+                })
+                .await?;
+            drop(call);
+            let Some(last) = page.last() else { return Ok(deleted) };
+            after.clone_from(last);
+            for client_id in &page {
+                deleted += u64::from(self.delete_unused_client(client_id, unused_for).await?);
+            }
+        }
+    }
+
+    /// Deletes a client unless it was used since the scan.
+    async fn delete_unused_client(&self, client_id: &str, unused_for: i64) -> Result<bool> {
+        let mut call = self.connections.begin(Effect::Write).await?;
+        let deleted_at = call
+            .statement(|connection| {
+                sqlx::query_file_scalar!(
+                    "src/postgres/sql/begin_unused_client_deletion.sql",
+                    client_id,
+                    unused_for
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        drop(call);
+        match deleted_at {
+            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Deletes the grants and then the row of a client that is disabled for deletion.
+    async fn finish_deletion(&self, client_id: &str, deleted_at: DateTime<Utc>) -> Result<()> {
         self.lock_out_client(client_id).await.map_err(Error::after_commit)?;
         let owner = Owner::Client { client_id, deleted_at: Some(deleted_at) };
         let deleted = self.change_grants(owner, Change::Delete).await;
@@ -49,7 +109,7 @@ impl<C: Connections> PgStorage<C> {
                     .execute(connection)
             })
             .await;
-        done.map(|_| true).map_err(Error::after_commit)
+        done.map(drop).map_err(Error::after_commit)
     }
 }
 

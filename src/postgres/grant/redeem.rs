@@ -12,7 +12,7 @@ use crate::postgres::grant::SpentRow;
 use crate::postgres::token::{PairColumns, PairDigests, by_position, duplicate_token};
 use crate::request::RequestContext;
 use crate::secret::TokenHash;
-use crate::settings::Lifetimes;
+use crate::settings::{Lifetimes, OFFLINE_ACCESS};
 use crate::token::TokenPair;
 
 /// Spends a code and stores its tokens.
@@ -25,6 +25,8 @@ pub(super) struct RedeemCode {
     code_challenge: Option<CodeChallenge>,
     tokens: PairDigests,
     lifetimes: Lifetimes,
+    /// True if a refresh token needs the scope `offline_access`.
+    only_offline: bool,
 }
 
 impl RedeemCode {
@@ -44,6 +46,7 @@ impl RedeemCode {
             code_challenge,
             tokens: PairDigests::new(connections, tokens),
             lifetimes: Lifetimes::new(&request.settings, tokens.refresh_token.is_some()),
+            only_offline: request.settings.require_offline_access,
         })
     }
 }
@@ -69,6 +72,7 @@ impl Statement for RedeemCode {
         let refresh_expires_in: Vec<i64> = each().map(|r| r.lifetimes.refresh_token).collect();
         let grant_expires_in: Vec<i64> = each().map(|r| r.lifetimes.grant).collect();
         let refresh_end_in: Vec<Option<i64>> = each().map(|r| r.lifetimes.refresh_end).collect();
+        let only_offline: Vec<bool> = each().map(|r| r.only_offline).collect();
         let rows = sqlx::query_file_as!(
             SpentRow,
             "src/postgres/sql/redeem_authorization_code.sql",
@@ -85,6 +89,7 @@ impl Statement for RedeemCode {
             &refresh_expires_in,
             &grant_expires_in,
             &refresh_end_in as _,
+            &only_offline,
         )
         .fetch_all(connection)
         .await?;
@@ -157,6 +162,7 @@ impl RedeemCode {
         }
         let lifetimes = &self.lifetimes;
         let (mut subject, mut scope, mut context) = (None, String::new(), None);
+        let mut refreshable = false;
         if !replayed {
             let grant = sqlx::query_file!(
                 "src/postgres/sql/cluster/extend_grant.sql",
@@ -164,12 +170,17 @@ impl RedeemCode {
                 self.client_id,
                 after(now, lifetimes.grant),
                 lifetimes.refresh_end.map(|end| after(now, end)),
+                after(now, lifetimes.access_token),
+                self.only_offline,
             )
             .fetch_optional(&mut *connection)
             .await?;
             let Some(grant) = grant else { return Ok(None) };
             (subject, scope, context) = (grant.subject, grant.scope, grant.context);
-            self.tokens.insert(connection, now, grant_id, lifetimes).await?;
+            refreshable = !self.only_offline || has_offline_access(&scope);
+            let tokens =
+                if refreshable { self.tokens } else { self.tokens.without_refresh_token() };
+            tokens.insert(connection, now, grant_id, lifetimes).await?;
         }
         Ok(Some(SpentRow {
             position: 1,
@@ -181,6 +192,11 @@ impl RedeemCode {
             issued_at: now,
             expires_at: after(now, lifetimes.access_token),
             context,
+            refreshable,
         }))
     }
+}
+
+fn has_offline_access(scope: &str) -> bool {
+    scope.split(' ').any(|token| token == OFFLINE_ACCESS)
 }

@@ -211,12 +211,15 @@ impl RotateToken {
                     self.client_id,
                     end,
                     Some(refresh_end),
+                    end,
+                    false,
                 )
                 .fetch_optional(&mut *connection)
                 .await?;
             }
         }
         Ok(Some(SpentRow {
+            refreshable: true,
             position: 1,
             replayed: old.reused,
             wider: self.wider,

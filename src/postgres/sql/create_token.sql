@@ -6,6 +6,7 @@ WITH owner AS MATERIALIZED (
     FROM oauth_storage.client
     JOIN oauth_storage.client_lock AS lock USING (client_id)
     WHERE client_id = ANY ($5::text[]) AND client.disabled_at IS NULL AND NOT lock.disabled
+        AND coalesce(client.expires_at > statement_timestamp(), true)
     ORDER BY client_id
     FOR SHARE OF lock
 ), input AS MATERIALIZED (

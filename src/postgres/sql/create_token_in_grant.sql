@@ -17,6 +17,7 @@ WITH owned AS MATERIALIZED (
         AND existing.subject IS NOT DISTINCT FROM input.subject
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
+        AND coalesce(client.expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
         AND NOT lock.disabled
     ORDER BY existing.grant_id

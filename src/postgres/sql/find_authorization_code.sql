@@ -2,7 +2,7 @@
 SELECT
     input.position AS "position!", code.grant_id, authorized.client_id, authorized.subject,
     authorized.scope, code.response_type, code.redirect_uri, code.code_challenge,
-    code.code_challenge_method, code.issued_at, code.expires_at,
+    code.issued_at, code.expires_at,
     code.expires_at <= statement_timestamp() AS "expired!", authorized.context::text AS context
 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[])
     WITH ORDINALITY AS input (digest, tail, client_id, position)

@@ -5,10 +5,12 @@ WITH code AS MATERIALIZED (
     SELECT input.*, code.grant_id, code.consumed_at IS NOT NULL AS replayed
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[],
-        $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]
+        $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+        $14::boolean[]
     ) WITH ORDINALITY AS input (
         digest, tail, client_id, redirect_uri, code_challenge, access_digest, access_tail,
-        refresh_digest, refresh_tail, access_expires_in, refresh_expires_in, grant_expires_in, refresh_end_in, position
+        refresh_digest, refresh_tail, access_expires_in, refresh_expires_in, grant_expires_in, refresh_end_in,
+        only_offline, position
     )
     JOIN oauth_storage.authorization_code AS code ON code.digest = input.digest
         AND code.digest_tail = input.tail
@@ -21,13 +23,17 @@ WITH code AS MATERIALIZED (
     -- Only now that every code is locked: whose it is, and whether its grant and its client still
     -- hold. Grants are locked in order, after codes and tokens.
     SELECT
-        code.*, authorized.subject, authorized.scope, authorized.context
+        code.*, authorized.subject, authorized.scope, authorized.context,
+        refresh_digest IS NOT NULL AND (
+            NOT only_offline OR strpos(' ' || authorized.scope || ' ', ' offline_access ') > 0
+        ) AS refreshable
     FROM code
     JOIN oauth_storage.authorization_grant AS authorized ON authorized.grant_id = code.grant_id
         AND authorized.client_id = code.client_id
         AND authorized.revoked_at IS NULL
     JOIN oauth_storage.client ON client.client_id = code.client_id
         AND client.disabled_at IS NULL
+        AND coalesce(client.expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
         AND NOT lock.disabled
     ORDER BY authorized.grant_id
@@ -47,12 +53,16 @@ WITH code AS MATERIALIZED (
             WHEN fitting.replayed THEN row.expires_at
             ELSE greatest(
                 row.expires_at,
-                statement_timestamp() + fitting.grant_expires_in::float8 * interval '1 microsecond'
+                statement_timestamp() + interval '1 microsecond' * CASE
+                    WHEN refreshable THEN grant_expires_in
+                    ELSE access_expires_in
+                END::float8
             )
         END,
         refresh_expires_at = coalesce(
             row.refresh_expires_at,
-            statement_timestamp() + fitting.refresh_end_in::float8 * interval '1 microsecond'
+            statement_timestamp() + interval '1 microsecond'
+                * CASE WHEN refreshable THEN refresh_end_in END::float8
         )
     FROM fitting
     WHERE row.grant_id = fitting.grant_id
@@ -68,12 +78,12 @@ WITH code AS MATERIALIZED (
             ('a'::"char", access_digest, access_tail, access_expires_in),
             ('r'::"char", refresh_digest, refresh_tail, refresh_expires_in)
     ) AS credential (kind, digest, tail, expires_in)
-    WHERE NOT replayed AND credential.digest IS NOT NULL
+    WHERE NOT replayed AND (credential.kind = 'a' OR refreshable)
     ORDER BY credential.digest
 )
 SELECT
     position AS "position!", replayed AS "replayed!", false AS "wider!", grant_id AS "grant_id!",
     subject, scope AS "scope!", statement_timestamp() AS "issued_at!",
     statement_timestamp() + access_expires_in::float8 * interval '1 microsecond' AS "expires_at!",
-    context::text AS context
+    context::text AS context, refreshable AS "refreshable!"
 FROM fitting

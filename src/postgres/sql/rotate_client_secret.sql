@@ -47,6 +47,6 @@ WHERE client_id = $1
         ) < 2
     )
 RETURNING
-    client_id, client_id_issued_at, updated_at, disabled_at, deleted_at,
+    client_id, client_id_issued_at, updated_at, disabled_at, deleted_at, expires_at, last_used_at,
     client_secret_expires_at, token_endpoint_auth_method, redirect_uris, grant_types,
     response_types, scope, details AS "details: Json<ClientDetails>"

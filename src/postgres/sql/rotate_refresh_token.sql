@@ -36,6 +36,7 @@ WITH old AS MATERIALIZED (
         AND coalesce(authorized.refresh_expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
+        AND coalesce(client.expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client_lock AS lock ON lock.client_id = client.client_id
         AND NOT lock.disabled
     ORDER BY token.digest
@@ -116,5 +117,5 @@ SELECT
     position AS "position!", reused AS "replayed!", wider AS "wider!", grant_id AS "grant_id!",
     subject, coalesce(requested_scope, own_scope, grant_scope) AS "scope!",
     statement_timestamp() AS "issued_at!", access_expires_at AS "expires_at!",
-    context::text AS context
+    context::text AS context, true AS "refreshable!"
 FROM outcome

@@ -16,6 +16,6 @@ SET
         CASE WHEN $8 THEN previous_client_secrets_expire_at ELSE '{}' END
 WHERE client_id = $1 AND deleted_at IS NULL
 RETURNING
-    client_id, client_id_issued_at, updated_at, disabled_at, deleted_at,
+    client_id, client_id_issued_at, updated_at, disabled_at, deleted_at, expires_at, last_used_at,
     client_secret_expires_at, token_endpoint_auth_method, redirect_uris, grant_types,
     response_types, scope, details AS "details: Json<ClientDetails>"

@@ -10,6 +10,7 @@ use crate::settings::Lifetimes;
 use crate::token::TokenPair;
 
 /// The digests of a pair, in halves as they are stored.
+#[derive(Clone, Copy)]
 pub(in crate::postgres) struct PairDigests {
     access: (Uuid, Uuid),
     refresh: Option<(Uuid, Uuid)>,
@@ -29,6 +30,11 @@ impl PairDigests {
 }
 
 impl PairDigests {
+    /// The pair without its refresh token.
+    pub(in crate::postgres) const fn without_refresh_token(self) -> Self {
+        Self { refresh: None, ..self }
+    }
+
     /// The digests of the access token and of the refresh token.
     pub(in crate::postgres) const fn digests(&self) -> ((Uuid, Uuid), Option<(Uuid, Uuid)>) {
         (self.access, self.refresh)

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oauth_storage::authorization_code::{CodeChallenge, CodeChallengeMethod};
+use oauth_storage::authorization_code::CodeChallenge;
 use oauth_storage::client::{ClientSecret, ClientSecretRotation};
 use oauth_storage::grant::{GrantContext, RotationOutcome, TokenRotation};
 use oauth_storage::id_token::NewIdToken;
@@ -101,9 +101,7 @@ impl Hostile {
         let (text, method) = (self.text(n), self.text(n + 1));
         match CodeChallenge::from_parameters(Some(&text), Some(&method)) {
             Ok(challenge) => challenge,
-            Err(_) if n.is_multiple_of(3) => {
-                Some(CodeChallenge::from_stored(text, CodeChallengeMethod::S256))
-            }
+            Err(_) if n.is_multiple_of(3) => Some(CodeChallenge::from_stored(text)),
             Err(_) => None,
         }
     }

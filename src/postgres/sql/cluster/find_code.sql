@@ -2,7 +2,7 @@
 SELECT
     1::bigint AS "position!", code.grant_id, authorized.client_id, authorized.subject,
     authorized.scope, code.response_type, code.redirect_uri, code.code_challenge,
-    code.code_challenge_method, code.issued_at, code.expires_at,
+    code.issued_at, code.expires_at,
     code.expires_at <= statement_timestamp() AS "expired!", authorized.context::text AS context
 FROM oauth_storage.authorization_code AS code
 JOIN oauth_storage.authorization_grant AS authorized ON authorized.grant_id = code.grant_id

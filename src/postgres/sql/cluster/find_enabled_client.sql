@@ -2,3 +2,4 @@
 SELECT statement_timestamp() AS "now!"
 FROM oauth_storage.client
 WHERE client_id = $1 AND disabled_at IS NULL
+    AND coalesce(expires_at > statement_timestamp(), true)
