@@ -40,7 +40,7 @@
 //!
 //! | noun | nine methods | further methods |
 //! | --- | --- | --- |
-//! | client | [`ClientStorage`] | [`ClientRegistry`]: register, read, list, update, disable, delete, rotate the secret |
+//! | client | [`ClientStorage`] | [`ClientRegistry`]: register, declare, read, list, update, disable, delete, purge, rotate the secret |
 //! | token | [`TokenStorage`] | |
 //! | authorization code | [`AuthorizationCodeStorage`] | |
 //! | user | [`UserStorage`] | |
@@ -66,6 +66,7 @@
 //! | `postgres` | yes | `PgStorage` |
 //! | `password` | no | `PgUsers` and chosen client secrets, as Argon2id hashes |
 //! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
+//! | `jwt-rs256` | no | RS256 as well, on AWS-LC, which needs a C compiler |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
 //!
 //! [`MemoryStorage`] is always available, for the tests of applications.

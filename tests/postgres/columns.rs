@@ -120,7 +120,8 @@ fn assert_same(what: &str, statements: &[Columns]) {
 
 #[test]
 fn of_a_client() {
-    let authentication = &["position", "client_secret_hash", "previous_client_secret_hashes"];
+    let authentication =
+        &["position", "client_secret_hash", "previous_client_secret_hashes", "unmarked"];
     assert_same(
         "ClientRow",
         &[
@@ -130,6 +131,7 @@ fn of_a_client() {
             columns!("register_client.sql", returned),
             columns!("update_client.sql", returned),
             columns!("rotate_client_secret.sql", returned),
+            columns!("ensure_client.sql", returned),
         ],
     );
 }
@@ -146,6 +148,14 @@ fn of_client_metadata() {
                 "updated_at",
                 "client_secret_hash",
                 "client_secret_expires_at",
+                "expires_at",
+                "registration_access_token_hash",
+            ]),
+            columns!("ensure_client.sql", inserted("client")).without(&[
+                "client_id",
+                "client_id_issued_at",
+                "updated_at",
+                "client_secret_hash",
             ]),
             columns!("update_client.sql", set).without(&[
                 "updated_at",

@@ -324,6 +324,39 @@ async fn a_server_that_refuses_writes_changed_nothing() {
     .await;
 }
 
+/// Refused writes do not open a connection each: 300 on lanes and 300 on a pool.
+#[tokio::test]
+async fn refused_writes_back_off_from_connecting() {
+    let test = TestStorage::new("errors_read_only").await;
+    let (client_id, _) = test.client().await;
+    let name = test.database.name();
+    test.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    // Counted by a connection to another database, which leaves the count alone.
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
+    let pool = PgStorage::from_pool(pool.connect(test.database.url()).await.unwrap());
+    let lanes = PgStorage::connect(test.database.url()).await.unwrap();
+    let opened = async || -> i64 {
+        // A session reports its beginning at most once a second.
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        sqlx::query_scalar(
+            "SELECT sessions FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap()
+    };
+    for storage in [&lanes, &pool] {
+        let before = opened().await;
+        for _ in 0..300 {
+            let new = NewToken::new(&client_id, scope(), access_token());
+            let error = storage.create_token(&alice(), new).await.unwrap_err();
+            assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        }
+        let opened = opened().await - before;
+        assert!(opened < 60, "{opened} connections for 300 refused writes");
+    }
+}
+
 #[tokio::test]
 async fn a_corrupt_row_is_reported_with_its_table_and_column() {
     let test = TestStorage::new("errors_corrupt").await;

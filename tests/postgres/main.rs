@@ -6,6 +6,7 @@ mod barrier;
 mod bounds;
 mod catalog;
 mod citus;
+mod client_lifecycle;
 mod clients;
 mod columns;
 mod errors;

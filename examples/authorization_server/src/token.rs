@@ -72,7 +72,8 @@ impl ClientForm {
 
     /// Issues tokens for a user or, without one, for the client itself (RFC 6749 4.4).
     async fn create(self, server: &Server, user: Option<User>) -> Result<IssuedTokens> {
-        let scope = self.client.requested_scope(self.form.scope.as_deref(), &server.config.settings)?;
+        let scope =
+            self.client.requested_scope(self.form.scope.as_deref(), &server.config.settings)?;
         let mut tokens = TokenPair::generate()?;
         // A client that acts for itself needs no refresh token (RFC 6749 4.4.3).
         if user.is_none() || !self.client.allows_grant_type(GrantType::RefreshToken) {

@@ -1,7 +1,7 @@
 -- Registers a client, or replaces its metadata and its secret. Without a new secret ($2) the current one
 -- stays, if the client still uses one ($9). No row if the client is being deleted.
 WITH ensured AS (
-    INSERT INTO oauth_storage.client AS own (
+    INSERT INTO oauth_storage.client (
         client_id, client_id_issued_at, updated_at, client_secret_hash, token_endpoint_auth_method,
         redirect_uris, grant_types, response_types, scope, details
     )
@@ -12,18 +12,18 @@ WITH ensured AS (
     SET
         updated_at = statement_timestamp(),
         client_secret_hash = CASE
-            WHEN $9 THEN coalesce(excluded.client_secret_hash, own.client_secret_hash)
+            WHEN $9 THEN coalesce(excluded.client_secret_hash, client.client_secret_hash)
         END,
         client_secret_expires_at = CASE
-            WHEN $9 AND excluded.client_secret_hash IS NULL THEN own.client_secret_expires_at
+            WHEN $9 AND excluded.client_secret_hash IS NULL THEN client.client_secret_expires_at
         END,
         previous_client_secret_hashes = CASE
-            WHEN $9 AND excluded.client_secret_hash IS NULL THEN own.previous_client_secret_hashes
+            WHEN $9 AND excluded.client_secret_hash IS NULL THEN client.previous_client_secret_hashes
             ELSE '{}'
         END,
         previous_client_secrets_expire_at = CASE
             WHEN $9 AND excluded.client_secret_hash IS NULL
-            THEN own.previous_client_secrets_expire_at
+            THEN client.previous_client_secrets_expire_at
             ELSE '{}'
         END,
         token_endpoint_auth_method = excluded.token_endpoint_auth_method,
@@ -34,7 +34,7 @@ WITH ensured AS (
         details = excluded.details,
         expires_at = NULL,
         registration_access_token_hash = NULL
-    WHERE own.deleted_at IS NULL
+    WHERE client.deleted_at IS NULL
     RETURNING *
 ), locked AS (
     INSERT INTO oauth_storage.client_lock (client_id)
