@@ -1,7 +1,7 @@
 //! RSA keys for RS256 (RFC 7518 3.3), with the feature `jwt-rs256`.
 //!
 //! The signatures are AWS-LC's, whose RSA takes constant time. The crate `rsa` has a known timing
-//! fault (RUSTSEC-2023-0071).
+//! fault up to version 0.9 (RUSTSEC-2023-0071).
 
 use p256::pkcs8::der::asn1::UintRef;
 use p256::pkcs8::der::{self, Decode as _, Reader as _, SliceReader};
