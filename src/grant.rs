@@ -82,6 +82,8 @@ pub struct Purged {
     pub authorization_codes: u64,
     /// Number of grants that ended with these credentials.
     pub grants: u64,
+    /// Number of short-lived records: replay identifiers, pushed and pending requests.
+    pub records: u64,
     /// True if there may be more to remove.
     pub more: bool,
 }

@@ -98,9 +98,13 @@ pub mod jwt;
 mod memory;
 #[cfg(feature = "password")]
 mod password;
+pub mod pending_request;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod pushed_request;
+mod record;
 mod redirect_uri;
+pub mod replay;
 mod request;
 mod response_type;
 mod scope;
@@ -119,8 +123,11 @@ pub use grant::{
 };
 pub use id_token::IdTokenStorage;
 pub use memory::{MemoryStorage, MemoryTransaction};
+pub use pending_request::PendingRequestStorage;
 #[cfg(feature = "postgres")]
 pub use postgres::{PgStorage, PgTransaction};
+pub use pushed_request::PushedRequestStorage;
+pub use replay::ReplayStorage;
 pub use request::RequestContext;
 pub use response_type::ResponseType;
 pub use scope::Scope;

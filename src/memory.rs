@@ -7,6 +7,7 @@ mod authorization_code;
 mod client;
 mod grant;
 mod id_token;
+mod record;
 mod state;
 mod token;
 mod user;

@@ -12,6 +12,7 @@ mod grant;
 mod migrate;
 pub mod telemetry;
 
+mod record;
 mod session;
 mod token;
 #[cfg(feature = "password")]

@@ -193,6 +193,10 @@ impl TokenHash {
         &self.0
     }
 
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The two halves, as a database keeps them.
     #[cfg(feature = "postgres")]
     pub(crate) fn halves(&self) -> (Uuid, Uuid) {

@@ -4,6 +4,9 @@ use crate::authorization_code::AuthorizationCodeStorage;
 use crate::client::{ClientRegistry, ClientStorage};
 use crate::grant::GrantStorage;
 use crate::id_token::IdTokenStorage;
+use crate::pending_request::PendingRequestStorage;
+use crate::pushed_request::PushedRequestStorage;
+use crate::replay::ReplayStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
 
@@ -32,6 +35,9 @@ pub trait Storage:
     + GrantStorage
     + UserStorage
     + IdTokenStorage
+    + ReplayStorage
+    + PushedRequestStorage
+    + PendingRequestStorage
 {
 }
 
@@ -43,6 +49,9 @@ impl<T> Storage for T where
         + GrantStorage
         + UserStorage
         + IdTokenStorage
+        + ReplayStorage
+        + PushedRequestStorage
+        + PendingRequestStorage
         + ?Sized
 {
 }

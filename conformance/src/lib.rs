@@ -82,6 +82,7 @@ mod grant_rotation;
 mod hygiene;
 mod id_token;
 mod purge;
+mod record;
 mod revocation;
 mod token;
 mod token_grant;
@@ -159,6 +160,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         concurrency::RULES,
         concurrency_revocation::RULES,
         purge::RULES,
+        record::RULES,
     ]
     .into_iter()
     .flatten()

@@ -100,6 +100,7 @@ async fn purge<S: GrantStorage + ?Sized>(
         sum.tokens += purged.tokens;
         sum.authorization_codes += purged.authorization_codes;
         sum.grants += purged.grants;
+        sum.records += purged.records;
         sum.more = purged.more;
         if progress(purged).is_break() || !purged.more {
             return Ok(sum);

@@ -229,11 +229,16 @@ impl GrantStorage for MemoryStorage {
                 grants += 1;
             }
         }
+        let mut records: Vec<_> =
+            state.records.iter().filter(|(_, row)| !row.is_live(now)).map(|(d, _)| *d).collect();
+        records.truncate(limit);
+        records.iter().for_each(|digest| drop(state.records.remove(digest)));
         Ok(Purged {
+            records: records.len() as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: tokens.len() == limit || codes.len() == limit,
+            more: [tokens.len(), codes.len(), records.len()].contains(&limit),
         })
     }
 }

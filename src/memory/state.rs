@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::record::RecordRow;
 use crate::authorization_code::{AuthorizationCode, CodeChallenge};
 use crate::client::Client;
 use crate::client::secret::MAX_PREVIOUS_SECRETS;
@@ -24,6 +25,7 @@ pub(super) struct State {
     pub(super) grants: BTreeMap<Uuid, GrantRow>,
     pub(super) tokens: HashMap<TokenHash, TokenRow>,
     pub(super) codes: HashMap<TokenHash, CodeRow>,
+    pub(super) records: HashMap<TokenHash, RecordRow>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

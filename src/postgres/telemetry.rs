@@ -122,6 +122,13 @@ meters! {
     erase_subject,
     list_grants,
     purge_expired,
+    claim,
+    push_request,
+    take_pushed_request,
+    suspend_request,
+    find_pending_request,
+    change_pending_request,
+    resume_request,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

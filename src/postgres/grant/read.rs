@@ -123,24 +123,37 @@ impl<C: Connections> PgStorage<C> {
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
-        if self.connections.is_cluster() {
-            return call.statement(|connection| purge_on_cluster(connection, batch)).await;
-        }
-        let row = call
+        let mut purged = if self.connections.is_cluster() {
+            call.statement(|connection| purge_on_cluster(connection, batch)).await?
+        } else {
+            call.statement(|connection| purge_credentials(connection, batch)).await?
+        };
+        let records = call
             .statement(|connection| {
-                sqlx::query_file!("src/postgres/sql/purge_expired.sql", batch).fetch_one(connection)
+                sqlx::query_file!("src/postgres/sql/purge_records.sql", batch).execute(connection)
             })
-            .await?;
-        let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
-        // If all rows of a full batch are locked, an immediate retry is pointless.
-        let is_full = row.tokens_seen >= batch || row.authorization_codes_seen >= batch;
-        Ok(Purged {
-            tokens: count(row.tokens),
-            authorization_codes: count(row.authorization_codes),
-            grants: count(row.grants),
-            more: is_full && row.tokens + row.authorization_codes > 0,
-        })
+            .await
+            .map_err(|error| error.after_commit_if(purged != Purged::default()))?;
+        purged.records = records.rows_affected();
+        purged.more |= i64::try_from(purged.records).is_ok_and(|records| records >= batch);
+        Ok(purged)
     }
+}
+
+async fn purge_credentials(connection: &mut PgConnection, batch: i64) -> sqlx::Result<Purged> {
+    let row = sqlx::query_file!("src/postgres/sql/purge_expired.sql", batch)
+        .fetch_one(connection)
+        .await?;
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    // If all rows of a full batch are locked, an immediate retry is pointless.
+    let is_full = row.tokens_seen >= batch || row.authorization_codes_seen >= batch;
+    Ok(Purged {
+        tokens: count(row.tokens),
+        authorization_codes: count(row.authorization_codes),
+        grants: count(row.grants),
+        records: 0,
+        more: is_full && row.tokens + row.authorization_codes > 0,
+    })
 }
 
 /// Purges with several statements, each routed to the shards of the grants. A grant is deleted once
@@ -174,6 +187,7 @@ async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Re
         tokens,
         authorization_codes: codes,
         grants: grants.rows_affected(),
+        records: 0,
         more: more && tokens + codes > 0,
     })
 }

@@ -1,0 +1,131 @@
+//! Pushed authorization requests (RFC 9126).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::check::{check_client_id, check_json};
+use crate::error::Result;
+use crate::record::{MAX_VALUE_BYTES, NewRecord, RecordKind, check_expires_in};
+use crate::secret::Secret;
+
+/// The start of a `request_uri` (RFC 9126 2.2).
+const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
+
+/// Storage of pushed authorization requests.
+#[async_trait]
+pub trait PushedRequestStorage: Send + Sync {
+    /// Stores the parameters of an authorization request, and returns the reference to them (RFC 9126
+    /// 2.2). Authenticate the client first.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid.
+    async fn push_request(&self, request: NewPushedRequest) -> Result<PushedRequest>;
+
+    /// Takes the parameters that a client pushed. Of any number of calls exactly one gets them. Returns
+    /// `None` if the reference is unknown, expired, taken, or of another client.
+    ///
+    /// ```
+    /// use oauth_storage::pushed_request::NewPushedRequest;
+    /// use oauth_storage::{MemoryStorage, PushedRequestStorage};
+    /// use serde_json::{Map, json};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), oauth_storage::Error> {
+    /// # let storage = MemoryStorage::new();
+    /// let parameters = Map::from_iter([("scope".to_owned(), json!("openid"))]);
+    /// let new = NewPushedRequest::new("s6BhdRkqt3", parameters.clone());
+    /// let pushed = storage.push_request(new).await?;
+    /// assert!(pushed.request_uri.starts_with("urn:ietf:params:oauth:request_uri:"));
+    ///
+    /// let taken = storage.take_pushed_request("s6BhdRkqt3", &pushed.request_uri).await?;
+    /// assert_eq!(taken, Some(parameters));
+    /// let again = storage.take_pushed_request("s6BhdRkqt3", &pushed.request_uri).await?;
+    /// assert_eq!(again, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    async fn take_pushed_request(
+        &self,
+        client_id: &str,
+        request_uri: &str,
+    ) -> Result<Option<Map<String, Value>>>;
+}
+
+forward!(PushedRequestStorage {
+    fn push_request(&self, request: NewPushedRequest) -> Result<PushedRequest>;
+    fn take_pushed_request(&self, client_id: &str, request_uri: &str) -> Result<Option<Map<String, Value>>>;
+});
+
+/// A request to store with [`push_request`](PushedRequestStorage::push_request).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewPushedRequest {
+    /// The client that pushed it.
+    pub client_id: String,
+    /// The parameters of the authorization request; without credentials of the client.
+    pub parameters: Map<String, Value>,
+    /// The lifetime; 60 seconds by default (RFC 9126 2.2 suggests 5 to 600).
+    pub expires_in: Duration,
+}
+
+impl NewPushedRequest {
+    /// A request that expires after a minute.
+    pub fn new(client_id: impl Into<String>, parameters: Map<String, Value>) -> Self {
+        Self { client_id: client_id.into(), parameters, expires_in: Duration::from_secs(60) }
+    }
+
+    setters! {
+        /// Sets the lifetime.
+        with_expires_in(expires_in: Duration) => expires_in;
+    }
+
+    /// Checks every value. For storage implementations.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid.
+    pub fn check(&self) -> Result<()> {
+        check_client_id(&self.client_id)?;
+        check_json("parameters", &self.parameters, MAX_VALUE_BYTES)?;
+        check_expires_in(self.expires_in)
+    }
+
+    /// The reference to return, and the record to store.
+    pub(crate) fn into_record(self) -> Result<(PushedRequest, NewRecord)> {
+        self.check()?;
+        let request_uri = format!("{PREFIX}{}", Secret::generate_unnamed()?.expose());
+        let record = NewRecord {
+            kind: RecordKind::Pushed,
+            digest: RecordKind::Pushed.digest(&[&request_uri]),
+            client_id: Some(self.client_id),
+            value: Some(self.parameters),
+            expires_in: self.expires_in,
+        };
+        Ok((PushedRequest { request_uri, expires_in: self.expires_in }, record))
+    }
+}
+
+/// The body of the response (RFC 9126 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushedRequest {
+    /// The reference to the request: 256 random bits.
+    pub request_uri: String,
+    /// The lifetime.
+    pub expires_in: Duration,
+}
+
+impl PushedRequest {
+    /// Returns the body of the response. Send it with status 201 and `Cache-Control: no-store`.
+    #[must_use]
+    pub fn response(&self) -> Map<String, Value> {
+        Map::from_iter([
+            ("request_uri".to_owned(), self.request_uri.as_str().into()),
+            ("expires_in".to_owned(), self.expires_in.as_secs().into()),
+        ])
+    }
+}
