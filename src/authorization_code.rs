@@ -100,11 +100,12 @@ pub struct NewAuthorizationCode {
     /// The PKCE challenge.
     pub code_challenge: Option<CodeChallenge>,
     /// The grant it joins, which must be live and of the same client, subject and scope; `None` for a
-    /// new grant. In a hybrid flow the access token may be stored first.
+    /// new grant. In a hybrid flow the access token may be stored first; a grant ends with its last token.
     pub grant_id: Option<Uuid>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<String>,
-    /// Other values for the tokens. A code that joins a grant has the context of that grant. Missing authentication values are taken from the request's
+    /// Other values for the tokens. A code that joins a grant has the context of that grant, so it may
+    /// have neither this nor a nonce. Missing authentication values are taken from the request's
     /// user. The field `nonce`, if set, replaces the nonce of the context.
     pub context: GrantContext,
 }
@@ -178,6 +179,15 @@ impl NewAuthorizationCode {
             }
             if self.code.grant_id().is_some_and(|named| named != grant_id) {
                 return Err(Error::invalid("code", InvalidReason::NotAllowed));
+            }
+            // They would be lost: the code has the context of the grant.
+            for (field, is_given) in [
+                ("nonce", self.nonce.is_some()),
+                ("context", self.context != GrantContext::default()),
+            ] {
+                if is_given {
+                    return Err(Error::invalid(field, InvalidReason::NotAllowed));
+                }
             }
         }
         check_redirect_uri(&self.redirect_uri)?;

@@ -45,7 +45,8 @@ forward!(IdTokenStorage {
 });
 
 /// The claims of a verified `id_token_hint`. Compare the subject with the signed-in user: a hint of
-/// another user is `login_required` (OpenID Connect Core 3.1.2.2).
+/// another user is `login_required` (OpenID Connect Core 3.1.2.2). If a client names itself, check that
+/// the hint [is for it](Self::is_for) (RP-Initiated Logout 2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdTokenHint {
@@ -67,6 +68,12 @@ impl IdTokenHint {
         issued_at: DateTime<Utc>,
     ) -> Self {
         Self { subject: subject.into(), sid: None, audience, issued_at }
+    }
+
+    /// Returns true if the ID token was issued to the client.
+    #[must_use]
+    pub fn is_for(&self, client_id: &str) -> bool {
+        self.audience.iter().any(|own| own == client_id)
     }
 
     setters! {

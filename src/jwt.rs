@@ -106,19 +106,24 @@ impl IdTokenSigner {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces the keys, from the next signature on.
+    /// Changes the keys, from the next signature on.
     ///
     /// ```
-    /// # use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
+    /// # use oauth_storage::jwt::{IdTokenSigner, SigningKey};
     /// # let signer = IdTokenSigner::new("https://issuer.example", SigningKey::generate()?)?;
     /// let next = SigningKey::generate()?;
-    /// signer.set_keys(SigningKeys::clone(&signer.keys()).with_next(next));
+    /// signer.update_keys(|keys| keys.with_next(next));
     /// // When every client has fetched the new JWK set:
-    /// signer.set_keys(SigningKeys::clone(&signer.keys()).rotate());
+    /// let old = signer.keys().active(None).map(|key| key.kid().to_owned()).unwrap();
+    /// signer.update_keys(|keys| keys.rotate());
+    /// // When the last token of the old key has expired:
+    /// signer.update_keys(|keys| keys.without_key(&old));
+    /// assert_eq!(signer.jwk_set().keys.len(), 1);
     /// # Ok::<(), oauth_storage::Error>(())
     /// ```
-    pub fn set_keys(&self, keys: impl Into<SigningKeys>) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys.into());
+    pub fn update_keys(&self, update: impl FnOnce(SigningKeys) -> SigningKeys) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *keys = Arc::new(update(SigningKeys::clone(&keys)));
     }
 
     /// Adds the application's own claims, such as `email` if the scope `email` was granted (OpenID
@@ -167,8 +172,9 @@ impl IdTokenSigner {
     /// one millisecond with RS256, and does not block.
     ///
     /// # Errors
-    /// Returns [`Error::Configuration`] if there is no active key of the asked
-    /// [`signing_alg`](NewIdToken::signing_alg).
+    /// Returns [`Error::Invalid`] with `id_token_signed_response_alg` if there is no active key of the
+    /// asked [`signing_alg`](NewIdToken::signing_alg). Refuse such a client at its registration; see
+    /// [`SigningKeys::algorithms`].
     ///
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
     /// [`InvalidReason::Missing`] if there is no `subject`, or if an ID token from the
@@ -242,9 +248,9 @@ impl IdTokenSigner {
         }
 
         let keys = self.keys();
-        let key = keys.active(id_token.signing_alg).ok_or_else(|| {
-            Error::configuration("no active key of the client's id_token_signed_response_alg")
-        })?;
+        let unsupported =
+            Error::invalid("id_token_signed_response_alg", InvalidReason::Unsupported);
+        let key = keys.active(id_token.signing_alg).ok_or(unsupported)?;
         let header = json!({ "alg": key.algorithm(), "typ": "JWT", "kid": key.kid() }).to_string();
         let header = URL_SAFE_NO_PAD.encode(header);
         let claims = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string());

@@ -55,11 +55,17 @@ pub(crate) async fn hash(secret: Secret) -> Result<String> {
     limited(move || hash_blocking(&secret)).await?
 }
 
-/// Returns true for an Argon2id hash as a PHC string.
+/// Returns true for an Argon2id hash as a PHC string, whose check costs at most 256 MiB, ten passes and
+/// 16 lanes.
 pub(crate) fn is_hash(hash: &str) -> bool {
     hash.starts_with("$argon2id$")
-        && PasswordHash::new(hash)
-            .is_ok_and(|parsed| parsed.hash.is_some() && parsed.salt.is_some())
+        && PasswordHash::new(hash).is_ok_and(|parsed| {
+            let is_whole = parsed.hash.is_some() && parsed.salt.is_some();
+            is_whole
+                && Params::try_from(&parsed).is_ok_and(|cost| {
+                    cost.m_cost() <= 256 * 1024 && cost.t_cost() <= 10 && cost.p_cost() <= 16
+                })
+        })
 }
 
 /// Returns true if the secret matches the hash. Without a hash returns false, at the same cost.

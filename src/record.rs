@@ -47,6 +47,7 @@ impl RecordKind {
 /// A record to put.
 #[derive(Debug, Clone)]
 pub(crate) struct NewRecord {
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "the memory keeps no kind"))]
     pub(crate) kind: RecordKind,
     pub(crate) digest: TokenHash,
     pub(crate) client_id: Option<String>,

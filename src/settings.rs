@@ -52,7 +52,7 @@ pub struct Settings {
     /// ignored by default.
     pub unknown_scope: UnknownScope,
     /// True if a refresh token is issued only with the scope `offline_access` (OpenID Connect Core
-    /// 11); false by default.
+    /// 11); false by default. Refresh tokens that were issued before stay valid and are rotated.
     pub require_offline_access: bool,
 }
 

@@ -22,6 +22,9 @@ rules!("client" {
     declared_anew_is_changed: "contract 2, ensure: metadata and secret are those of the last declaration",
     declared_takes_over: "contract 2, ensure: a client that registered itself becomes a declared one",
     declared_by_many: "contract 2, ensure: 16 processes that declare one client at once all succeed",
+    declared_during_an_overlap: "contract 2, ensure: after a rotation, declarations with either secret change nothing until the overlap ends",
+    declared_secret_does_not_expire: "contract 2, ensure: an expiry of the declared secret is lifted",
+    declared_for_a_time: "contract 2, ensure: a lifetime is renewed when half of it has passed",
     declared_stays_disabled: "contract 2, ensure: a declaration does not enable a client",
     declaration_is_whole: "contract 2, ensure: an identifier and a secret, and no lifetime",
     purge_takes_the_expired: "contract 2, purge: expired clients with their tokens, and no others",
@@ -148,17 +151,59 @@ async fn declared_again_is_unchanged(cx: Context) {
     let (id, secret) = (unique(), given_secret(&cx).await);
     let first = ensure(&cx, declared(&id, secret.expose())).await;
     let (pair, _) = granted(&cx, &request(), &id).await;
-    // A second secret, in its overlap, stays.
+    let again = ensure(&cx, declared(&id, secret.expose())).await;
+    assert_eq!(again, first, "nothing is changed, not even the time");
+    assert!(cx.get_client(&id, Some(&secret)).await.is_some());
+    assert_eq!(cx.states(&id, &pair).await, [ACTIVE; 2]);
+}
+
+async fn declared_during_an_overlap(cx: Context) {
+    let (id, old) = (unique(), given_secret(&cx).await);
+    ensure(&cx, declared(&id, old.expose())).await;
     let rotated = cx.storage.rotate_client_secret(&id, ClientSecretRotation::new()).await;
     let rotated = rotated.expect("rotate_client_secret").expect("known");
-    let current = rotated.client_secret.expect("generated");
-    let again = ensure(&cx, declared(&id, current.expose())).await;
-    assert_eq!(again, rotated.client, "nothing is changed, not even the time");
-    assert_eq!(again.client_id_issued_at, first.client_id_issued_at);
-    for secret in [&secret, &current] {
+    let new = rotated.client_secret.expect("generated");
+    // Processes with the old and with the new configuration start in turn.
+    for secret in [&old, &new, &old] {
+        assert_eq!(ensure(&cx, declared(&id, secret.expose())).await, rotated.client);
+    }
+    for secret in [&old, &new] {
         assert!(cx.get_client(&id, Some(secret)).await.is_some());
     }
-    assert_eq!(cx.states(&id, &pair).await, [ACTIVE; 2]);
+    // Changed metadata does not end the overlap.
+    let mut renamed = declared(&id, old.expose());
+    renamed.metadata = metadata().with_client_name("Billing");
+    assert_eq!(ensure(&cx, renamed.clone()).await.metadata, renamed.metadata);
+    for secret in [&old, &new] {
+        assert!(cx.get_client(&id, Some(secret)).await.is_some());
+    }
+}
+
+async fn declared_secret_does_not_expire(cx: Context) {
+    let new = NewClient::new(metadata()).with_client_id(unique());
+    let registered = cx.register(new.with_client_secret_expires_in(MONTH)).await;
+    let id = registered.client.client_id;
+    let secret = registered.client_secret.expect("a secret");
+    let client = ensure(&cx, declared(&id, secret.expose())).await;
+    assert_eq!(client.client_secret_expires_at, None);
+    assert!(cx.get_client(&id, Some(&secret)).await.is_some());
+}
+
+async fn declared_for_a_time(cx: Context) {
+    let id = unique();
+    let for_a = |lifetime| {
+        NewClient::new(metadata().public()).with_client_id(&id).with_expires_in(lifetime)
+    };
+    let first = ensure(&cx, for_a(MONTH)).await;
+    let expires_at = first.expires_at.expect("an expiry");
+    assert_eq!(ensure(&cx, for_a(MONTH)).await, first, "most of it is left");
+    // As if most of it had passed.
+    let renewed = ensure(&cx, for_a(MONTH * 3)).await;
+    assert!(renewed.expires_at.is_some_and(|renewed| renewed > expires_at));
+    let shorter = ensure(&cx, for_a(MONTH)).await;
+    assert!(shorter.expires_at < renewed.expires_at, "the last declaration counts");
+    let lasting = NewClient::new(metadata().public()).with_client_id(&id);
+    assert_eq!(ensure(&cx, lasting).await.expires_at, None);
 }
 
 async fn declared_anew_is_changed(cx: Context) {
@@ -188,6 +233,17 @@ async fn declared_takes_over(cx: Context) {
     let secret = registered.client_secret.expect("a secret");
     let client = ensure(&cx, declared(&id, secret.expose())).await;
     assert_eq!(client.expires_at, None);
+    let token = registered.registration_access_token.expect("a token");
+    let found = cx.storage.get_registration(&id, &token).await.expect("get_registration");
+    assert_eq!(found, None, "its owner is the operator now");
+
+    // While it is disabled as well.
+    let new = NewClient::new(metadata().public()).with_client_id(unique());
+    let registered = cx.register(new.with_registration_access_token(true)).await;
+    let id = registered.client.client_id;
+    cx.set_disabled(&id, true).await;
+    ensure(&cx, NewClient::new(metadata().public()).with_client_id(&id)).await;
+    cx.set_disabled(&id, false).await;
     let token = registered.registration_access_token.expect("a token");
     let found = cx.storage.get_registration(&id, &token).await.expect("get_registration");
     assert_eq!(found, None, "its owner is the operator now");
@@ -225,7 +281,6 @@ async fn declaration_is_whole(cx: Context) {
         (nameless, "client_id", missing),
         (secretless, "client_secret", missing),
         (whole().with_client_secret_expires_in(MONTH), "client_secret_expires_in", not_allowed),
-        (whole().with_expires_in(MONTH), "expires_in", not_allowed),
         (whole().with_registration_access_token(true), "registration_access_token", not_allowed),
     ] {
         refused(cx.storage.ensure_client(new).await, field, reason, "a declaration");

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::cases::full_context;
 use super::context::{
-    Context, Pair, REDIRECT_URI, foreign_secret, new_code, new_token, refused, request, scope,
-    secret, tokens_for,
+    Context, Pair, REDIRECT_URI, foreign_secret, new_code, new_token, outlast, refused, request,
+    scope, secret, short_lived, together, tokens_for,
 };
 use super::flow::{authorized, issued, redeem, redeem_with};
 use oauth_storage::error::InvalidReason;
@@ -18,6 +18,8 @@ use oauth_storage::{
 rules!("authorization_code" {
     code_joins_a_grant: "contract 1, create_authorization_code: a hybrid flow that stores the token first shares its grant",
     replay_ends_the_joined_grant: "RFC 6749 4.1.2: a replay of the code revokes the token that was stored first",
+    code_joins_no_ended_grant: "contract 1: a grant that has expired is not revived, before and after a purge",
+    replay_beside_another_code: "RFC 6749 4.1.2: a replay ends the grant, also while another code of it is redeemed",
     code_joins_only_its_own_grant: "contract 1: a grant of another client, subject or scope, revoked or unknown, is refused",
     refresh_token_needs_offline_access: "OIDC Core 11: with the setting, a refresh token only for offline_access",
     offline_access_is_checked_for_tokens: "OIDC Core 11: with the setting, create_token refuses such a refresh token",
@@ -88,6 +90,18 @@ async fn code_joins_only_its_own_grant(cx: Context) {
         (new(), request(), unknown_reason, "another subject"),
         (new(), RequestContext::default(), unknown_reason, "no subject"),
         (unknown, user.clone(), unknown_reason, "an unknown grant"),
+        (
+            new().with_nonce("n".to_owned()),
+            user.clone(),
+            ("nonce", InvalidReason::NotAllowed),
+            "a nonce, which would be lost",
+        ),
+        (
+            new().with_context(full_context()),
+            user.clone(),
+            ("context", InvalidReason::NotAllowed),
+            "a context, which would be lost",
+        ),
         (new().with_grant_id(Uuid::nil()), user.clone(), ("grant_id", InvalidReason::Empty), "nil"),
         (
             code_of(&token, &secret()),
@@ -111,6 +125,45 @@ async fn code_joins_only_its_own_grant(cx: Context) {
     cx.set_disabled(&client, true).await;
     let result = cx.storage.create_authorization_code(&user, code_of(&token, &secret())).await;
     assert!(result.is_err(), "a disabled client");
+}
+
+async fn code_joins_no_ended_grant(cx: Context) {
+    let (client, user) = (cx.client().await, request());
+    let short = short_lived();
+    let brief = user.clone().with_settings(short.settings);
+    let (_, token) = token_first(&cx, &brief, &client).await;
+    outlast().await;
+    let result =
+        cx.storage.create_authorization_code(&user, code_of(&token, &foreign_secret())).await;
+    refused(result, "grant_id", InvalidReason::Unknown, "an expired grant");
+}
+
+async fn replay_beside_another_code(cx: Context) {
+    let (client, user) = (cx.client().await, request());
+    for _ in 0..10 {
+        let (access, token) = token_first(&cx, &user, &client).await;
+        let mut redemptions = Vec::new();
+        for _ in 0..8 {
+            let code = foreign_secret();
+            let new = code_of(&token, &code);
+            cx.storage.create_authorization_code(&user, new).await.expect("joins");
+            redemptions.push(CodeRedemption::new(&client, REDIRECT_URI, code));
+        }
+        issued(redeem(&cx, &redemptions[0]).await);
+        let outcomes = together(8, |n| {
+            let (cx, redemption) = (cx.clone(), redemptions[n].clone());
+            async move { redeem(&cx, &redemption).await }
+        });
+        let outcomes = outcomes.await;
+        let replayed = RedemptionOutcome::Replayed { grant_id: token.grant_id };
+        assert_eq!(outcomes[0], replayed);
+        assert!(!cx.is_active(&access).await, "the replay ended the grant");
+        for outcome in outcomes {
+            if let RedemptionOutcome::Issued(issued) = outcome {
+                assert!(!cx.is_active(&issued.tokens.access_token).await);
+            }
+        }
+    }
 }
 
 async fn redemption_of(cx: &Context, client: &str, scope: &str) -> CodeRedemption {

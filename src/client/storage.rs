@@ -16,7 +16,8 @@ pub trait ClientStorage: Send + Sync {
     /// expired: all at the same cost, in constant time.
     ///
     /// A client that is found counts as used: its `last_used_at` is written, at most once a day, and
-    /// after this call has returned.
+    /// after this call has returned. It is not written on a connection of the application, nor on a
+    /// standby.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
@@ -46,8 +47,14 @@ pub trait ClientRegistry: Send + Sync {
     /// Registers a client that is declared elsewhere, such as in a configuration file, or changes it
     /// to what is declared: its metadata and its secret. Calling it again changes nothing, so every
     /// process can call it at its start. A client that registered itself becomes a declared one; a
-    /// disabled client stays disabled. If the secret differs, the earlier ones end at once; use
-    /// [`rotate_client_secret`](Self::rotate_client_secret) for an overlap.
+    /// disabled client stays disabled.
+    ///
+    /// If the client does not have the secret, the earlier ones end at once. For an overlap, call
+    /// [`rotate_client_secret`](Self::rotate_client_secret) with the new one first: during the overlap
+    /// declarations with either change nothing.
+    ///
+    /// A declaration with a lifetime, such as of a client ID metadata document, is renewed by the next
+    /// call once half of the lifetime has passed.
     ///
     /// ```
     /// use oauth_storage::client::ClientSecret;
@@ -158,13 +165,13 @@ pub trait ClientRegistry: Send + Sync {
     /// number of deleted clients. A client without a registration access token and without an expiry is
     /// never deleted.
     ///
-    /// Choose a time longer than every lifetime of a token, because a client that only uses its tokens
-    /// does not count as used.
+    /// A client that has a live grant is in use. Lookups on a standby or in a transaction of the
+    /// application do not write the last use, so there the live grant is all that shows it.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`](crate::Error::Invalid) with `unused_for` if it is shorter than two
-    /// days, which is less than the resolution of a client's last use allows. After another error, call
-    /// it again to continue.
+    /// days, because the last use is exact to a day only. If a client cannot be deleted, the others still
+    /// are, and the first error is returned. Call it again to continue.
     async fn purge_clients(&self, unused_for: Duration) -> Result<u64>;
 }
 

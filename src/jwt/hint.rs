@@ -15,6 +15,7 @@ const MAX_HINT_BYTES: usize = 16 * 1024;
 struct Header {
     alg: SigningAlgorithm,
     kid: Option<String>,
+    typ: Option<String>,
     /// Extensions that must be understood (RFC 7515 4.1.11); none is.
     crit: Option<serde::de::IgnoredAny>,
 }
@@ -44,7 +45,8 @@ pub(super) fn verify(keys: &SigningKeys, issuer: &str, hint: &str) -> Option<IdT
     let (header, claims) = input.split_once('.')?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
     let header: Header = serde_json::from_slice(&decode(header)?).ok()?;
-    if header.crit.is_some() {
+    // An access token that the application signs with the same key is no hint (RFC 8725 3.11).
+    if header.crit.is_some() || header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return None;
     }
     let signature = decode(signature)?;

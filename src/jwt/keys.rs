@@ -8,10 +8,10 @@ use crate::id_token::SigningAlgorithm;
 ///
 /// To rotate without a refused token: add the next key and wait until every client has fetched the
 /// new JWK set (a day, or the `max-age` of `/jwks`); call [`rotate`](Self::rotate); once the last
-/// token of the retired key has expired, drop it. [`IdTokenSigner::set_keys`] changes the keys of a
-/// running server.
+/// token of the retired key has expired, call [`without_key`](Self::without_key).
+/// [`IdTokenSigner::update_keys`] changes the keys of a running server.
 ///
-/// [`IdTokenSigner::set_keys`]: super::IdTokenSigner::set_keys
+/// [`IdTokenSigner::update_keys`]: super::IdTokenSigner::update_keys
 ///
 /// ```
 /// use oauth_storage::jwt::{SigningKey, SigningKeys};
@@ -58,6 +58,15 @@ impl SigningKeys {
     #[must_use]
     pub fn with_retired(mut self, key: PublicKey) -> Self {
         self.retired.push(key);
+        self
+    }
+
+    /// Removes a key that is next or retired, such as a retired one whose last token has expired. The
+    /// active keys stay.
+    #[must_use]
+    pub fn without_key(mut self, kid: &str) -> Self {
+        self.next.retain(|key| key.kid() != kid);
+        self.retired.retain(|key| key.kid() != kid);
         self
     }
 

@@ -32,6 +32,8 @@ impl AuthorizationCodeStorage for MemoryStorage {
             let fits = |grant: &&GrantRow| {
                 (&grant.client_id, &grant.subject, &grant.scope, grant.revoked_at)
                     == (&code.client_id, &subject, &code.scope, None)
+                    && grant.expires_at > now
+                    && grant.refresh_expires_at.is_none_or(|end| end > now)
             };
             if enabled.is_err() || existing.filter(fits).is_none() {
                 return Err(Error::invalid("grant_id", InvalidReason::Unknown));

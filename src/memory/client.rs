@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -193,26 +194,34 @@ impl ClientRegistry for MemoryStorage {
     async fn ensure_client(&self, client: NewClient) -> Result<Client> {
         let client_id = client.check_declared()?;
         let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
-        let current = {
+        let hashes = {
             let state = self.state().await;
             let row = state.clients.get(client_id);
-            let secret = row.and_then(|row| row.secret.clone());
-            secret.filter(|secret| secret.is_valid(state.now())).map(|secret| secret.hash)
+            row.map_or_else(Vec::new, |row| row.hashes(state.now()))
         };
-        let has_secret = match (current, &client.client_secret) {
-            (Some(hash), ClientSecret::Chosen(secret)) => {
-                verify_client_secret(secret, &[hash]).await?
+        let mut known = None;
+        for hash in hashes {
+            let is_declared = match &client.client_secret {
+                ClientSecret::Generated => false,
+                ClientSecret::Hashed(declared) => *declared == hash,
+                ClientSecret::Chosen(secret) => {
+                    verify_client_secret(secret, std::slice::from_ref(&hash)).await?
+                }
+            };
+            if is_declared {
+                known = Some(hash);
+                break;
             }
-            (Some(hash), ClientSecret::Hashed(declared)) => *declared == hash,
-            _ => false,
-        };
-        let hash = match uses_secret && !has_secret {
-            true => Some(hash_client_secret(&client.client_secret).await?.hash),
-            false => None,
+        }
+        let hash = match (uses_secret, known) {
+            (false, _) => None,
+            (true, Some(hash)) => Some(hash),
+            (true, None) => Some(hash_client_secret(&client.client_secret).await?.hash),
         };
 
         let mut state = self.state().await;
         let now = state.now();
+        let expires_at = client.expires_in.map(|lifetime| after(now, lifetime));
         let row = state.clients.entry(client_id.to_owned()).or_insert_with(|| ClientRow {
             client: Client {
                 client_id: client_id.to_owned(),
@@ -222,27 +231,42 @@ impl ClientRegistry for MemoryStorage {
                 updated_at: now,
                 disabled_at: None,
                 deleted_at: None,
-                expires_at: None,
+                expires_at,
                 last_used_at: None,
             },
             secret: None,
             previous_secrets: Vec::new(),
             registration_access_token_hash: None,
         });
-        let is_declared = row.client.metadata == client.metadata
-            && row.client.expires_at.is_none()
+        let is_previous = |hash: &String| {
+            row.previous_secrets.iter().any(|own| own.hash == *hash && own.is_valid(now))
+        };
+        let (is_secret_declared, is_previous) = match (&hash, &row.secret) {
+            (None, current) => (current.is_none(), false),
+            (Some(hash), Some(current)) if current.hash == *hash => {
+                (current.expires_at.is_none(), false)
+            }
+            (Some(hash), _) => (is_previous(hash), is_previous(hash)),
+        };
+        let lasts = row.client.lasts(client.expires_in, now);
+        if is_secret_declared
+            && lasts
+            && row.client.metadata == client.metadata
             && row.registration_access_token_hash.is_none()
-            && hash.is_none();
-        if !is_declared {
-            row.client.updated_at = now;
+        {
+            return Ok(row.client.clone());
         }
-        if !uses_secret || hash.is_some() {
-            row.previous_secrets.clear();
+        row.client.updated_at = now;
+        row.client.expires_at = expires_at;
+        row.client.metadata = client.metadata.clone();
+        row.registration_access_token_hash = None;
+        let is_current = row.secret.as_ref().map(|own| &own.hash) == hash.as_ref();
+        if !is_previous {
+            if !is_current {
+                row.previous_secrets.clear();
+            }
             row.set_secret(hash.map(|hash| StoredSecret { hash, expires_at: None }));
         }
-        row.client.metadata = client.metadata.clone();
-        row.client.expires_at = None;
-        row.registration_access_token_hash = None;
         Ok(row.client.clone())
     }
 
@@ -265,11 +289,15 @@ impl ClientRegistry for MemoryStorage {
         let mut guard = self.state().await;
         let state = &mut *guard;
         let (now, before) = (state.now(), state.clients.len());
-        state.clients.retain(|_, row| {
+        let live = state.grants.values();
+        let live = live.filter(|grant| grant.revoked_at.is_none() && grant.expires_at > now);
+        let in_use: HashSet<&str> = live.map(|grant| grant.client_id.as_str()).collect();
+        state.clients.retain(|client_id, row| {
             let client = &row.client;
             let used_at = client.last_used_at.unwrap_or(client.client_id_issued_at);
-            let is_unused =
-                row.registration_access_token_hash.is_some() && after(used_at, unused_for) <= now;
+            let is_unused = row.registration_access_token_hash.is_some()
+                && !in_use.contains(client_id.as_str())
+                && after(used_at, unused_for) <= now;
             !is_unused && client.expires_at.is_none_or(|end| end > now)
         });
         let clients = &state.clients;

@@ -204,7 +204,8 @@ pub struct Pooled {
 impl Pooled {
     pub(super) fn new(pool: PgPool, deadline: Duration, is_cluster: bool) -> Self {
         let standby = Arc::new(Standby::new(pool.options().get_max_connections()));
-        let (reconnect, background, meters) = (Arc::default(), Arc::default(), Meters::new());
+        let background = Arc::new(Background::new(pool.options().get_max_connections()));
+        let (reconnect, meters) = (Arc::default(), Meters::new());
         Self { pool, reconnect, standby, background, lanes: None, deadline, meters, is_cluster }
     }
 
@@ -297,10 +298,10 @@ impl Connections for Pooled {
         }
     }
 
-    /// Drops the statement if too many run in the background, or one failed within the last minute, as
-    /// on a standby.
+    /// Drops the statement if too many run in the background, or one on the same row, or if one failed
+    /// within the last minute, as on a standby.
     fn run_later<O: Statement<Outcome = ()>>(&self, statement: O) {
-        let Some(turn) = self.background.begin() else { return };
+        let Some(turn) = self.background.begin(statement.key().unwrap_or_default()) else { return };
         let connections = self.clone();
         tokio::spawn(async move {
             if let Err(error) = connections.run(statement).await {

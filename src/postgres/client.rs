@@ -14,7 +14,7 @@ use self::row::ClientRow;
 use crate::check::{check_client_id, check_limit};
 use crate::client::secret::{
     HashedSecret, MAX_PREVIOUS_SECRETS, generate_client_id, hash_client_secret,
-    is_registration_access_token, new_registration_access_token,
+    new_registration_access_token,
 };
 use crate::client::{
     Client, ClientDetails, ClientMetadata, ClientRegistry, ClientSecret, ClientSecretRotation,
@@ -151,24 +151,6 @@ impl<C: Connections> PgStorage<C> {
         Ok(RegisteredClient::new(row.into_client()?)
             .with_client_secret(shown)
             .with_registration_access_token(token))
-    }
-
-    async fn find_registration(&self, client_id: &str, token: &Secret) -> Result<Option<Client>> {
-        if check_client_id(client_id).is_err() || !token.is_well_formed() {
-            return Ok(None);
-        }
-        let mut call = self.connections.begin(Effect::Read).await?;
-        let hash = call
-            .statement(|connection| {
-                sqlx::query_file_scalar!("src/postgres/sql/find_registration.sql", client_id)
-                    .fetch_optional(connection)
-            })
-            .await?;
-        drop(call);
-        match is_registration_access_token(token, hash.as_deref()) {
-            true => self.find_registered_client(client_id).await,
-            false => Ok(None),
-        }
     }
 
     async fn find_registered_client(&self, client_id: &str) -> Result<Option<Client>> {

@@ -25,7 +25,7 @@ async fn a_hint_names_the_user_the_session_and_the_client() {
     let hint = storage.verify_id_token_hint(&id_token).await.unwrap().unwrap();
     assert_eq!(hint.subject, "248289761001");
     assert_eq!(hint.sid.as_deref(), Some("08a5019c-17e1"));
-    assert_eq!(hint.audience, [new]);
+    assert!(hint.is_for(&new) && !hint.is_for("another") && hint.audience == [new]);
     assert_eq!(hint.issued_at.timestamp(), payload(&id_token)["iat"].as_i64().unwrap());
     assert!(MemoryStorage::new().verify_id_token_hint(&id_token).await.is_err(), "no signer");
 }
@@ -43,6 +43,17 @@ async fn an_expired_hint_and_one_of_a_retired_or_next_key_is_accepted() {
     }
     let other = sign(&signer(SigningKey::generate().unwrap()), &request());
     assert_eq!(verifier.verify_id_token_hint(&other).await.unwrap(), None);
+}
+
+/// A token of the same key and with the same claims, but of another type.
+fn signed_as(typ: &str, claims: &str) -> String {
+    let header = json!({ "alg": "ES256", "typ": typ, "kid": rfc_key().kid() }).to_string();
+    let input = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header));
+    let pem = rfc_key().to_pkcs8_pem().unwrap();
+    let key = jsonwebtoken::EncodingKey::from_ec_pem(pem.expose().as_bytes()).unwrap();
+    let algorithm = jsonwebtoken::Algorithm::ES256;
+    let signature = jsonwebtoken::crypto::sign(input.as_bytes(), &key, algorithm).unwrap();
+    format!("{input}.{signature}")
 }
 
 #[tokio::test]
@@ -69,13 +80,16 @@ async fn a_forged_hint_is_refused() {
         format!("{hmac}.{claims}.{signature}"),
         format!("{rs256}.{claims}.{signature}"),
         format!("{crit}.{claims}.{signature}"),
+        signed_as("at+jwt", claims),
         format!("{id_token}{}", "A".repeat(16 * 1024)),
         format!("{id_token}.x"),
     ] {
         let verified = signer.verify_id_token_hint(&forged).await.unwrap();
         assert_eq!(verified, None, "{forged}");
     }
-    assert!(signer.verify_id_token_hint(&id_token).await.unwrap().is_some());
+    for accepted in [id_token.clone(), signed_as("JWT", claims)] {
+        assert!(signer.verify_id_token_hint(&accepted).await.unwrap().is_some());
+    }
     // Of another issuer with the same key.
     let other = IdTokenSigner::new("https://other.example", rfc_key()).unwrap();
     assert_eq!(other.verify_id_token_hint(&id_token).await.unwrap(), None);

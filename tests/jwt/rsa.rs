@@ -127,7 +127,7 @@ async fn the_client_chooses_among_the_algorithms() {
     let only_es256 = signer(rfc_key());
     let scope = Scope::default();
     let alg = |signer: &IdTokenSigner, client: &Client| {
-        let new = new_token(&scope).with_signing_alg(client.id_token_signing_alg());
+        let new = new_token(&scope).with_signing_alg(client.id_token_signing_alg()?);
         let id_token = signer.sign(&request(), &new, Map::new())?;
         Ok::<_, Error>(jsonwebtoken::decode_header(id_token).unwrap().alg)
     };
@@ -135,5 +135,9 @@ async fn the_client_chooses_among_the_algorithms() {
     assert_eq!(alg(&both, &client(Some("ES256")).await).unwrap(), Algorithm::ES256);
     let rs256 = client(Some("RS256")).await;
     assert_eq!(alg(&both, &rs256).unwrap(), Algorithm::RS256);
-    assert!(matches!(alg(&only_es256, &rs256), Err(Error::Configuration { .. })));
+    for (signer, client) in [(&only_es256, &rs256), (&both, &client(Some("none")).await)] {
+        let error = alg(signer, client).unwrap_err();
+        let Error::Invalid { field, .. } = error else { panic!("{error:?}") };
+        assert_eq!(field, "id_token_signed_response_alg");
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use oauth_storage::client::ClientSecret;
 use oauth_storage::token::NewToken;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ClientStorage as _, GrantStorage as _, NewClient,
-    PgStorage, RequestContext, Secret, TokenStorage as _,
+    ClientMetadata, ClientRegistry as _, ClientStorage as _, NewClient, PgStorage, RequestContext,
+    Secret, TokenStorage as _,
 };
 
 use crate::support::{TestStorage, URI, alice, eventually, pair, scope};
@@ -107,12 +107,16 @@ async fn a_purge_takes_unused_clients_that_registered_themselves() {
     let test = TestStorage::new("lifecycle_purge").await;
     let (unused, used) = (self_registered(&test).await, self_registered(&test).await);
     let (never, operators) = (self_registered(&test).await, test.client().await.0);
-    let mut tokens = Vec::new();
-    for client_id in [&unused, &used, &never, &operators] {
+    // As with lookups on a standby, or in transactions of the application.
+    let granted = self_registered(&test).await;
+    for client_id in [&unused, &used, &never, &operators, &granted] {
         let new = NewToken::new(client_id, scope(), pair());
-        tokens.push(new.tokens.access_token.clone());
         test.storage.create_token(&alice(), new).await.unwrap();
     }
+    test.sql(&format!(
+        "UPDATE oauth_storage.authorization_grant SET expires_at = now() WHERE client_id <> '{granted}'"
+    ))
+    .await;
     test.sql(
         "UPDATE oauth_storage.client SET client_id_issued_at = now() - interval '60 days',
              last_used_at = now() - interval '31 days'",
@@ -126,17 +130,38 @@ async fn a_purge_takes_unused_clients_that_registered_themselves() {
     }
     assert_eq!(test.storage.purge_clients(MONTH).await.unwrap(), 2);
     assert_eq!(test.storage.purge_clients(MONTH).await.unwrap(), 0);
-    let mut active = Vec::new();
-    for token in &tokens {
-        active.push(test.storage.introspect(token).await.unwrap().is_some());
-    }
-    assert_eq!(active, [false, true, false, true]);
+    let grants: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.authorization_grant")
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap();
+    assert_eq!(grants, 3, "those of the deleted clients are gone");
     let left = test.storage.list_clients(None, 10).await.unwrap();
     let mut left: Vec<_> = left.into_iter().map(|client| client.client_id).collect();
     left.sort();
-    let mut expected = [used, operators];
+    let mut expected = [used, operators, granted];
     expected.sort();
     assert_eq!(left, expected);
+}
+
+/// A client that cannot be deleted does not keep the others, and is reported.
+#[tokio::test]
+async fn a_purge_goes_on_past_a_client_that_it_cannot_delete() {
+    let builder = PgStorage::builder().deadline(Duration::from_secs(2));
+    let test = TestStorage::with("lifecycle_stuck", builder).await;
+    let mut clients = [self_registered(&test).await, self_registered(&test).await];
+    clients.sort();
+    test.sql("UPDATE oauth_storage.client SET client_id_issued_at = now() - interval '60 days'")
+        .await;
+    let mut holder = test.storage.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM oauth_storage.client WHERE client_id = $1 FOR UPDATE")
+        .bind(&clients[0])
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    assert!(test.storage.purge_clients(MONTH).await.is_err());
+    assert!(test.storage.read_client(&clients[1]).await.unwrap().is_none());
+    holder.rollback().await.unwrap();
+    assert_eq!(test.storage.purge_clients(MONTH).await.unwrap(), 1);
 }
 
 /// An interrupted deletion is finished, whoever the client was. More clients than a page.

@@ -132,6 +132,13 @@ fn of_a_client() {
             columns!("update_client.sql", returned),
             columns!("rotate_client_secret.sql", returned),
             columns!("ensure_client.sql", returned),
+            columns!("find_registration.sql", returned).without(&[
+                "client_secret_hash",
+                "previous_client_secret_hashes",
+                "registration_access_token_hash",
+                "enabled",
+                "now",
+            ]),
         ],
     );
 }
@@ -156,6 +163,7 @@ fn of_client_metadata() {
                 "client_id_issued_at",
                 "updated_at",
                 "client_secret_hash",
+                "expires_at",
             ]),
             columns!("update_client.sql", set).without(&[
                 "updated_at",

@@ -81,9 +81,38 @@ impl ClientMetadata {
         Self::from_json(body)
     }
 
+    /// Checks the URL of a client ID metadata document, before it is fetched: `https`, with a path, in
+    /// normal form, and without user information, query and fragment.
+    ///
+    /// Anybody can name a URL. Let the fetch follow no redirect, refuse private addresses, and limit the
+    /// size and the time.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] with `client_id` otherwise.
+    pub fn check_document_url(client_id: &str) -> Result<()> {
+        let invalid = |reason| Err(Error::invalid("client_id", reason));
+        crate::check::check_client_id(client_id)?;
+        match Url::parse(client_id) {
+            // A parser that changes the URL reads another address than the one that is compared.
+            Ok(url) if url.as_str() != client_id => invalid(InvalidReason::NotAbsolute),
+            Ok(url) if url.scheme() != "https" => invalid(InvalidReason::Unsupported),
+            Ok(url) if url.fragment().is_some() => invalid(InvalidReason::Fragment),
+            Ok(url) if url.query().is_some() => invalid(InvalidReason::NotAllowed),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                invalid(InvalidReason::Hostile)
+            }
+            Ok(url) if url.path() == "/" => invalid(InvalidReason::Missing),
+            Ok(_) => Ok(()),
+            Err(_) => invalid(InvalidReason::NotAbsolute),
+        }
+    }
+
     /// Reads a client ID metadata document (draft-ietf-oauth-client-id-metadata-document): the JSON at
-    /// the `https` URL that is the client's identifier. Call [`check`](Self::check) on the result, and
-    /// register it with [`ensure_client`](crate::ClientRegistry::ensure_client).
+    /// the `https` URL that is the client's identifier, which
+    /// [`check_document_url`](Self::check_document_url) accepts. Call [`check`](Self::check) on the
+    /// result, and register it with [`ensure_client`](crate::ClientRegistry::ensure_client) and
+    /// [`with_expires_in`](crate::NewClient::with_expires_in), so that
+    /// [`purge_clients`](crate::ClientRegistry::purge_clients) deletes it when it is not used.
     ///
     /// ```
     /// use oauth_storage::ClientMetadata;
@@ -100,26 +129,16 @@ impl ClientMetadata {
     /// ```
     ///
     /// # Errors
-    /// Returns the errors of [`from_json`](Self::from_json), and [`Error::Invalid`] with `client_id` if
-    /// that is not an `https` URL with a path, or not the one that the document names; with
-    /// `token_endpoint_auth_method` if the method needs a secret, which a public document cannot have.
+    /// Returns the errors of [`from_json`](Self::from_json) and
+    /// [`check_document_url`](Self::check_document_url), and [`Error::Invalid`] with `client_id` if the
+    /// document does not name that URL; with `token_endpoint_auth_method` if the method needs a secret, which a public document cannot have.
     pub fn from_document(client_id: &str, document: Value) -> Result<Self> {
-        let invalid = |reason| Err(Error::invalid("client_id", reason));
-        match Url::parse(client_id) {
-            // A parser that changes the URL reads another address than the one compared below.
-            Ok(url) if url.as_str() != client_id => return invalid(InvalidReason::NotAbsolute),
-            Ok(url) if url.scheme() != "https" => return invalid(InvalidReason::Unsupported),
-            Ok(url) if url.fragment().is_some() => return invalid(InvalidReason::Fragment),
-            Ok(url)
-                if !url.username().is_empty() || url.password().is_some() || url.path() == "/" =>
-            {
-                return invalid(InvalidReason::Hostile);
-            }
-            Ok(_) => {}
-            Err(_) => return invalid(InvalidReason::NotAbsolute),
-        }
-        if document.get("client_id").is_none() {
-            return invalid(InvalidReason::Missing);
+        Self::check_document_url(client_id)?;
+        let Some(named) = document.get("client_id").filter(|named| !named.is_null()) else {
+            return Err(Error::invalid("client_id", InvalidReason::Missing));
+        };
+        if named != client_id {
+            return Err(Error::invalid("client_id", InvalidReason::NotAllowed));
         }
         let is_named = document.get("token_endpoint_auth_method").is_some_and(|own| !own.is_null());
         let mut metadata = Self::from_json_of(client_id, document)?;
@@ -209,7 +228,8 @@ mod tests {
         assert_eq!(document.token_endpoint_auth_method, TokenEndpointAuthMethod::None);
         for (id, reason) in [
             ("http://client.example/oauth.json", InvalidReason::Unsupported),
-            ("https://client.example/", InvalidReason::Hostile),
+            ("https://client.example/", InvalidReason::Missing),
+            ("https://client.example/a?b=1", InvalidReason::NotAllowed),
             ("https://user@client.example/a", InvalidReason::Hostile),
             ("https://client.example/a#b", InvalidReason::Fragment),
             ("https://client.example/../a", InvalidReason::NotAbsolute),
@@ -219,8 +239,15 @@ mod tests {
             let result = ClientMetadata::from_document(id, body(id));
             assert_eq!(field(result), ("client_id", reason), "{id}");
         }
-        let nameless = ClientMetadata::from_document(url, serde_json::json!({}));
-        assert_eq!(field(nameless), ("client_id", InvalidReason::Missing));
+        for nameless in [serde_json::json!({}), serde_json::json!({ "client_id": null })] {
+            let result = ClientMetadata::from_document(url, nameless);
+            assert_eq!(field(result), ("client_id", InvalidReason::Missing));
+        }
+        for other in [serde_json::json!(""), serde_json::json!(5), serde_json::json!([url])] {
+            let result =
+                ClientMetadata::from_document(url, serde_json::json!({ "client_id": other }));
+            assert_eq!(field(result), ("client_id", InvalidReason::NotAllowed));
+        }
         let mut secret = body(url);
         secret["token_endpoint_auth_method"] = "client_secret_basic".into();
         let result = ClientMetadata::from_document(url, secret);

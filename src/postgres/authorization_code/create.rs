@@ -208,16 +208,16 @@ impl Statement for CreateCodeInGrant {
         let mut joined = None;
         if let Some(now) = cluster::lock_client(&mut transaction, &code.client_id).await? {
             let grant = sqlx::query_file!(
-                "src/postgres/sql/cluster/join_grant.sql",
+                "src/postgres/sql/cluster/join_live_grant.sql",
                 code.grant_id,
                 code.client_id,
                 code.subject,
+                code.scope.as_str(),
                 after(now, create.lifetime),
-                None::<DateTime<Utc>>,
+                now,
             )
             .fetch_optional(&mut *transaction)
             .await?;
-            let grant = grant.filter(|grant| !grant.revoked && grant.scope == code.scope.as_str());
             joined = grant.map(|grant| JoinedRow { position: 1, now, context: grant.context });
             if joined.is_some() {
                 create.insert(&mut transaction, now).await?;

@@ -42,7 +42,8 @@ impl<C: Connections> PgStorage<C> {
             .await?;
         drop(call);
         match deleted_at {
-            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await.map(|()| true),
+            // Another call may end it first; then the client is gone as well.
+            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await.map(|_| true),
             None => Ok(false),
         }
     }
@@ -53,30 +54,48 @@ impl<C: Connections> PgStorage<C> {
             return Err(Error::invalid("unused_for", InvalidReason::OutOfRange));
         }
         let unused_for = micros(unused_for);
-        let (mut deleted, mut after) = (0, String::new());
+        let (mut deleted, mut failed, mut after) = (0, None, String::new());
         loop {
             let mut call = self.connections.begin(Effect::Read).await?;
             let page = call
                 .statement(|connection| {
-                    sqlx::query_file_scalar!(
-                        "src/postgres/sql/scan_unused_clients.sql",
-                        after,
-                        unused_for
-                    )
-                    .fetch_all(connection)
+                    sqlx::query_file!("src/postgres/sql/scan_unused_clients.sql", after, unused_for)
+                        .fetch_all(connection)
                 })
                 .await?;
             drop(call);
-            let Some(last) = page.last() else { return Ok(deleted) };
-            after.clone_from(last);
-            for client_id in &page {
-                deleted += u64::from(self.delete_unused_client(client_id, unused_for).await?);
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.client_id);
+            for client in &page {
+                match self.delete_unused_client(&client.client_id, client.ended, unused_for).await {
+                    Ok(is_deleted) => deleted += u64::from(is_deleted),
+                    // One that cannot be deleted must not keep the others.
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
         }
+        failed.map_or(Ok(deleted), |error| Err(error.after_commit_if(deleted > 0)))
     }
 
-    /// Deletes a client unless it was used since the scan.
-    async fn delete_unused_client(&self, client_id: &str, unused_for: i64) -> Result<bool> {
+    /// Deletes a client that has ended or is not in use: it has no live grant, and was not used since
+    /// the scan. Returns false if it is in use, or if another call ended the deletion.
+    async fn delete_unused_client(
+        &self,
+        client_id: &str,
+        has_ended: bool,
+        unused_for: i64,
+    ) -> Result<bool> {
+        let mut call = self.connections.begin(Effect::Read).await?;
+        let has_live_grant = call
+            .statement(|connection| {
+                sqlx::query_file_scalar!("src/postgres/sql/client_has_live_grant.sql", client_id)
+                    .fetch_one(connection)
+            })
+            .await?;
+        drop(call);
+        if has_live_grant && !has_ended {
+            return Ok(false);
+        }
         let mut call = self.connections.begin(Effect::Write).await?;
         let deleted_at = call
             .statement(|connection| {
@@ -90,13 +109,14 @@ impl<C: Connections> PgStorage<C> {
             .await?;
         drop(call);
         match deleted_at {
-            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await.map(|()| true),
+            Some(deleted_at) => self.finish_deletion(client_id, deleted_at).await,
             None => Ok(false),
         }
     }
 
-    /// Deletes the grants and then the row of a client that is disabled for deletion.
-    async fn finish_deletion(&self, client_id: &str, deleted_at: DateTime<Utc>) -> Result<()> {
+    /// Deletes the grants and then the row of a client that is disabled for deletion. Returns false if
+    /// another call deleted the row.
+    async fn finish_deletion(&self, client_id: &str, deleted_at: DateTime<Utc>) -> Result<bool> {
         self.lock_out_client(client_id).await.map_err(Error::after_commit)?;
         let owner = Owner::Client { client_id, deleted_at: Some(deleted_at) };
         let deleted = self.change_grants(owner, Change::Delete).await;
@@ -109,7 +129,7 @@ impl<C: Connections> PgStorage<C> {
                     .execute(connection)
             })
             .await;
-        done.map(drop).map_err(Error::after_commit)
+        done.map(|done| done.rows_affected() > 0).map_err(Error::after_commit)
     }
 }
 

@@ -120,4 +120,8 @@ impl Statement for MarkClientUsed {
             .await?;
         Ok(vec![(); batch.len()])
     }
+
+    fn key(&self) -> Option<u128> {
+        Some(Secret::new(self.0.as_str()).digest().halves().0.as_u128())
+    }
 }

@@ -18,6 +18,8 @@ WITH owned AS MATERIALIZED (
         AND existing.subject IS NOT DISTINCT FROM input.subject
         AND existing.scope = input.scope
         AND existing.revoked_at IS NULL
+        AND existing.expires_at > statement_timestamp()
+        AND coalesce(existing.refresh_expires_at > statement_timestamp(), true)
     JOIN oauth_storage.client ON client.client_id = input.client_id
         AND client.disabled_at IS NULL
         AND coalesce(client.expires_at > statement_timestamp(), true)

@@ -1,28 +1,30 @@
--- Registers a client, or replaces its metadata and its secret. Without a new secret ($2) the current one
--- stays, if the client still uses one ($9). No row if the client is being deleted.
+-- Registers a client, or replaces its metadata, its secret ($2) and its expiry ($9). If the secret is the
+-- current one, earlier ones whose overlap is running stay, and its own expiry if asked for ($10). No row if
+-- the client is being deleted.
 WITH ensured AS (
     INSERT INTO oauth_storage.client (
         client_id, client_id_issued_at, updated_at, client_secret_hash, token_endpoint_auth_method,
-        redirect_uris, grant_types, response_types, scope, details
+        redirect_uris, grant_types, response_types, scope, details, expires_at
     )
     VALUES (
-        $1, statement_timestamp(), statement_timestamp(), $2::text, $3, $4, $5, $6, $7, $8
+        $1, statement_timestamp(), statement_timestamp(), $2::text, $3, $4, $5, $6, $7, $8,
+        statement_timestamp() + $9::bigint::float8 * interval '1 microsecond'
     )
     ON CONFLICT (client_id) DO UPDATE
     SET
         updated_at = statement_timestamp(),
-        client_secret_hash = CASE
-            WHEN $9 THEN coalesce(excluded.client_secret_hash, client.client_secret_hash)
-        END,
+        client_secret_hash = excluded.client_secret_hash,
         client_secret_expires_at = CASE
-            WHEN $9 AND excluded.client_secret_hash IS NULL THEN client.client_secret_expires_at
+            WHEN $10 AND client.client_secret_hash = excluded.client_secret_hash
+            THEN client.client_secret_expires_at
         END,
         previous_client_secret_hashes = CASE
-            WHEN $9 AND excluded.client_secret_hash IS NULL THEN client.previous_client_secret_hashes
+            WHEN client.client_secret_hash = excluded.client_secret_hash
+            THEN client.previous_client_secret_hashes
             ELSE '{}'
         END,
         previous_client_secrets_expire_at = CASE
-            WHEN $9 AND excluded.client_secret_hash IS NULL
+            WHEN client.client_secret_hash = excluded.client_secret_hash
             THEN client.previous_client_secrets_expire_at
             ELSE '{}'
         END,
@@ -32,7 +34,7 @@ WITH ensured AS (
         response_types = excluded.response_types,
         scope = excluded.scope,
         details = excluded.details,
-        expires_at = NULL,
+        expires_at = excluded.expires_at,
         registration_access_token_hash = NULL
     WHERE client.deleted_at IS NULL
     RETURNING *

@@ -44,28 +44,34 @@ WITH code AS MATERIALIZED (
     SET consumed_at = statement_timestamp()
     FROM fitting
     WHERE row.digest = fitting.digest AND NOT fitting.replayed
+), change AS MATERIALIZED (
+    -- A replay ends the grant; an exchange moves its end. Two codes of a batch may share a grant.
+    SELECT
+        grant_id, bool_or(replayed) AS replayed,
+        max(
+            CASE
+                WHEN replayed THEN NULL
+                WHEN refreshable THEN grant_expires_in
+                ELSE access_expires_in
+            END
+        ) AS expires_in,
+        max(CASE WHEN refreshable AND NOT replayed THEN refresh_end_in END) AS refresh_end_in
+    FROM fitting
+    GROUP BY grant_id
 ), changed AS (
-    -- A replay ends the grant; an exchange moves its end.
     UPDATE oauth_storage.authorization_grant AS row
     SET
-        revoked_at = CASE WHEN fitting.replayed THEN statement_timestamp() END,
-        expires_at = CASE
-            WHEN fitting.replayed THEN row.expires_at
-            ELSE greatest(
-                row.expires_at,
-                statement_timestamp() + interval '1 microsecond' * CASE
-                    WHEN refreshable THEN grant_expires_in
-                    ELSE access_expires_in
-                END::float8
-            )
-        END,
+        revoked_at = CASE WHEN change.replayed THEN statement_timestamp() END,
+        expires_at = greatest(
+            row.expires_at,
+            statement_timestamp() + change.expires_in::float8 * interval '1 microsecond'
+        ),
         refresh_expires_at = coalesce(
             row.refresh_expires_at,
-            statement_timestamp() + interval '1 microsecond'
-                * CASE WHEN refreshable THEN refresh_end_in END::float8
+            statement_timestamp() + change.refresh_end_in::float8 * interval '1 microsecond'
         )
-    FROM fitting
-    WHERE row.grant_id = fitting.grant_id
+    FROM change
+    WHERE row.grant_id = change.grant_id
 ), stored AS (
     INSERT INTO oauth_storage.token (issued_at, expires_at, grant_id, kind, digest, digest_tail)
     SELECT

@@ -1,6 +1,8 @@
 -- The next clients after an identifier ($1) that a purge deletes: those that have expired, those that
 -- registered themselves and were not used for a time ($2), and those whose deletion was interrupted.
-SELECT client_id
+SELECT
+    client_id,
+    deleted_at IS NOT NULL OR coalesce(expires_at <= statement_timestamp(), false) AS "ended!"
 FROM oauth_storage.client
 WHERE client_id > $1
     AND (
