@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use axum::Form;
 use axum::extract::State;
+use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, Utc};
 use oauth_storage::GrantStorageExt as _;
 use oauth_storage::grant::Grant;
+use serde::Deserialize;
 
-use super::error::{PageError, PageResult, Result};
-use super::session::{Session, SessionForm, SignIn};
+use super::error::{PageResult, Result};
+use super::form::PageForm;
+use super::session::Session;
 use super::{Server, Shared, pages};
 
 /// An application with access to the account, through one or more grants.
@@ -26,6 +30,12 @@ pub(crate) struct Application {
 }
 
 impl Application {
+    /// The applications of the signed-in user, the one with the newest grant first.
+    async fn of_session(server: &Server, session: &Session) -> Result<Vec<Self>> {
+        let subject = &session.sign_in.user.subject;
+        Self::of_grants(server, server.storage.list_all_grants(subject).await?).await
+    }
+
     /// Groups grants by client. The newest grant is first, in the list and among the applications.
     async fn of_grants(server: &Server, grants: Vec<Grant>) -> Result<Vec<Self>> {
         let mut applications: Vec<Self> = Vec::new();
@@ -54,28 +64,44 @@ impl Application {
 }
 
 pub(crate) async fn account(State(server): Shared, jar: CookieJar) -> PageResult {
-    let session = server.sessions.find(&jar);
-    let Some(session @ Session { sign_in: Some(SignIn { user, .. }), .. }) = &session else {
+    let Some(session) = server.sessions.find(&jar) else {
         return Ok(Redirect::to("sign-in").into_response());
     };
-    let grants = server.storage.list_all_grants(&user.subject).await?;
-    Ok(pages::account(session, &Application::of_grants(&server, grants).await?))
+    Ok(pages::account(&session, &Application::of_session(&server, &session).await?))
+}
+
+/// The query of the page that confirms the end of an application's access.
+#[derive(Deserialize)]
+pub(crate) struct DisconnectQuery {
+    #[serde(default)]
+    client_id: String,
+}
+
+pub(crate) async fn disconnect_page(
+    State(server): Shared,
+    jar: CookieJar,
+    query: Result<Form<DisconnectQuery>, FormRejection>,
+) -> PageResult {
+    let Form(query) = query?;
+    let Some(session) = server.sessions.find(&jar) else {
+        return Ok(Redirect::to("sign-in").into_response());
+    };
+    let applications = Application::of_session(&server, &session).await?;
+    let application = applications.iter().find(|own| own.client_id == query.client_id);
+    Ok(match application {
+        Some(application) => pages::disconnect(&session, application),
+        None => Redirect::to("account").into_response(),
+    })
 }
 
 /// Revokes every grant of the signed-in user for one application.
-pub(crate) async fn disconnect(
-    State(server): Shared,
-    SessionForm(session, form): SessionForm,
-) -> PageResult<Redirect> {
-    let SignIn { user, .. } = session.sign_in.ok_or_else(PageError::stale)?;
-    server.storage.revoke_grants_of(&user.subject, &form.client_id).await?;
+pub(crate) async fn disconnect(State(server): Shared, form: PageForm) -> PageResult<Redirect> {
+    let subject = &form.session()?.sign_in.user.subject;
+    server.storage.revoke_grants_of(subject, &form.fields.client_id).await?;
     Ok(Redirect::to("account"))
 }
 
-pub(crate) async fn sign_out(
-    State(server): Shared,
-    SessionForm(session, _): SessionForm,
-) -> Redirect {
-    server.sessions.end(&session);
-    Redirect::to("sign-in")
+pub(crate) async fn sign_out(State(server): Shared, form: PageForm) -> PageResult<Redirect> {
+    server.sessions.end(form.session()?);
+    Ok(Redirect::to("sign-in"))
 }
