@@ -1,7 +1,5 @@
 //! The page of connected applications, and the end of their access.
 
-use std::collections::BTreeSet;
-
 use axum::Form;
 use axum::extract::State;
 use axum::extract::rejection::FormRejection;
@@ -21,8 +19,8 @@ use super::{Server, Shared, pages};
 pub(crate) struct Application {
     pub(crate) client_id: String,
     pub(crate) name: String,
-    /// The scope tokens of all its grants.
-    pub(crate) scope: BTreeSet<String>,
+    /// The scope tokens of all its grants, in the order of the configured scope.
+    pub(crate) scope: Vec<String>,
     pub(crate) first_granted_at: DateTime<Utc>,
     pub(crate) last_granted_at: DateTime<Utc>,
     /// The number of live grants: usually one a device.
@@ -40,10 +38,9 @@ impl Application {
     async fn of_grants(server: &Server, grants: Vec<Grant>) -> Result<Vec<Self>> {
         let mut applications: Vec<Self> = Vec::new();
         for grant in grants {
-            let tokens = grant.scope.iter().map(str::to_owned);
             let known = applications.iter_mut().find(|known| known.client_id == grant.client_id);
             if let Some(known) = known {
-                known.scope.extend(tokens);
+                known.scope.extend(grant.scope.iter().map(str::to_owned));
                 known.first_granted_at = grant.granted_at;
                 known.grants += 1;
                 continue;
@@ -52,12 +49,18 @@ impl Application {
             let name = client.and_then(|client| client.metadata.details.client_name);
             applications.push(Self {
                 name: name.unwrap_or_else(|| grant.client_id.clone()),
-                scope: tokens.collect(),
+                scope: grant.scope.iter().map(str::to_owned).collect(),
                 client_id: grant.client_id,
                 first_granted_at: grant.granted_at,
                 last_granted_at: grant.granted_at,
                 grants: 1,
             });
+        }
+        let configured: Vec<_> = server.config.scope.iter().collect();
+        for Self { scope, .. } in &mut applications {
+            let place = |token: &str| configured.iter().position(|own| *own == token);
+            scope.sort_by_cached_key(|token| (place(token), token.clone()));
+            scope.dedup();
         }
         Ok(applications)
     }

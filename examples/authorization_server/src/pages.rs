@@ -34,10 +34,12 @@ pub(crate) fn error(message: &str, client: Option<&Client>) -> Response {
     });
     let body = html! {
         p { (message) }
+        @if let Some((name, uri)) = application {
+            p.quiet { "The website of " (name) " is " strong { (site(uri)) } "." }
+        }
         nav.actions {
             @if let Some((name, uri)) = application {
                 a.button.primary href=(uri) rel="noopener" { "Back to " (name) }
-                p.quiet { "This is " (site(uri)) "." }
             }
             a.button.secondary href="account" { "Your account" }
         }

@@ -48,9 +48,9 @@ pub(crate) fn consent(
     // Without encryption anybody on the way could see who looks at it.
     let logo_uri = details.logo_uri.as_deref().filter(|uri| uri.starts_with("https://"));
     let links: Vec<_> = [
-        ("Home page", &details.client_uri),
+        ("Website", &details.client_uri),
         ("Privacy policy", &details.policy_uri),
-        ("Terms of service", &details.tos_uri),
+        ("Terms", &details.tos_uri),
     ]
     .into_iter()
     .filter_map(|(text, uri)| Some((text, uri.as_deref()?)))
