@@ -283,8 +283,11 @@ async fn sign_ins_and_registrations_are_limited() {
         json!({ "redirect_uris": [CALLBACK], "grant_types": ["password"], "response_types": [] });
     let register = || site.http.post(site.url("register")).json(&metadata).send();
     let sign_in = || site.http.post(site.url("sign-in")).form(&SIGN_IN).send();
+    let mut client = Value::Null;
     for _ in 0..3 {
-        assert_eq!(register().await.unwrap().status(), 201);
+        let registered = register().await.unwrap();
+        assert_eq!(registered.status(), 201);
+        client = registered.json().await.unwrap();
         assert_eq!(sign_in().await.unwrap().status(), 303);
     }
     let page = sign_in().await.unwrap();
@@ -297,4 +300,7 @@ async fn sign_ins_and_registrations_are_limited() {
     }
     let body: Value = body.json().await.unwrap();
     assert_eq!(body["error"], "temporarily_unavailable");
+    // The password grant is a sign-in as well.
+    let form = [("grant_type", "password"), SIGN_IN[0], SIGN_IN[1]];
+    assert_eq!(site.post("token", &client, &form).await.0, 429);
 }
