@@ -31,8 +31,6 @@ async fn a_second_tab_does_not_end_the_first() {
     let site = Site::start().await;
     let client = site.register(json!({})).await;
     let browser = Browser::new();
-    let first = browser.open(&request(&site, &client, &[("state", "")])).await;
-    drop(first.page());
     let first = browser.open(&request(&site, &client, &[])).await.page();
     assert_eq!(first.asks(), "/sign-in");
     browser.sign_in(&site, "bob").await;
@@ -235,6 +233,13 @@ async fn a_fresh_sign_in_counts_for_its_request_once() {
         for url in [&other, &url] {
             assert_eq!(browser.open(url).await.page().asks(), "/sign-in", "{fresh:?}");
         }
+        // While the user has yet to agree, it counts for its request only.
+        let client = site.register(json!({})).await;
+        let url = request(&site, &client, &[fresh]);
+        let page = browser.open(&url).await.page();
+        browser.submit(&page, &SIGN_IN).await.page();
+        assert_eq!(browser.open(&other).await.page().asks(), "/sign-in", "{fresh:?}");
+        assert_eq!(browser.open(&url).await.page().asks(), "/consent", "{fresh:?}");
     }
 }
 
