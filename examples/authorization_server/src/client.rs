@@ -26,7 +26,22 @@ impl FromRequest<Arc<Server>> for ClientForm {
         let form: FormParameters = Form::from_request(incoming, server).await?.0;
         let own = ClientAuthentication::from_request(header.as_deref(), &form)?;
         let own = own.ok_or_else(OAuthError::invalid_client)?;
-        let client = own.verify(&*server.storage).await?;
-        Ok(Self { client: client.ok_or_else(OAuthError::invalid_client)?, form })
+        match own.verify(&*server.storage).await? {
+            Some(client) => Ok(Self { client, form }),
+            None => Err(refusal(server, &own).await?),
+        }
     }
+}
+
+/// Says which authentication method was expected, because that is the usual mistake. Everybody who
+/// knows the client identifier may know its method.
+async fn refusal(server: &Server, own: &ClientAuthentication) -> Result<OAuthError> {
+    let client = server.storage.get_client(&server.request(None), &own.client_id, None).await?;
+    let expected = client.map(|client| client.metadata.token_endpoint_auth_method);
+    Ok(match expected.filter(|expected| *expected != own.method) {
+        Some(expected) => {
+            OAuthError::invalid_client_because(format!("this client authenticates with {expected}"))
+        }
+        None => OAuthError::invalid_client(),
+    })
 }

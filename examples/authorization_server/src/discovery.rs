@@ -1,5 +1,4 @@
-//! Server metadata (RFC 8414, OpenID Connect Discovery 3), and the public keys for ID tokens. Public
-//! and cacheable.
+//! Server metadata (RFC 8414, OpenID Connect Discovery 3), and the public keys for ID tokens.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +9,7 @@ use serde_json::json;
 
 use super::Shared;
 
-const PUBLIC: [(header::HeaderName, &str); 2] =
-    [(header::CACHE_CONTROL, "public, max-age=300"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+const CACHEABLE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
 
 pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
     let issuer = &server.config.issuer;
@@ -36,15 +34,16 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
         "introspection_endpoint_auth_methods_supported": methods[..2],
         "revocation_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "authorization_response_iss_parameter_supported": true,
         "request_uri_parameter_supported": false,
     });
-    (PUBLIC, Json(metadata))
+    (CACHEABLE, Json(metadata))
 }
 
 pub(crate) async fn jwks(State(server): Shared) -> impl IntoResponse {
-    (PUBLIC, Json(server.jwk_set.clone()))
+    (CACHEABLE, Json(server.jwk_set.clone()))
 }

@@ -1,10 +1,13 @@
 //! Errors: as JSON for clients, as a page for people.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::FormRejection;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oauth_storage::Error;
+use oauth_storage::client::Client;
 use oauth_storage::error::Advice;
 use serde_json::json;
 
@@ -20,6 +23,8 @@ pub(crate) struct OAuthError {
     status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) description: String,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 /// Returns the error unless the condition holds.
@@ -39,13 +44,35 @@ impl OAuthError {
         // A description may quote a request, so characters outside RFC 6749 5.2 are replaced.
         let allowed = |c| matches!(c, ' '..='~') && c != '"' && c != '\\';
         let description = description.into().replace(|c| !allowed(c), "'");
-        Self { status: StatusCode::BAD_REQUEST, code, description }
+        Self { status: StatusCode::BAD_REQUEST, code, description, retry_after: None }
     }
 
-    /// The same error for an unknown client and for failed authentication.
+    /// The same error for an unknown client and for a wrong secret.
     pub(crate) fn invalid_client() -> Self {
-        let error = Self::new("invalid_client", "unknown client, or wrong client authentication");
+        Self::invalid_client_because("unknown client, or wrong client authentication")
+    }
+
+    pub(crate) fn invalid_client_because(description: impl Into<String>) -> Self {
+        let error = Self::new("invalid_client", description);
         Self { status: StatusCode::UNAUTHORIZED, ..error }
+    }
+
+    /// The client address has used its attempts (429).
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let description = format!("Too many attempts. Please try again in {seconds} s.");
+        let error = Self::new("temporarily_unavailable", description);
+        Self { status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(seconds), ..error }
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Basic realm=\"clients\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
     }
 }
 
@@ -53,15 +80,15 @@ impl OAuthError {
 impl From<Error> for OAuthError {
     fn from(error: Error) -> Self {
         let code = error.oauth_error_code();
-        let status = match error.advice() {
+        let (status, retry_after) = match error.advice() {
             Advice::FixInput if code != "server_error" => {
                 return Self::new(code, error.to_string());
             }
-            Advice::Retry | Advice::BackOff => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+            Advice::Retry | Advice::BackOff => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         tracing::error!(%error, "the storage failed");
-        Self { status, ..Self::new(code, "internal error; try again later") }
+        Self { status, retry_after, ..Self::new(code, "internal error; try again later") }
     }
 }
 
@@ -76,37 +103,43 @@ impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
         let body = json!({ "error": self.code, "error_description": self.description });
         let mut response = (self.status, Json(body)).into_response();
-        let (name, value) = match self.status {
-            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Basic realm=\"clients\""),
-            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
-            _ => return response,
-        };
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        self.add_headers(response.headers_mut());
         response
     }
 }
 
-/// An error page, used if there is no trusted client to redirect to.
+/// The early end of a request to a page: an error page, or another response.
 #[derive(Debug)]
-pub(crate) struct PageError(OAuthError);
+pub(crate) struct PageError(Box<Response>);
 
 impl PageError {
-    /// The form is out of date, or forged.
-    pub(crate) fn stale() -> Self {
-        let message = "This page is out of date. Go back to the application and start again.";
+    /// An error page, used if there is no trusted redirect URI. It links to the client, if it is known.
+    pub(crate) fn page(error: &OAuthError, client: Option<&Client>) -> Self {
+        let mut response = (error.status, pages::error(&error.description, client)).into_response();
+        error.add_headers(response.headers_mut());
+        Self(Box::new(response))
+    }
+
+    /// Another response, such as a redirect to the client with an error.
+    pub(crate) fn response(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+
+    /// The form is forged, or comes from an earlier sign-in.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         let error = OAuthError::new("access_denied", message);
-        Self(OAuthError { status: StatusCode::FORBIDDEN, ..error })
+        Self::page(&OAuthError { status: StatusCode::FORBIDDEN, ..error }, None)
     }
 }
 
 impl<E: Into<OAuthError>> From<E> for PageError {
     fn from(error: E) -> Self {
-        Self(error.into())
+        Self::page(&error.into(), None)
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        (self.0.status, pages::error(&self.0.description)).into_response()
+        *self.0
     }
 }

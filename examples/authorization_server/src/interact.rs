@@ -1,78 +1,82 @@
 //! The pages between an authorization request and its response: sign-in and consent.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Form;
-use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use serde::Deserialize;
 
+use super::authorization::Authorization;
 use super::authorize::Step;
-use super::error::{OAuthError, PageError, PageResult};
-use super::session::{SessionForm, SignIn};
-use super::{Shared, pages};
+use super::error::{OAuthError, PageResult};
+use super::form::PageForm;
+use super::session::SignIn;
+use super::{Server, Shared, pages};
 
-/// The query of a page: the identifier of a pending request of the session.
+/// The query of the sign-in page.
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
-    request: Option<String>,
+    #[serde(rename = "continue")]
+    query: Option<String>,
+}
+
+/// Reads the authorization request that a page belongs to. Its value is only ever the query of the
+/// authorization endpoint, so that nobody is redirected elsewhere.
+async fn read(server: &Server, query: Option<String>) -> PageResult<Option<Authorization>> {
+    match query.filter(|query| !query.is_empty()) {
+        Some(query) => Authorization::read(server, &query).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(crate) async fn sign_in_page(
     State(server): Shared,
-    jar: CookieJar,
-    Form(PageQuery { request }): Form<PageQuery>,
-) -> PageResult<(CookieJar, Response)> {
-    let (jar, session) = server.sessions.open(jar)?;
-    Ok((jar, pages::sign_in(&session, request.as_deref(), None)))
+    query: Result<Form<PageQuery>, FormRejection>,
+) -> PageResult {
+    let Form(PageQuery { query }) = query?;
+    Ok(pages::sign_in(read(&server, query).await?.as_ref(), None))
 }
 
 pub(crate) async fn sign_in(
     State(server): Shared,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     jar: CookieJar,
-    SessionForm(session, form): SessionForm,
+    PageForm { fields, .. }: PageForm,
 ) -> PageResult {
-    let Some(user) = server.storage.authenticate(&form.username, &form.password).await? else {
-        let page = pages::sign_in(&session, form.request.as_deref(), Some(&form.username));
+    server.sign_ins.check(address)?;
+    let authorization = read(&server, fields.query).await?;
+    let Some(user) = server.storage.authenticate(&fields.username, &fields.password).await? else {
+        let page = pages::sign_in(authorization.as_ref(), Some(&fields.username));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let request = form.request.filter(|id| session.pending(id).is_some());
-    let next = request.as_ref().map(|id| format!("consent?request={id}"));
-    let sign_in = SignIn { user, at: Instant::now(), request };
-    let jar = server.sessions.sign_in(jar, &session, sign_in)?;
-    Ok((jar, Redirect::to(next.as_deref().unwrap_or("account"))).into_response())
+    let made_for = authorization.as_ref().map(Authorization::digest);
+    let sign_in = SignIn { user, username: fields.username, at: Instant::now(), made_for };
+    let jar = server.sessions.start(jar, sign_in)?;
+    let next = authorization.map_or_else(|| "account".to_owned(), |own| own.url());
+    Ok((jar, Redirect::to(&next)).into_response())
 }
 
-pub(crate) async fn consent_page(
-    State(server): Shared,
-    jar: CookieJar,
-    Form(PageQuery { request }): Form<PageQuery>,
-) -> PageResult {
-    let id = request.unwrap_or_default();
-    let session = server.sessions.find(&jar).ok_or_else(PageError::stale)?;
-    let pending = session.pending(&id).ok_or_else(PageError::stale)?;
-    Ok(match pending.next_step(&server, Some(&session)).await? {
-        Step::SignIn => Redirect::to(&format!("sign-in?request={id}")).into_response(),
-        Step::Consent(_) => pages::consent(&session, pending),
-        Step::Answer(user) => server.sessions.resume(&session, &id)?.answer(&server, user).await,
-    })
-}
-
-pub(crate) async fn consent(
-    State(server): Shared,
-    SessionForm(session, form): SessionForm,
-) -> PageResult {
-    let pending = server.sessions.resume(&session, &form.request.unwrap_or_default())?;
-    match pending.next_step(&server, Some(&session)).await? {
-        Step::SignIn => Err(PageError::stale()),
-        Step::Consent(user) | Step::Answer(user) if form.decision == "allow" => {
-            Ok(pending.answer(&server, user).await)
-        }
-        _ => {
-            let error = OAuthError::new("access_denied", "the user refused");
-            Ok(pending.callback.answer(Err(error)))
-        }
+pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult {
+    let query = form.fields.query.as_deref().unwrap_or_default();
+    let authorization = Authorization::read(&server, query).await?;
+    let session = match authorization.next_step(&server, form.session.as_ref()).await? {
+        Step::SignIn => return Ok(Redirect::to(&authorization.sign_in_url()).into_response()),
+        Step::Consent(session) | Step::Answer(session) => session,
+    };
+    // The user signed in again in another tab, perhaps as somebody else.
+    if !form.belongs_to(session) {
+        let changed = "You signed in again since this page was shown. Please check it once more.";
+        return Ok(pages::consent(session, &authorization, Some(changed)));
     }
+    if form.fields.decision == "allow" {
+        return Ok(authorization.answer(&server, session).await);
+    }
+    server.sessions.answered(session);
+    let error = OAuthError::new("access_denied", "the user refused");
+    Ok(authorization.callback.answer(Err(error)))
 }

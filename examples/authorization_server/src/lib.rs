@@ -1,35 +1,45 @@
 //! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], one file per endpoint.
 //!
-//! In the order of a login: `discovery`, `register`, `authorize` with its `callback`, `interact`,
-//! then `token`, `userinfo`, `introspect`, and `account` for its end.
+//! In the order of a login: `discovery`, `register`, `authorize` with its `authorization` and
+//! `callback`, `interact`, then `token`, `userinfo`, `introspect`, and `account` for its end.
 
 mod account;
+mod authorization;
 mod authorize;
 mod callback;
 mod client;
 mod discovery;
 mod error;
+#[cfg(test)]
+mod flood;
+mod form;
 mod interact;
 mod introspect;
+mod limits;
 mod pages;
 mod register;
 mod session;
 mod token;
 mod userinfo;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use oauth_storage::client::GrantType;
 use oauth_storage::jwt::JwkSet;
 use oauth_storage::{RequestContext, Scope, Settings, Storage, User};
 use serde_json::{Map, Value};
+use tower_http::cors::{Any, CorsLayer};
+use url::Url;
 
+use self::limits::Limiter;
 use self::session::Sessions;
 
 /// The configuration of the server.
@@ -46,6 +56,18 @@ pub struct Config {
     pub settings: Settings,
     /// The claims about a user, without `sub`.
     pub claims: fn(subject: &str, scope: &Scope) -> Map<String, Value>,
+    /// The resource servers, which may introspect the access tokens of all clients.
+    pub resource_servers: Vec<ResourceServer>,
+    /// The number of sign-ins, and of registrations, that one client address may try in a minute.
+    pub attempts_per_minute: NonZeroU32,
+}
+
+/// A resource server (RFC 7662).
+pub struct ResourceServer {
+    /// Its client identifier. It must be a confidential client.
+    pub client_id: String,
+    /// The scope of its resources. It sees an access token whose scope has at least one part of this.
+    pub scope: Scope,
 }
 
 /// The state of the server.
@@ -53,38 +75,78 @@ pub(crate) struct Server {
     storage: Box<dyn Storage>,
     jwk_set: JwkSet,
     config: Config,
+    /// The origin of the issuer, which browsers send with the forms of the pages.
+    origin: String,
     sessions: Sessions,
+    sign_ins: Limiter,
+    registrations: Limiter,
 }
 
 type Shared = State<Arc<Server>>;
 
 /// The endpoints. The JWK set must be that of the storage's ID token signer.
+///
+/// Serve it with [`Router::into_make_service_with_connect_info`], because rates are limited by client
+/// address.
 pub fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Router {
-    let (storage, sessions) = (Box::new(storage), Sessions::new(&config.issuer));
-    let server = Arc::new(Server { storage, jwk_set, config, sessions });
+    routes(Arc::new(Server::new(storage, jwk_set, config)))
+}
+
+fn routes(server: Arc<Server>) -> Router {
+    let metadata = || public(get(discovery::metadata), &[Method::GET]);
     Router::new()
-        .route("/.well-known/openid-configuration", get(discovery::metadata))
-        .route("/.well-known/oauth-authorization-server", get(discovery::metadata))
-        .route("/jwks", get(discovery::jwks))
-        .route("/register", post(register::register))
+        .route("/.well-known/openid-configuration", metadata())
+        .route("/.well-known/oauth-authorization-server", metadata())
+        .route("/jwks", public(get(discovery::jwks), &[Method::GET]))
+        .route("/register", public(post(register::register), &[Method::POST]))
+        .route("/token", public(post(token::token), &[Method::POST]))
+        .route(
+            "/userinfo",
+            public(get(userinfo::get).post(userinfo::post), &[Method::GET, Method::POST]),
+        )
+        .route("/introspect", public(post(introspect::introspect), &[Method::POST]))
+        .route("/revoke", public(post(introspect::revoke), &[Method::POST]))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/sign-in", get(interact::sign_in_page).post(interact::sign_in))
-        .route("/consent", get(interact::consent_page).post(interact::consent))
-        .route("/token", post(token::token))
-        .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
-        .route("/introspect", post(introspect::introspect))
-        .route("/revoke", post(introspect::revoke))
+        .route("/consent", get(Redirect::to("account")).post(interact::consent))
         .route("/account", get(account::account))
-        .route("/disconnect", post(account::disconnect))
-        .route("/sign-out", post(account::sign_out))
+        .route("/disconnect", get(account::disconnect_page).post(account::disconnect))
+        .route("/sign-out", get(Redirect::to("account")).post(account::sign_out))
         .route("/", get(Redirect::to("account")))
         .route("/style.css", get(pages::style))
         .route("/submit.js", get(pages::submit))
+        .fallback(pages::not_found)
         .layer(map_response(add_headers))
         .with_state(server)
 }
 
+/// Opens an endpoint to the scripts of all sites (CORS). They send tokens and secrets explicitly; the
+/// browser adds no cookie.
+fn public(endpoint: MethodRouter<Arc<Server>>, methods: &[Method]) -> MethodRouter<Arc<Server>> {
+    let dpop = HeaderName::from_static("dpop");
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(methods.to_vec())
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, dpop])
+        .expose_headers([header::WWW_AUTHENTICATE])
+        .max_age(Duration::from_hours(1));
+    endpoint.layer(cors)
+}
+
 impl Server {
+    fn new(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Self {
+        let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
+        Self {
+            storage: Box::new(storage),
+            jwk_set,
+            origin: origin.unwrap_or_default(),
+            sessions: Sessions::new(&config.issuer),
+            sign_ins: Limiter::new(config.attempts_per_minute),
+            registrations: Limiter::new(config.attempts_per_minute),
+            config,
+        }
+    }
+
     /// The request for a storage call.
     fn request(&self, user: Option<User>) -> RequestContext {
         let request = RequestContext::default().with_settings(self.config.settings.clone());
@@ -101,12 +163,13 @@ impl Server {
 }
 
 /// Adds security headers that the endpoint did not set itself: responses are not cached
-/// (RFC 6749 5.1) and not shown in a frame (RFC 9700 4.16).
+/// (RFC 6749 5.1) and not shown in a frame (RFC 9700 4.16). No other site learns the address of a page,
+/// but this server learns which page sent a form.
 async fn add_headers(mut response: Response) -> Response {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::PRAGMA, "no-cache"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),

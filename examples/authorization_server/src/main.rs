@@ -4,7 +4,8 @@
 //! its own database server, or creates a database on the one that `DATABASE_URL` names. Its data and
 //! its signing key are gone when it ends.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use authorization_server::Config;
@@ -70,13 +71,16 @@ async fn run() -> Result<()> {
         password,
         settings: Settings::default(),
         claims,
+        resource_servers: Vec::new(),
+        attempts_per_minute: NonZeroU32::MIN.saturating_add(29),
     };
     let router = authorization_server::router(storage.clone(), jwk_set, config);
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");
     let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
-    axum::serve(listener, router).with_graceful_shutdown(end).await?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(end).await?;
 
     storage.close().await;
     database.close().await?;

@@ -1,12 +1,19 @@
 //! The pages: plain HTML that works without scripts. maud escapes every value.
 
-use axum::http::header;
+mod account;
+mod interact;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
+use oauth_storage::client::Client;
 
-use super::account::Application;
-use super::authorize::Authorization;
+use super::Shared;
 use super::session::Session;
+
+pub(crate) use account::{account, disconnect};
+pub(crate) use interact::{consent, form_post, sign_in};
 
 pub(crate) async fn style() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
@@ -18,134 +25,151 @@ pub(crate) async fn submit() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript")], "document.forms[0].submit();")
 }
 
-/// The sign-in page. `refused` is the username of a failed sign-in.
-pub(crate) fn sign_in(session: &Session, request: Option<&str>, refused: Option<&str>) -> Response {
-    let authorization = request.and_then(|id| session.pending(id));
-    let hint = authorization.and_then(|authorization| authorization.query.login_hint.as_deref());
-    let username = refused.or(hint);
+/// An error page, with a link to the client if it is known.
+pub(crate) fn error(message: &str, client: Option<&Client>) -> Response {
+    let application = client.and_then(|client| {
+        let details = &client.metadata.details;
+        let name = details.client_name.as_deref().unwrap_or(&client.client_id);
+        Some((name, details.client_uri.as_deref()?))
+    });
     let body = html! {
-        @if let Some(authorization) = authorization {
-            p { "to continue to " strong { (name(authorization)) } }
+        p { (message) }
+        @if let Some((name, uri)) = application {
+            p.quiet { "The website of " (name) " is " strong { (site(uri)) } "." }
         }
-        @if refused.is_some() {
-            p.reason role="alert" { "The username or the password is wrong." }
-        }
-        form method="post" action="sign-in" {
-            (hidden("csrf_token", session.csrf_token.expose()))
-            @if let Some(request) = request { (hidden("request", request)) }
-            label for="username" { "Username" }
-            input #username name="username" value=[username] autocomplete="username"
-                autocapitalize="none" spellcheck="false" required autofocus[username.is_none()];
-            label for="password" { "Password" }
-            input #password name="password" type="password" autocomplete="current-password"
-                required autofocus[username.is_some()];
-            button { "Sign in" }
+        nav.actions {
+            @if let Some((name, uri)) = application {
+                a.button.primary href=(uri) rel="noopener" { "Back to " (name) }
+            }
+            a.button.secondary href="account" { "Your account" }
         }
     };
-    page("Sign in", authorization.map(|asked| &*asked.callback.redirect_uri), &body)
+    Page { mark: Some(mark("!")), ..Page::new("This did not work") }.render(&body)
 }
 
-pub(crate) fn consent(session: &Session, authorization: &Authorization) -> Response {
-    let redirect_uri = &authorization.callback.redirect_uri;
+pub(crate) async fn not_found(State(server): Shared) -> (StatusCode, Response) {
+    // The path may have folders, so the links are absolute.
+    let base = format!("{}/", server.config.issuer);
     let body = html! {
-        p { "The application would like to act for you, and to:" }
-        (scopes(authorization.scope.iter()))
-        p.quiet { "You will be sent to " code { (site(redirect_uri)) } "." }
-        form method="post" action="consent" {
-            (hidden("csrf_token", session.csrf_token.expose()))
-            (hidden("request", &authorization.id))
-            button name="decision" value="allow" { "Allow" }
-            button name="decision" value="deny" { "Cancel" }
-        }
+        p { "The address may be mistyped, or the page has moved." }
+        nav.actions { a.button.secondary href={ (base) "account" } { "Your account" } }
     };
-    page(&format!("Allow {}?", name(authorization)), Some(redirect_uri), &body)
+    let page = Page { mark: Some(mark("?")), base: &base, ..Page::new("There is no such page") };
+    (StatusCode::NOT_FOUND, page.render(&body))
 }
 
-pub(crate) fn account(session: &Session, applications: &[Application]) -> Response {
-    const DAY: &str = "%-d %B %Y";
-    let csrf_token = hidden("csrf_token", session.csrf_token.expose());
-    let body = html! {
-        @if applications.is_empty() { p { "No application has access to your account." } }
-        @for application in applications {
-            section {
-                h2 { (application.name) }
-                (scopes(application.scope.iter().map(String::as_str)))
-                p.quiet {
-                    "Since " (application.first_granted_at.format(DAY))
-                    @if application.grants > 1 {
-                        ", " (application.grants) " sign-ins, the last on "
-                        (application.last_granted_at.format(DAY))
+/// The layout of every page, and its Content-Security-Policy.
+struct Page<'a> {
+    title: &'a str,
+    /// The picture above the title.
+    mark: Option<Markup>,
+    /// The redirect URI that a form of the page ends at. `form-action` also applies to redirects after
+    /// a form, so it allows the scheme of this URI.
+    redirect_uri: Option<&'a str>,
+    has_logo: bool,
+    has_script: bool,
+    is_wide: bool,
+    /// What the links of the page start with.
+    base: &'a str,
+    /// The line under the page.
+    footer: Option<Markup>,
+}
+
+impl<'a> Page<'a> {
+    fn new(title: &'a str) -> Self {
+        Self {
+            title,
+            mark: None,
+            redirect_uri: None,
+            has_logo: false,
+            has_script: false,
+            is_wide: false,
+            base: "",
+            footer: None,
+        }
+    }
+
+    fn render(self, body: &Markup) -> Response {
+        let markup = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) }
+                    link rel="stylesheet" href={ (self.base) "style.css" };
+                }
+                body {
+                    main.wide[self.is_wide] {
+                        div.card {
+                            header { @if let Some(mark) = &self.mark { (mark) } h1 { (self.title) } }
+                            (body)
+                        }
+                        @if let Some(footer) = &self.footer { footer { (footer) } }
                     }
                 }
-                form method="post" action="disconnect" {
-                    (csrf_token)
-                    (hidden("client_id", &application.client_id))
-                    button aria-label={ "Disconnect " (application.name) } { "Disconnect" }
-                }
             }
-        }
-        form method="post" action="sign-out" { (csrf_token) button { "Sign out" } }
-    };
-    page("Your connected applications", None, &body)
-}
+        };
+        ([(header::CONTENT_SECURITY_POLICY, self.policy())], markup).into_response()
+    }
 
-/// The authorization response as a form that the browser posts to the client.
-pub(crate) fn form_post(redirect_uri: &str, parameters: &[(&str, String)]) -> Response {
-    let body = html! {
-        form method="post" action=(redirect_uri) {
-            @for (name, value) in parameters { (hidden(name, value)) }
-            button { "Continue to " (site(redirect_uri)) }
+    fn policy(&self) -> String {
+        let mut policy = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; \
+            base-uri 'none'; form-action 'self'"
+            .to_owned();
+        if let Some((scheme, _)) = self.redirect_uri.and_then(|uri| uri.split_once(':')) {
+            policy.extend([" ", scheme, ":"]);
         }
-        script src="submit.js" {}
-    };
-    page("Almost there", Some(redirect_uri), &body)
-}
-
-pub(crate) fn error(message: &str) -> Response {
-    page("This did not work", None, &html! { p { (message) } })
-}
-
-/// The layout of every page, and its Content-Security-Policy. `form-action` also applies to
-/// redirects after a form, so it allows the scheme of the client's redirect URI.
-fn page(title: &str, redirect_uri: Option<&str>, body: &Markup) -> Response {
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                link rel="stylesheet" href="style.css";
-            }
-            body { main { h1 { (title) } (body) } }
+        if self.has_script {
+            policy.push_str("; script-src 'self'");
         }
-    };
-    let scheme = redirect_uri.and_then(|uri| uri.split_once(':'));
-    let scheme = scheme.map(|(scheme, _)| format!(" {scheme}:")).unwrap_or_default();
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'{scheme}; \
-         frame-ancestors 'none'; base-uri 'none'"
-    );
-    ([(header::CONTENT_SECURITY_POLICY, policy)], markup).into_response()
+        if self.has_logo {
+            policy.push_str("; img-src https:");
+        }
+        policy
+    }
 }
 
 fn hidden(name: &str, value: &str) -> Markup {
     html! { input type="hidden" name=(name) value=(value); }
 }
 
-fn name(authorization: &Authorization) -> &str {
-    let client = &authorization.client;
-    client.metadata.details.client_name.as_deref().unwrap_or(&client.client_id)
+/// A character in a circle.
+fn mark(text: &str) -> Markup {
+    html! { div.mark.plain aria-hidden="true" { (text) } }
 }
 
+/// The logo of an application over its initial, which shows if there is no logo or it does not load.
+/// The logo is fetched from the site of the application, which must not learn who looks at it.
+fn logo(name: &str, uri: Option<&str>) -> Markup {
+    let initial = name.chars().find(|c| c.is_alphanumeric()).unwrap_or('?');
+    html! {
+        div.mark {
+            span aria-hidden="true" { (initial.to_uppercase()) }
+            @if let Some(uri) = uri { img src=(uri) alt="" referrerpolicy="no-referrer"; }
+        }
+    }
+}
+
+/// The list of what a scope allows.
 fn scopes<'a>(tokens: impl Iterator<Item = &'a str>) -> Markup {
-    let meaning = |token| match token {
+    html! { ul.scopes { @for token in tokens { li { (meaning(token)) } } } }
+}
+
+/// What a scope token allows, in words.
+fn meaning(token: &str) -> Markup {
+    match token {
         "openid" => html! { "know who you are" },
         "profile" => html! { "see your name" },
         "email" => html! { "see your email address" },
         other => html! { "use " code { (other) } },
-    };
-    html! { ul { @for token in tokens { li { (meaning(token)) } } } }
+    }
+}
+
+/// Says who is signed in.
+fn signed_in(session: &Session, other: &Markup) -> Markup {
+    html! { p { "Signed in as " strong { (session.sign_in.username) } "." } (other) }
 }
 
 /// The origin of a URI where it has one, for people to check.

@@ -1,12 +1,14 @@
 //! Dynamic client registration (RFC 7591, OpenID Connect Dynamic Client Registration).
 //!
-//! It is open to everyone. A registered client can make this server redirect people to the registered
-//! URIs, because a refused request redirects at once (RFC 9700 4.11.2). A public server limits the
-//! rate, and requires an initial access token (RFC 7591 3) or checks the URIs.
+//! It is open to everyone, at a limited rate. A registered client can make this server redirect people
+//! to the registered URIs, because a refused request redirects at once (RFC 9700 4.11.2). A public
+//! server requires an initial access token (RFC 7591 3) or checks the URIs.
+
+use std::net::SocketAddr;
 
 use axum::Json;
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use oauth_storage::client::TokenEndpointAuthMethod;
@@ -20,8 +22,10 @@ const INVALID: &str = "invalid_client_metadata";
 
 pub(crate) async fn register(
     State(server): Shared,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<impl IntoResponse> {
+    server.registrations.check(address)?;
     let Json(body) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
     let refused = |error: Error| match error.registration_error_code() {
         Some(code) => OAuthError::new(code, error.to_string()),

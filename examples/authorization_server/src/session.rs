@@ -1,28 +1,21 @@
-//! Browser sessions: the signed-in user, and the authorization requests that wait for them.
+//! Browser sessions of signed-in users. A browser has none before its user signs in, so strangers
+//! cannot fill the memory.
 //!
 //! Sessions are in the memory of this process, which is enough for an example. They are lost at a
 //! restart; a server on several machines needs a shared store.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Form;
-use axum::extract::{FromRequest, Request};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use oauth_storage::backend::TokenHash;
+use oauth_storage::error::Result;
 use oauth_storage::{Secret, User};
-use serde::Deserialize;
 
-use super::Server;
-use super::authorize::Authorization;
-use super::error::{OAuthError, PageError, PageResult};
-
-const SIGNED_IN: Duration = Duration::from_hours(12);
-const SIGNED_OUT: Duration = Duration::from_mins(30);
-const MAX_SESSIONS: usize = 10_000;
-const MAX_PENDING: usize = 8;
+const LIFETIME: Duration = Duration::from_hours(12);
+const MAX_SESSIONS_PER_USER: usize = 20;
 
 pub(crate) struct Sessions {
     /// By the digest of the secret identifier.
@@ -30,32 +23,30 @@ pub(crate) struct Sessions {
     is_secure: bool,
 }
 
-type Pending = Arc<Authorization>;
-
 /// A snapshot of a session.
 #[derive(Clone)]
 pub(crate) struct Session {
     id: Secret,
     /// The token in each form of this session, which no other site can read.
     pub(crate) csrf_token: Secret,
-    pub(crate) sign_in: Option<SignIn>,
-    /// Authorization requests that wait for the user, the newest first.
-    pending: VecDeque<Pending>,
-    expires_at: Instant,
+    pub(crate) sign_in: SignIn,
 }
 
-/// A sign-in: the user, the time by the clock of this process, and the request it was for, which
-/// `prompt=login` and `max_age` depend on.
 #[derive(Clone)]
 pub(crate) struct SignIn {
     pub(crate) user: User,
+    /// The username that was entered.
+    pub(crate) username: String,
+    /// The time by the clock of this process, with which `max_age` is compared.
     pub(crate) at: Instant,
-    pub(crate) request: Option<String>,
+    /// The digest of the authorization request that the user signed in for, until it is answered:
+    /// `prompt=login` and `max_age` ask for a new sign-in for each request.
+    pub(crate) made_for: Option<TokenHash>,
 }
 
 impl Session {
-    pub(crate) fn pending(&self, id: &str) -> Option<&Pending> {
-        self.pending.iter().find(|authorization| authorization.id == id)
+    fn is_live(&self) -> bool {
+        self.sign_in.at.elapsed() < LIFETIME
     }
 }
 
@@ -76,99 +67,96 @@ impl Sessions {
     pub(crate) fn find(&self, jar: &CookieJar) -> Option<Session> {
         let id = Secret::new(jar.get(self.cookie_name())?.value());
         let session = self.lock().get(&id.digest()).cloned();
-        session.filter(|session| session.expires_at > Instant::now())
+        session.filter(Session::is_live)
     }
 
-    /// Returns the browser's session, or starts one without a user.
-    pub(crate) fn open(&self, jar: CookieJar) -> PageResult<(CookieJar, Session)> {
-        match self.find(&jar) {
-            Some(session) => Ok((jar, session)),
-            None => self.start(jar, None, VecDeque::new()),
-        }
-    }
-
-    /// Replaces the session after a sign-in, so that somebody who knew the old identifier (session
-    /// fixation) has no access. Pending requests move to the new session.
-    pub(crate) fn sign_in(
-        &self,
-        jar: CookieJar,
-        old: &Session,
-        sign_in: SignIn,
-    ) -> PageResult<CookieJar> {
-        let pending = self.end(old).ok_or_else(PageError::stale)?.pending;
-        Ok(self.start(jar, Some(sign_in), pending)?.0)
-    }
-
-    /// Ends the session, and returns its last state.
-    pub(crate) fn end(&self, session: &Session) -> Option<Session> {
-        self.lock().remove(&session.id.digest())
-    }
-
-    fn start(
-        &self,
-        jar: CookieJar,
-        sign_in: Option<SignIn>,
-        pending: VecDeque<Pending>,
-    ) -> PageResult<(CookieJar, Session)> {
+    /// Starts a session in place of the browser's earlier one. The identifier is always new, so that
+    /// somebody who planted one (session fixation) has no access.
+    pub(crate) fn start(&self, jar: CookieJar, sign_in: SignIn) -> Result<CookieJar> {
         let (id, csrf_token) = (Secret::generate()?, Secret::generate()?);
-        let now = Instant::now();
-        let expires_at = now + if sign_in.is_some() { SIGNED_IN } else { SIGNED_OUT };
         let cookie = Cookie::build((self.cookie_name(), id.expose().to_owned()))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
             .secure(self.is_secure);
-        let session = Session { id, csrf_token, sign_in, pending, expires_at };
+        let earlier = self.find(&jar);
+        let session = Session { id, csrf_token, sign_in };
         let mut sessions = self.lock();
-        // At the limit, sessions without a user are dropped, never those of users.
-        if sessions.len() >= MAX_SESSIONS {
-            sessions.retain(|_, own| own.sign_in.is_some() && own.expires_at > now);
+        if let Some(earlier) = earlier {
+            sessions.remove(&earlier.id.digest());
         }
-        sessions.insert(session.id.digest(), session.clone());
-        Ok((jar.add(cookie), session))
+        make_room(&mut sessions, &session.sign_in.user.subject);
+        sessions.insert(session.id.digest(), session);
+        Ok(jar.add(cookie))
     }
 
-    /// Keeps a request while the user signs in and agrees.
-    pub(crate) fn suspend(&self, session: &Session, pending: Pending) -> PageResult<()> {
-        let mut sessions = self.lock();
-        let own = sessions.get_mut(&session.id.digest()).ok_or_else(PageError::stale)?;
-        own.pending.truncate(MAX_PENDING - 1);
-        own.pending.push_front(pending);
-        Ok(())
+    pub(crate) fn end(&self, session: &Session) {
+        self.lock().remove(&session.id.digest());
     }
 
-    /// Removes the request, so that it is answered only once.
-    pub(crate) fn resume(&self, session: &Session, id: &str) -> PageResult<Pending> {
-        let mut sessions = self.lock();
-        let own = sessions.get_mut(&session.id.digest()).map(|session| &mut session.pending);
-        let taken = own.and_then(|own| own.remove(own.iter().position(|own| own.id == id)?));
-        taken.ok_or_else(PageError::stale)
+    /// Notes that the request that the user signed in for is answered.
+    pub(crate) fn answered(&self, session: &Session) {
+        if let Some(own) = self.lock().get_mut(&session.id.digest()) {
+            own.sign_in.made_for = None;
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 }
 
-/// A form with the CSRF token of the browser's session.
-pub(crate) struct SessionForm(pub(crate) Session, pub(crate) Fields);
-
-/// The fields of all forms.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Fields {
-    csrf_token: Secret,
-    pub(crate) request: Option<String>,
-    pub(crate) username: String,
-    pub(crate) password: Secret,
-    pub(crate) decision: String,
-    pub(crate) client_id: String,
+/// Drops expired sessions and, at the limit, the oldest one of the user.
+fn make_room(sessions: &mut HashMap<TokenHash, Session>, subject: &str) {
+    sessions.retain(|_, session| session.is_live());
+    let own = sessions.iter().filter(|(_, session)| session.sign_in.user.subject == subject);
+    let mut own: Vec<_> = own.map(|(id, session)| (session.sign_in.at, *id)).collect();
+    own.sort_unstable_by_key(|(at, _)| *at);
+    let surplus = (own.len() + 1).saturating_sub(MAX_SESSIONS_PER_USER);
+    for (_, id) in own.iter().take(surplus) {
+        sessions.remove(id);
+    }
 }
 
-impl FromRequest<Arc<Server>> for SessionForm {
-    type Rejection = PageError;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    async fn from_request(request: Request, server: &Arc<Server>) -> PageResult<Self> {
-        let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
-        let fields = Form::<Fields>::from_request(request, server).await;
-        let Form(fields) = fields.map_err(OAuthError::from)?;
-        let session = session.filter(|session| session.csrf_token == fields.csrf_token);
-        Ok(Self(session.ok_or_else(PageError::stale)?, fields))
+    fn sign_in(subject: &str, at: Instant) -> SignIn {
+        SignIn { user: User::new(subject), username: subject.into(), at, made_for: None }
+    }
+
+    #[test]
+    fn a_user_has_twenty_sessions_and_the_oldest_ends() {
+        let sessions = Sessions::new("https://op.example");
+        let at = Instant::now();
+        let start = |subject, at| sessions.start(CookieJar::new(), sign_in(subject, at)).unwrap();
+        let bob = start("bob", at.checked_sub(Duration::from_secs(60)).unwrap());
+        let of_alice: Vec<_> =
+            (0..21).map(|n| start("alice", at + Duration::from_millis(n))).collect();
+        assert_eq!(sessions.len(), 21);
+        assert!(sessions.find(&bob).is_some(), "another user's session stays");
+        assert!(sessions.find(&of_alice[0]).is_none());
+        assert!(of_alice[1..].iter().all(|jar| sessions.find(jar).is_some()));
+        assert!(of_alice[0].get("__Host-session").unwrap().secure().unwrap());
+    }
+
+    #[test]
+    fn sessions_expire() {
+        let sessions = Sessions::new("http://127.0.0.1");
+        let at = Instant::now().checked_sub(LIFETIME).unwrap();
+        let expired = sessions.start(CookieJar::new(), sign_in("alice", at)).unwrap();
+        assert!(sessions.find(&expired).is_none());
+        let _ = sessions.start(CookieJar::new(), sign_in("bob", Instant::now())).unwrap();
+        assert_eq!(sessions.len(), 1, "the expired one is dropped");
+    }
+
+    #[test]
+    fn a_new_sign_in_ends_the_earlier_session_of_the_browser() {
+        let sessions = Sessions::new("http://127.0.0.1");
+        let first = sessions.start(CookieJar::new(), sign_in("alice", Instant::now())).unwrap();
+        let second = sessions.start(first.clone(), sign_in("alice", Instant::now())).unwrap();
+        assert!(sessions.find(&first).is_none() && sessions.find(&second).is_some());
     }
 }

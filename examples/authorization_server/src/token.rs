@@ -1,7 +1,9 @@
 //! The token endpoint (RFC 6749 3.2).
 
+use std::net::SocketAddr;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use oauth_storage::client::GrantType;
 use oauth_storage::grant::IssuedTokens;
 use oauth_storage::id_token::NewIdToken;
@@ -10,25 +12,28 @@ use oauth_storage::{TokenPair, User};
 use serde_json::{Map, Value};
 
 use super::client::ClientForm;
-use super::error::{OAuthError, Result, ensure, require};
+use super::error::{OAuthError, Result, require};
 use super::{Server, Shared};
 
 pub(crate) async fn token(
     State(server): Shared,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     asked: ClientForm,
 ) -> Result<Json<Map<String, Value>>> {
-    let name = require(asked.form.grant_type.as_deref(), "grant_type")?;
+    let grant_type = asked.form.parse_grant_type(&asked.client)?;
     let unsupported = || OAuthError::new("unsupported_grant_type", "there is none such here");
-    let grant_type = server.grant_types().into_iter().find(|offered| offered.as_str() == name);
-    let grant_type = grant_type.ok_or_else(unsupported)?;
-    let registered = asked.client.allows_grant_type(grant_type);
-    ensure(registered, "unauthorized_client", "the client is not registered for this grant type")?;
-
+    // The configuration may have changed since the client registered.
+    if !server.grant_types().contains(&grant_type) {
+        return Err(unsupported());
+    }
     let IssuedTokens { token, tokens, .. } = match grant_type {
         GrantType::AuthorizationCode => asked.redeem(&server).await?,
         GrantType::RefreshToken => asked.refresh(&server).await?,
         GrantType::ClientCredentials => asked.create(&server, None).await?,
-        GrantType::Password => asked.log_in(&server).await?,
+        GrantType::Password => {
+            server.sign_ins.check(address)?;
+            asked.log_in(&server).await?
+        }
         _ => return Err(unsupported()),
     };
     let mut response = token.token_response(&tokens);

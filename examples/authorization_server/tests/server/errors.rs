@@ -103,7 +103,7 @@ async fn refusals_of_the_token_endpoint() {
         (vec![("grant_type", "card_trick")], "unsupported_grant_type"),
         (
             vec![("grant_type", "urn:ietf:params:oauth:grant-type:device_code")],
-            "unsupported_grant_type",
+            "unauthorized_client",
         ),
         (vec![("grant_type", "client_credentials")], "unauthorized_client"),
         (vec![("grant_type", "authorization_code")], "invalid_request"),
@@ -195,7 +195,8 @@ async fn introspection_and_revocation() {
     }
     assert_eq!(site.post("revoke", &owner, &[]).await.2["error"], "invalid_request");
     assert_eq!(site.post("revoke", &other, &token).await.0, 200);
-    let (_, headers, body) = site.post("introspect", &other, &token).await;
+    assert_eq!(site.post("introspect", &other, &token).await.2, inactive);
+    let (_, headers, body) = site.post("introspect", &owner, &token).await;
     assert_eq!(body["active"], true, "s10: only the owner revokes");
     assert_eq!(body.get("sub"), None);
     assert_eq!(headers["cache-control"], "no-store");

@@ -1,8 +1,12 @@
 //! Tests of the example authorization server, over HTTP, with third-party client libraries.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod appearance;
+mod conformance;
 mod errors;
 mod flows;
 mod pages;
+mod protocol;
 mod response_types;
+mod steps;
 mod support;

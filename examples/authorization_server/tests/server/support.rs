@@ -1,8 +1,11 @@
 //! A running server, a browser that submits its forms, and a client of the crate `openidconnect`.
 
 mod browser;
+mod chromium;
 mod openid;
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,8 +14,8 @@ use oauth_storage::id_token::NewIdToken;
 use oauth_storage::jwt::{IdTokenSigner, JwkSet, SigningKey};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::{
-    IdTokenStorage, MemoryStorage, PgStorage, RequestContext, ResponseType, Scope, Secret,
-    Settings, Storage, User, UserStorage,
+    ClientMetadata, IdTokenStorage, MemoryStorage, NewClient, PgStorage, RequestContext,
+    ResponseType, Scope, Secret, Settings, Storage, User, UserStorage,
 };
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
@@ -20,9 +23,10 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use authorization_server::{Config, router};
+use authorization_server::{Config, ResourceServer, router};
 
-pub(crate) use browser::{Browser, Page, parameters};
+pub(crate) use browser::{Browser, Page, SIGN_IN, parameters};
+pub(crate) use chromium::{Gallery, Size};
 pub(crate) use openid::{OpenIdClient, client_of, discover_and_register, log_in, revoke, tokens};
 
 /// No server listens on this port: the browser does not follow redirects to it.
@@ -34,14 +38,23 @@ pub(crate) const ALICE: &str = "248289761001";
 pub(crate) struct Site {
     pub(crate) issuer: String,
     pub(crate) http: reqwest::Client,
+    /// The resource server for the scope `api:read`.
+    pub(crate) resource_server: Value,
     _database: Option<oauth_storage_testbed::Database>,
 }
 
 /// Options of the server under test.
-#[derive(Default)]
 pub(crate) struct Options {
     pub(crate) implicit: bool,
     pub(crate) password: bool,
+    /// All tests come from one address.
+    pub(crate) attempts_per_minute: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { implicit: false, password: false, attempts_per_minute: 1_000_000 }
+    }
 }
 
 impl Site {
@@ -63,7 +76,7 @@ impl Site {
             let user = NewUser::new(username, subject, "wonderland");
             storage.password_users().create(user).await.unwrap();
         }
-        let mut site = Self::serve(listener, issuer, storage, jwk_set, options);
+        let mut site = Self::serve(listener, issuer, storage, jwk_set, options).await;
         site._database = Some(database);
         site
     }
@@ -73,16 +86,18 @@ impl Site {
         let (listener, issuer) = listen().await;
         let (signer, jwk_set) = signer(&issuer);
         let storage = MemoryStorage::new().with_users(OnlyAlice).with_id_tokens(signer);
-        Self::serve(listener, issuer, storage, jwk_set, Options::default())
+        Self::serve(listener, issuer, storage, jwk_set, Options::default()).await
     }
 
-    fn serve(
+    async fn serve(
         listener: TcpListener,
         issuer: String,
         storage: impl Storage + 'static,
         jwk_set: JwkSet,
         options: Options,
     ) -> Self {
+        let new = NewClient::new(ClientMetadata::client_credentials()).with_client_id("api");
+        let resource_server = storage.register_client(new).await.unwrap();
         let config = Config {
             issuer: issuer.clone(),
             scope: "openid profile email api:read".parse().unwrap(),
@@ -90,10 +105,17 @@ impl Site {
             password: options.password,
             settings: Settings::default().with_refresh_token_grace(Duration::ZERO),
             claims,
+            resource_servers: vec![ResourceServer {
+                client_id: "api".into(),
+                scope: "api:read api:write".parse().unwrap(),
+            }],
+            attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
         };
-        let router = router(storage, jwk_set, config);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { issuer, http: client(false), _database: None }
+        let service = router(storage, jwk_set, config);
+        let service = service.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let resource_server = resource_server.registration_response().into();
+        Self { issuer, http: client(false), resource_server, _database: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -155,11 +177,9 @@ fn signer(issuer: &str) -> (impl IdTokenStorage + 'static, JwkSet) {
 }
 
 fn claims(_subject: &str, scope: &Scope) -> Map<String, Value> {
-    let mut claims = Map::new();
-    if scope.contains("email") {
-        claims.insert("email".into(), "alice@example.com".into());
-    }
-    claims
+    let known = [("profile", "name", "Alice Liddell"), ("email", "email", "alice@example.com")];
+    let granted = known.into_iter().filter(|(token, ..)| scope.contains(token));
+    granted.map(|(_, name, value)| (name.to_owned(), value.into())).collect()
 }
 
 struct OnlyAlice;

@@ -6,6 +6,9 @@ use url::Url;
 
 use super::{Site, client};
 
+/// The fields of a sign-in.
+pub(crate) const SIGN_IN: [(&str, &str); 2] = [("username", "alice"), ("password", "wonderland")];
+
 /// A browser with its own cookies.
 pub(crate) struct Browser {
     http: reqwest::Client,
@@ -53,9 +56,7 @@ impl Browser {
 
     /// Submits the first form of the page.
     pub(crate) async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Visit {
-        let (action, mut form) = page.form();
-        form.extend(fields.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        self.follow(self.http.post(action).form(&form)).await
+        self.submit_with(page, fields, &[]).await
     }
 
     pub(crate) async fn follow(&self, request: reqwest::RequestBuilder) -> Visit {
@@ -85,11 +86,8 @@ impl Browser {
                 Visit::Page(page) => page,
             };
             assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-            visit = match page.url.path() {
-                "/sign-in" => {
-                    let fields = [("username", "alice"), ("password", "wonderland")];
-                    self.submit(&page, &fields).await
-                }
+            visit = match page.asks().as_str() {
+                "/sign-in" => self.submit(&page, &SIGN_IN).await,
                 "/consent" => self.submit(&page, &[("decision", "allow")]).await,
                 other => panic!("{other}: {}", page.body),
             };
@@ -101,6 +99,20 @@ impl Browser {
         self.http.post(url).form(form)
     }
 
+    /// Submits the first form of the page with these headers.
+    pub(crate) async fn submit_with(
+        &self,
+        page: &Page,
+        fields: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Visit {
+        let (action, mut form) = page.form();
+        form.extend(fields.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let request = self.http.post(action).form(&form);
+        let headers = headers.iter();
+        self.follow(headers.fold(request, |own, (name, value)| own.header(*name, *value))).await
+    }
+
     /// Signs in without an authorization request.
     pub(crate) async fn sign_in(&self, site: &Site, username: &str) -> Page {
         let page = self.open(&site.url("sign-in")).await.page();
@@ -109,6 +121,19 @@ impl Browser {
 }
 
 impl Page {
+    /// The page by the path of its first form: `/sign-in`, `/consent`.
+    pub(crate) fn asks(&self) -> String {
+        self.form().0.path().to_owned()
+    }
+
+    /// The first link to this path.
+    pub(crate) fn link(&self, path: &str) -> Url {
+        let link = self.body.split(&format!("href=\"{path}")).nth(1);
+        let link = link.unwrap_or_else(|| panic!("no link to {path} in {}", self.body));
+        let link = format!("{path}{}", link.split('"').next().unwrap());
+        self.url.join(&link.replace("&amp;", "&")).unwrap()
+    }
+
     /// The action of the first form, and its hidden fields.
     pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
         let form = self.body.split("<form ").nth(1).unwrap();

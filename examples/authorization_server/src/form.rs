@@ -1,0 +1,71 @@
+//! The forms of the pages, and their protection against other sites.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use axum_extra::extract::CookieJar;
+use oauth_storage::Secret;
+use serde::Deserialize;
+
+use super::Server;
+use super::error::{OAuthError, PageError, PageResult};
+use super::session::Session;
+
+/// A form that a page of this server sent, and the session of the browser.
+pub(crate) struct PageForm {
+    pub(crate) session: Option<Session>,
+    pub(crate) fields: Fields,
+}
+
+/// The fields of all forms.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fields {
+    csrf_token: Secret,
+    /// The query of the authorization request that the page belongs to.
+    #[serde(rename = "continue")]
+    pub(crate) query: Option<String>,
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) decision: String,
+    pub(crate) client_id: String,
+}
+
+impl PageForm {
+    /// Returns true if the form was made for this session.
+    pub(crate) fn belongs_to(&self, session: &Session) -> bool {
+        session.csrf_token == self.fields.csrf_token
+    }
+
+    /// Returns the session, for which the form must have been made.
+    pub(crate) fn session(&self) -> PageResult<&Session> {
+        let own = self.session.as_ref().filter(|session| self.belongs_to(session));
+        own.ok_or_else(|| PageError::forbidden("This page is out of date. Please try again."))
+    }
+}
+
+impl FromRequest<Arc<Server>> for PageForm {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> PageResult<Self> {
+        if !is_own(request.headers(), &server.origin) {
+            let message = format!("This form came from another site. Open {}/", server.origin);
+            return Err(PageError::forbidden(message));
+        }
+        let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
+        let fields = Form::<Fields>::from_request(request, server).await;
+        let Form(fields) = fields.map_err(OAuthError::from)?;
+        Ok(Self { session, fields })
+    }
+}
+
+/// Returns false if the browser says that another site sent the form. This alone protects the sign-in
+/// form, which has no session and so no CSRF token: another site must not sign people in as
+/// somebody else.
+fn is_own(headers: &HeaderMap, origin: &str) -> bool {
+    let site = headers.get("sec-fetch-site");
+    let is_own_site = site.is_none_or(|site| site == "same-origin" || site == "none");
+    is_own_site && headers.get(header::ORIGIN).is_none_or(|own| own == origin)
+}
