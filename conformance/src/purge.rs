@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::context::{
     ACTIVE, Context, SHORT, foreign_tokens, new_token, outlast, refused, request, scope,
-    short_lived, subject,
+    short_lived, subject, unique,
 };
 use super::flow::{
     authorized, authorized_by, granted, next_pair, redeem, redeem_with, rotate, rotation, strict,
 };
+use super::record::{MINUTE, push, take};
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
 use oauth_storage::token::{NewToken, TokenState};
@@ -23,6 +24,7 @@ rules!("purge" {
     removes_tokens_without_a_grant: "S19, S22, contract 2, purge: credentials of erased subjects and deleted clients",
     runs_in_batches: "contract 2, purge: in bounded batches, and whether there is more",
     batch_size_is_bounded: "contract 3, bad input: a batch of 1 to 100,000",
+    takes_expired_records: "contract 2, purge: expired records, and no others",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -159,4 +161,14 @@ async fn batch_size_is_bounded(cx: Context) {
         let result = cx.storage.purge_expired(limit).await;
         refused(result, "limit", InvalidReason::OutOfRange, "purge_expired");
     }
+}
+
+async fn takes_expired_records(cx: Context) {
+    let client = unique();
+    let (gone, kept) = (push(&cx, &client, SHORT).await, push(&cx, &client, MINUTE).await);
+    outlast().await;
+    assert!(purge_all(&cx).await.records > 0);
+    assert_eq!(take(&cx, &client, &gone).await, None);
+    assert!(take(&cx, &client, &kept).await.is_some());
+    assert_eq!(purge_all(&cx).await.records, 0);
 }

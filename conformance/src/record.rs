@@ -28,10 +28,9 @@ rules!("record" {
     pending_expires: "a pending request expires, and a change does not move that",
     pending_is_checked: "contract 3, bad input: by field; an identifier that exists is a duplicate",
     kinds_are_apart: "an identifier of one kind is not found as another",
-    purge_takes_expired_records: "the purge removes expired records",
 });
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 async fn claim(
     cx: &Context,
@@ -51,14 +50,14 @@ fn parameters() -> Map<String, Value> {
     }))
 }
 
-async fn push(cx: &Context, client: &str, lifetime: Duration) -> String {
+pub(super) async fn push(cx: &Context, client: &str, lifetime: Duration) -> String {
     let new = NewPushedRequest::new(client, parameters()).with_expires_in(lifetime);
     let pushed = cx.storage.push_request(new).await.expect("push_request");
     assert_eq!(pushed.expires_in, lifetime);
     pushed.request_uri
 }
 
-async fn take(cx: &Context, client: &str, uri: &str) -> Option<Map<String, Value>> {
+pub(super) async fn take(cx: &Context, client: &str, uri: &str) -> Option<Map<String, Value>> {
     cx.storage.take_pushed_request(client, uri).await.expect("take_pushed_request")
 }
 
@@ -259,14 +258,4 @@ async fn kinds_are_apart(cx: Context) {
     let id = suspend(&cx, MINUTE).await;
     assert_eq!(take(&cx, &client, id.expose()).await, None);
     assert!(take(&cx, &client, &uri).await.is_some());
-}
-
-async fn purge_takes_expired_records(cx: Context) {
-    let client = unique();
-    let (gone, kept) = (push(&cx, &client, SHORT).await, push(&cx, &client, MINUTE).await);
-    outlast().await;
-    // Another run of the suite may purge it as well.
-    while cx.storage.purge_expired(1_000).await.expect("purge_expired").more {}
-    assert_eq!(take(&cx, &client, &gone).await, None);
-    assert!(take(&cx, &client, &kept).await.is_some());
 }

@@ -29,7 +29,11 @@ pub(crate) async fn get(
         Ok(authorization.callback.answer(Err(error)))
     };
     let is_silent = authorization.asks_for("none");
-    match authorization.next_step(&server, session.as_ref()).await? {
+    let step = match authorization.next_step(&server, session.as_ref()).await {
+        Ok(step) => step,
+        Err(error) => return Ok(authorization.refuse(&server, session.as_ref(), error)),
+    };
+    match step {
         Step::Answer(session) => Ok(authorization.answer(&server, session).await),
         Step::SignIn if is_silent => refused("login_required"),
         Step::Consent(_) if is_silent => refused("consent_required"),
@@ -42,6 +46,15 @@ pub(crate) async fn get(
 /// does with the GET that follows.
 pub(crate) async fn post(RawForm(form): RawForm) -> PageResult<Redirect> {
     Ok(Redirect::to(&format!("authorize?{}", encode_query(&form)?)))
+}
+
+/// An `id_token_hint`.
+enum Hint {
+    None,
+    /// An ID token of this server for the client, with its subject.
+    Subject(String),
+    /// Not an ID token of this server for the client, or none whose key is still known.
+    Unknown,
 }
 
 /// The next step of an authorization request.
@@ -59,10 +72,23 @@ impl Authorization {
     ) -> Result<Step<'a>> {
         let Some(session) = session else { return Ok(Step::SignIn) };
         let sign_in = &session.sign_in;
+        let is_fresh = sign_in.made_for == Some(self.digest());
+        match self.hint(server).await? {
+            Hint::None => {}
+            Hint::Subject(subject) if subject == sign_in.user.subject => {}
+            // Another user signed in (OpenID Connect Core 3.1.2.2).
+            Hint::Subject(_) if is_fresh => {
+                let other = "another user than that of the id_token_hint signed in";
+                return Err(OAuthError::new("login_required", other));
+            }
+            // The key of an old ID token may be gone, so a new sign-in is enough.
+            Hint::Unknown if is_fresh => {}
+            Hint::Subject(_) | Hint::Unknown => return Ok(Step::SignIn),
+        }
         let again = self.asks_for("login")
             || self.asks_for("select_account")
             || self.max_age.is_some_and(|max_age| sign_in.at.elapsed() > max_age);
-        if again && sign_in.made_for != Some(self.digest()) {
+        if again && !is_fresh {
             return Ok(Step::SignIn);
         }
         // Another program can impersonate the client unless the response goes to the client's own
@@ -81,6 +107,25 @@ impl Authorization {
             grant.client_id == self.client.client_id && self.scope.is_subset_of(&grant.scope)
         });
         Ok(if agreed { Step::Answer(session) } else { Step::Consent(session) })
+    }
+
+    /// Redirects to the client with an error.
+    pub(crate) fn refuse(
+        &self,
+        server: &Server,
+        session: Option<&Session>,
+        error: OAuthError,
+    ) -> Response {
+        session.into_iter().for_each(|session| server.sessions.answered(session));
+        self.callback.answer(Err(error))
+    }
+
+    /// The user whom the client expects (OpenID Connect Core 3.1.2.1).
+    async fn hint(&self, server: &Server) -> Result<Hint> {
+        let Some(hint) = &self.parameters.id_token_hint else { return Ok(Hint::None) };
+        let verified = server.storage.verify_id_token_hint(hint).await?;
+        let own = verified.filter(|hint| hint.is_for(&self.client.client_id));
+        Ok(own.map_or(Hint::Unknown, |hint| Hint::Subject(hint.subject)))
     }
 
     /// Issues the requested code and tokens, and redirects to the client with them.
@@ -127,7 +172,8 @@ impl Authorization {
                 .with_redirect_uri(redirect_uri.as_str())
                 .with_nonce(asked.nonce.as_deref())
                 .with_access_token(access_token.as_ref())
-                .with_code(code.as_ref());
+                .with_code(code.as_ref())
+                .with_signing_alg(client.id_token_signing_alg()?);
             parameters.push(("id_token", server.storage.get_id_token(&request, new).await?));
         }
         Ok(parameters)

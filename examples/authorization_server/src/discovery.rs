@@ -36,7 +36,7 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": server.signer.keys().algorithms(),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "authorization_response_iss_parameter_supported": true,
         "request_uri_parameter_supported": false,
@@ -45,5 +45,5 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
 }
 
 pub(crate) async fn jwks(State(server): Shared) -> impl IntoResponse {
-    (CACHEABLE, Json(server.jwk_set.clone()))
+    (CACHEABLE, Json(server.signer.jwk_set()))
 }

@@ -57,6 +57,12 @@ impl OAuthError {
         Self { status: StatusCode::UNAUTHORIZED, ..error }
     }
 
+    /// No such registration, or another registration access token (401, RFC 7592 2.1).
+    pub(crate) fn invalid_token() -> Self {
+        let error = Self::new("invalid_token", "no such registration access token");
+        Self { status: StatusCode::UNAUTHORIZED, ..error }
+    }
+
     /// The client address has used its attempts (429).
     pub(crate) fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
@@ -67,8 +73,11 @@ impl OAuthError {
 
     fn add_headers(&self, headers: &mut HeaderMap) {
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Basic realm=\"clients\"");
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            let challenge = match self.code {
+                "invalid_token" => "Bearer realm=\"registrations\", error=\"invalid_token\"",
+                _ => "Basic realm=\"clients\"",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

@@ -55,8 +55,8 @@ async fn post(router: &Router, uri: &str, body: String) -> Response {
 async fn a_flood_of_requests_leaves_nothing_behind() {
     let issuer = "http://127.0.0.1";
     let signer = IdTokenSigner::new(issuer, SigningKey::generate().unwrap()).unwrap();
-    let jwk_set = signer.jwk_set();
-    let storage = MemoryStorage::new().with_users(Anybody).with_id_tokens(signer);
+    let signer = Arc::new(signer);
+    let storage = MemoryStorage::new().with_users(Anybody).with_id_tokens(Arc::clone(&signer));
     let metadata = ClientMetadata::authorization_code(["https://client.example/"]);
     let client = storage.register_client(NewClient::new(metadata)).await.unwrap().client;
     let config = Config {
@@ -69,7 +69,7 @@ async fn a_flood_of_requests_leaves_nothing_behind() {
         resource_servers: Vec::new(),
         attempts_per_minute: NonZeroU32::MIN,
     };
-    let server = Arc::new(Server::new(storage, jwk_set, config));
+    let server = Arc::new(Server::new(storage, signer, config));
     let address = MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 1)));
     let router = routes(Arc::clone(&server)).layer(address);
     let query = format!("response_type=code&client_id={}", client.client_id);

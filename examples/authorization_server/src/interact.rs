@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::authorization::Authorization;
 use super::authorize::Step;
@@ -54,6 +55,8 @@ pub(crate) async fn sign_in(
         let page = pages::sign_in(authorization.as_ref(), Some(&fields.username));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
+    // Logout and hints name the session by this, which is no secret.
+    let user = user.with_sid(Uuid::now_v7().to_string());
     let made_for = authorization.as_ref().map(Authorization::digest);
     let sign_in = SignIn { user, username: fields.username, at: Instant::now(), made_for };
     let jar = server.sessions.start(jar, sign_in)?;
@@ -64,9 +67,10 @@ pub(crate) async fn sign_in(
 pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult {
     let query = form.fields.query.as_deref().unwrap_or_default();
     let authorization = Authorization::read(&server, query).await?;
-    let session = match authorization.next_step(&server, form.session.as_ref()).await? {
-        Step::SignIn => return Ok(Redirect::to(&authorization.sign_in_url()).into_response()),
-        Step::Consent(session) | Step::Answer(session) => session,
+    let session = match authorization.next_step(&server, form.session.as_ref()).await {
+        Ok(Step::SignIn) => return Ok(Redirect::to(&authorization.sign_in_url()).into_response()),
+        Ok(Step::Consent(session) | Step::Answer(session)) => session,
+        Err(error) => return Ok(authorization.refuse(&server, form.session.as_ref(), error)),
     };
     // The user signed in again in another tab, perhaps as somebody else.
     if !form.belongs_to(session) {
@@ -76,7 +80,6 @@ pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult
     if form.fields.decision == "allow" {
         return Ok(authorization.answer(&server, session).await);
     }
-    server.sessions.answered(session);
     let error = OAuthError::new("access_denied", "the user refused");
-    Ok(authorization.callback.answer(Err(error)))
+    Ok(authorization.refuse(&server, Some(session), error))
 }

@@ -1,6 +1,6 @@
 //! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], one file per endpoint.
 //!
-//! In the order of a login: `discovery`, `register`, `authorize` with its `authorization` and
+//! In the order of a login: `discovery`, `register` and `registration`, `authorize` with its `authorization` and
 //! `callback`, `interact`, then `token`, `userinfo`, `introspect`, and `account` for its end.
 
 mod account;
@@ -18,6 +18,7 @@ mod introspect;
 mod limits;
 mod pages;
 mod register;
+mod registration;
 mod session;
 mod token;
 mod userinfo;
@@ -33,7 +34,7 @@ use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use oauth_storage::client::GrantType;
-use oauth_storage::jwt::JwkSet;
+use oauth_storage::jwt::IdTokenSigner;
 use oauth_storage::{RequestContext, Scope, Settings, Storage, User};
 use serde_json::{Map, Value};
 use tower_http::cors::{Any, CorsLayer};
@@ -73,7 +74,7 @@ pub struct ResourceServer {
 /// The state of the server.
 pub(crate) struct Server {
     storage: Box<dyn Storage>,
-    jwk_set: JwkSet,
+    signer: Arc<IdTokenSigner>,
     config: Config,
     /// The origin of the issuer, which browsers send with the forms of the pages.
     origin: String,
@@ -84,12 +85,16 @@ pub(crate) struct Server {
 
 type Shared = State<Arc<Server>>;
 
-/// The endpoints. The JWK set must be that of the storage's ID token signer.
+/// The endpoints. The signer must be that of the storage; its keys may change while the server runs.
 ///
 /// Serve it with [`Router::into_make_service_with_connect_info`], because rates are limited by client
 /// address.
-pub fn router(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Router {
-    routes(Arc::new(Server::new(storage, jwk_set, config)))
+pub fn router(
+    storage: impl Storage + 'static,
+    signer: Arc<IdTokenSigner>,
+    config: Config,
+) -> Router {
+    routes(Arc::new(Server::new(storage, signer, config)))
 }
 
 fn routes(server: Arc<Server>) -> Router {
@@ -99,6 +104,13 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/.well-known/oauth-authorization-server", metadata())
         .route("/jwks", public(get(discovery::jwks), &[Method::GET]))
         .route("/register", public(post(register::register), &[Method::POST]))
+        .route(
+            "/register/{client_id}",
+            public(
+                get(registration::read).put(registration::update).delete(registration::delete),
+                &[Method::GET, Method::PUT, Method::DELETE],
+            ),
+        )
         .route("/token", public(post(token::token), &[Method::POST]))
         .route(
             "/userinfo",
@@ -134,11 +146,11 @@ fn public(endpoint: MethodRouter<Arc<Server>>, methods: &[Method]) -> MethodRout
 }
 
 impl Server {
-    fn new(storage: impl Storage + 'static, jwk_set: JwkSet, config: Config) -> Self {
+    fn new(storage: impl Storage + 'static, signer: Arc<IdTokenSigner>, config: Config) -> Self {
         let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
         Self {
             storage: Box::new(storage),
-            jwk_set,
+            signer,
             origin: origin.unwrap_or_default(),
             sessions: Sessions::new(&config.issuer),
             sign_ins: Limiter::new(config.attempts_per_minute),

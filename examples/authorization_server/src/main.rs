@@ -7,11 +7,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use authorization_server::Config;
 use lexopt::prelude::*;
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::jwt::{IdTokenSigner, SigningKey};
+use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::{PgStorage, RequestContext, ResponseType, Scope, Secret, Settings};
 use serde_json::{Map, Value};
@@ -23,6 +24,8 @@ const USAGE: &str = "\
 cargo run -p authorization-server -- [OPTIONS]
   --port PORT    port on 127.0.0.1 (default: 8080)
   --issuer URL   URL for browsers and clients (default: http://127.0.0.1:PORT)
+  --rsa-key FILE sign with RS256 as well, by a key that
+                 openssl genpkey -algorithm RSA wrote
   --implicit     allow tokens in authorization responses
   --password     allow the password grant";
 
@@ -36,11 +39,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let (mut port, mut issuer, mut implicit, mut password) = (8080, None, false, false);
+    let mut rsa_key = None;
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("port") => port = arguments.value()?.parse()?,
             Long("issuer") => issuer = Some(arguments.value()?.string()?),
+            Long("rsa-key") => rsa_key = Some(arguments.value()?),
             Long("implicit") => implicit = true,
             Long("password") => password = true,
             _ => return Err(format!("{}\n\n{USAGE}", argument.unexpected()).into()),
@@ -55,9 +60,12 @@ async fn run() -> Result<()> {
     let testbed = oauth_storage_testbed::Testbed::start().await?;
     println!("{testbed}");
     let database = testbed.database("authorization_server").await?;
-    let signer = IdTokenSigner::new(&issuer, SigningKey::generate()?)?.with_claims(id_token_claims);
-    let jwk_set = signer.jwk_set();
-    let storage = PgStorage::builder().password_users().id_tokens(signer);
+    let mut keys = SigningKeys::new(SigningKey::generate()?);
+    if let Some(file) = rsa_key {
+        keys = keys.with_active(SigningKey::from_pkcs8_pem(&std::fs::read_to_string(file)?)?);
+    }
+    let signer = Arc::new(IdTokenSigner::new(&issuer, keys)?.with_claims(id_token_claims));
+    let storage = PgStorage::builder().password_users().id_tokens(Arc::clone(&signer));
     let storage = storage.connect(database.url()).await?;
     storage.migrate().await?;
     let alice = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
@@ -66,7 +74,7 @@ async fn run() -> Result<()> {
     // ── The server ───────────────────────────────────────────────────────────────────────────
     let config = Config {
         issuer: issuer.clone(),
-        scope: "openid profile email api:read".parse()?,
+        scope: "openid profile email offline_access api:read".parse()?,
         implicit,
         password,
         settings: Settings::default(),
@@ -74,7 +82,7 @@ async fn run() -> Result<()> {
         resource_servers: Vec::new(),
         attempts_per_minute: NonZeroU32::MIN.saturating_add(29),
     };
-    let router = authorization_server::router(storage.clone(), jwk_set, config);
+    let router = authorization_server::router(storage.clone(), signer, config);
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");

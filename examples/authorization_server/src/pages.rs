@@ -163,6 +163,7 @@ fn meaning(token: &str) -> Markup {
         "openid" => html! { "know who you are" },
         "profile" => html! { "see your name" },
         "email" => html! { "see your email address" },
+        "offline_access" => html! { "keep its access while you are away" },
         other => html! { "use " code { (other) } },
     }
 }

@@ -11,14 +11,15 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use oauth_storage::client::TokenEndpointAuthMethod;
+use oauth_storage::client::{RegisteredClient, TokenEndpointAuthMethod};
+use oauth_storage::id_token::SigningAlgorithm;
 use oauth_storage::{ClientMetadata, Error, NewClient};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{OAuthError, Result, ensure};
 use super::{Server, Shared};
 
-const INVALID: &str = "invalid_client_metadata";
+pub(crate) const INVALID: &str = "invalid_client_metadata";
 
 pub(crate) async fn register(
     State(server): Shared,
@@ -27,19 +28,30 @@ pub(crate) async fn register(
 ) -> Result<impl IntoResponse> {
     server.registrations.check(address)?;
     let Json(body) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
-    let refused = |error: Error| match error.registration_error_code() {
-        Some(code) => OAuthError::new(code, error.to_string()),
-        None => error.into(),
-    };
     let metadata = ClientMetadata::from_json(body).map_err(refused)?;
     metadata.check().map_err(refused)?;
-    let new = NewClient::new(admit(&server, metadata)?);
+    let new = NewClient::new(admit(&server, metadata)?).with_registration_access_token(true);
     let registered = server.storage.register_client(new).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, Json(registered.registration_response())))
+    Ok((StatusCode::CREATED, Json(response(&server, &registered))))
+}
+
+/// The body of a response, with the URL of the client configuration endpoint (RFC 7592 3).
+pub(crate) fn response(server: &Server, registered: &RegisteredClient) -> Map<String, Value> {
+    let mut body = registered.registration_response();
+    let url = format!("{}/register/{}", server.config.issuer, registered.client.client_id);
+    body.insert("registration_client_uri".into(), url.into());
+    body
+}
+
+pub(crate) fn refused(error: Error) -> OAuthError {
+    match error.registration_error_code() {
+        Some(code) => OAuthError::new(code, error.to_string()),
+        None => error.into(),
+    }
 }
 
 /// Checks that the server offers what the metadata asks for, and returns the metadata to register.
-fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata> {
+pub(crate) fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata> {
     let offered = server.grant_types();
     let is_offered = metadata.grant_types.iter().all(|own| offered.contains(own));
     ensure(is_offered, INVALID, "one of the grant types is not offered here")?;
@@ -51,10 +63,14 @@ fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<ClientMetadata
     }
     let is_offered = metadata.scope.is_subset_of(&server.config.scope);
     ensure(is_offered, INVALID, &format!("the scope here is: {}", server.config.scope))?;
-    // The default of OpenID Connect would be RS256.
+    // The default of OpenID Connect is RS256, which needs an RSA key.
+    let offered = server.signer.keys().algorithms();
+    let default = offered.iter().find(|own| **own == SigningAlgorithm::RS256).or(offered.first());
     let other = &mut metadata.details.other;
-    let algorithm = other.entry("id_token_signed_response_alg").or_insert("ES256".into());
-    ensure(*algorithm == "ES256", INVALID, "ID tokens are signed with ES256 here")?;
+    let default = default.map_or("", |own| own.as_str());
+    let algorithm = other.entry("id_token_signed_response_alg").or_insert(default.into());
+    let is_offered = offered.iter().any(|own| *algorithm == own.as_str());
+    ensure(is_offered, INVALID, "no such id_token_signed_response_alg here")?;
     // Unknown members are ignored (RFC 7591 2). To register them would promise what the server does
     // not do, such as encrypted tokens. Names in other languages stay.
     other.retain(|name, _| name.contains('#') || name == "id_token_signed_response_alg");

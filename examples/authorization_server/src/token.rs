@@ -26,6 +26,7 @@ pub(crate) async fn token(
     if !server.grant_types().contains(&grant_type) {
         return Err(unsupported());
     }
+    let signing_alg = asked.client.id_token_signing_alg()?;
     let IssuedTokens { token, tokens, .. } = match grant_type {
         GrantType::AuthorizationCode => asked.redeem(&server).await?,
         GrantType::RefreshToken => asked.refresh(&server).await?,
@@ -43,6 +44,7 @@ pub(crate) async fn token(
             GrantType::RefreshToken => NewIdToken::for_refresh(&token, &tokens.access_token),
             _ => NewIdToken::for_token(&token, &tokens.access_token),
         };
+        let new = new.with_signing_alg(signing_alg);
         let id_token = server.storage.get_id_token(&server.request(None), new).await?;
         response.insert("id_token".into(), id_token.into());
     }
@@ -81,7 +83,11 @@ impl ClientForm {
             self.client.requested_scope(self.form.scope.as_deref(), &server.config.settings)?;
         let mut tokens = TokenPair::generate()?;
         // A client that acts for itself needs no refresh token (RFC 6749 4.4.3).
-        if user.is_none() || !self.client.allows_grant_type(GrantType::RefreshToken) {
+        let settings = &server.config.settings;
+        if user.is_none()
+            || !self.client.allows_grant_type(GrantType::RefreshToken)
+            || !settings.allows_refresh_token(&scope)
+        {
             tokens = tokens.without_refresh_token();
         }
         let new = NewToken::new(self.client.client_id, scope, tokens.clone());

@@ -66,7 +66,7 @@ async fn refusals_of_the_authorization_endpoint() {
         (vec![], "invalid_request"),
         (vec![("response_type", "")], "invalid_request"),
         (vec![("response_type", "none")], "unauthorized_client"),
-        (vec![("response_type", "code"), ("scope", "openid api:read")], "invalid_scope"),
+        (vec![("response_type", "code"), ("scope", "api:read")], "invalid_scope"),
         (vec![("response_type", "code"), ("scope", "a\"b")], "invalid_scope"),
         (vec![("response_type", "code"), ("request", "e30.e30.")], "request_not_supported"),
         (

@@ -10,3 +10,4 @@ mod protocol;
 mod response_types;
 mod steps;
 mod support;
+mod tokens;

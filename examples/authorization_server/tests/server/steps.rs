@@ -150,7 +150,7 @@ async fn an_invalid_request_fails_at_each_step() {
             request(&site, &client, &[]).replace("code", "card_trick"),
             Some("unsupported_response_type"),
         ),
-        (request(&site, &client, &[]).replace("email", "admin"), Some("invalid_scope")),
+        (request(&site, &client, &[]).replace("openid+email", "admin"), Some("invalid_scope")),
         (request(&site, &client, &[("code_challenge", "x")]), Some("invalid_request")),
         (request(&site, &client, &[("max_age", "x")]), Some("invalid_request")),
         (request(&site, &client, &[("prompt", "x")]), Some("invalid_request")),

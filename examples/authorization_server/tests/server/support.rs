@@ -6,16 +6,17 @@ mod openid;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use oauth_storage::error::Result;
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::jwt::{IdTokenSigner, JwkSet, SigningKey};
+use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::{
-    ClientMetadata, IdTokenStorage, MemoryStorage, NewClient, PgStorage, RequestContext,
-    ResponseType, Scope, Secret, Settings, Storage, User, UserStorage,
+    ClientMetadata, MemoryStorage, NewClient, PgStorage, RequestContext, ResponseType, Scope,
+    Secret, Settings, Storage, User, UserStorage,
 };
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
@@ -49,11 +50,20 @@ pub(crate) struct Options {
     pub(crate) password: bool,
     /// All tests come from one address.
     pub(crate) attempts_per_minute: u32,
+    /// A key in PEM for RS256.
+    pub(crate) rsa_key: Option<&'static str>,
+    pub(crate) settings: Settings,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { implicit: false, password: false, attempts_per_minute: 1_000_000 }
+        Self {
+            implicit: false,
+            password: false,
+            attempts_per_minute: 1_000_000,
+            rsa_key: None,
+            settings: Settings::default().with_refresh_token_grace(Duration::ZERO),
+        }
     }
 }
 
@@ -68,15 +78,15 @@ impl Site {
         let testbed = oauth_storage_testbed::shared().await.unwrap();
         let database = testbed.database("authorization_server").await.unwrap();
         let (listener, issuer) = listen().await;
-        let (signer, jwk_set) = signer(&issuer);
-        let builder = PgStorage::builder().password_users().id_tokens(signer);
+        let signer = signer(&issuer, options.rsa_key);
+        let builder = PgStorage::builder().password_users().id_tokens(Arc::clone(&signer));
         let storage = builder.connect(database.url()).await.unwrap();
         storage.migrate().await.unwrap();
         for (username, subject) in [("alice", ALICE), ("bob", "2")] {
             let user = NewUser::new(username, subject, "wonderland");
             storage.password_users().create(user).await.unwrap();
         }
-        let mut site = Self::serve(listener, issuer, storage, jwk_set, options).await;
+        let mut site = Self::serve(listener, issuer, storage, signer, options).await;
         site._database = Some(database);
         site
     }
@@ -84,26 +94,27 @@ impl Site {
     /// Starts the server on a `MemoryStorage`.
     pub(crate) async fn start_in_memory() -> Self {
         let (listener, issuer) = listen().await;
-        let (signer, jwk_set) = signer(&issuer);
-        let storage = MemoryStorage::new().with_users(OnlyAlice).with_id_tokens(signer);
-        Self::serve(listener, issuer, storage, jwk_set, Options::default()).await
+        let signer = signer(&issuer, None);
+        let storage =
+            MemoryStorage::new().with_users(OnlyAlice).with_id_tokens(Arc::clone(&signer));
+        Self::serve(listener, issuer, storage, signer, Options::default()).await
     }
 
     async fn serve(
         listener: TcpListener,
         issuer: String,
         storage: impl Storage + 'static,
-        jwk_set: JwkSet,
+        signer: Arc<IdTokenSigner>,
         options: Options,
     ) -> Self {
         let new = NewClient::new(ClientMetadata::client_credentials()).with_client_id("api");
         let resource_server = storage.register_client(new).await.unwrap();
         let config = Config {
             issuer: issuer.clone(),
-            scope: "openid profile email api:read".parse().unwrap(),
+            scope: "openid profile email offline_access api:read".parse().unwrap(),
             implicit: options.implicit,
             password: options.password,
-            settings: Settings::default().with_refresh_token_grace(Duration::ZERO),
+            settings: options.settings,
             claims,
             resource_servers: vec![ResourceServer {
                 client_id: "api".into(),
@@ -111,7 +122,7 @@ impl Site {
             }],
             attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
         };
-        let service = router(storage, jwk_set, config);
+        let service = router(storage, signer, config);
         let service = service.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let resource_server = resource_server.registration_response().into();
@@ -165,15 +176,18 @@ async fn listen() -> (TcpListener, String) {
     (listener, issuer)
 }
 
-fn signer(issuer: &str) -> (impl IdTokenStorage + 'static, JwkSet) {
-    let signer = IdTokenSigner::new(issuer, SigningKey::generate().unwrap()).unwrap();
+fn signer(issuer: &str, rsa_key: Option<&str>) -> Arc<IdTokenSigner> {
+    let mut keys = SigningKeys::new(SigningKey::generate().unwrap());
+    if let Some(pem) = rsa_key {
+        keys = keys.with_active(SigningKey::from_pkcs8_pem(pem).unwrap());
+    }
+    let signer = IdTokenSigner::new(issuer, keys).unwrap();
     let signer = signer.with_claims(|request: &RequestContext, new: &NewIdToken<'_>| {
         let subject = new.full_subject(request).unwrap_or_default();
         let alone = new.response_type == ResponseType::ID_TOKEN;
         if alone { claims(subject, new.scope) } else { Map::new() }
     });
-    let jwk_set = signer.jwk_set();
-    (signer, jwk_set)
+    Arc::new(signer)
 }
 
 fn claims(_subject: &str, scope: &Scope) -> Map<String, Value> {
