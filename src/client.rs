@@ -2,31 +2,29 @@
 
 mod grant_type;
 mod metadata;
+mod registration;
 pub(crate) mod secret;
 mod storage;
 mod token_endpoint_auth_method;
 
 pub use grant_type::GrantType;
 pub use metadata::{ClientDetails, ClientMetadata};
+pub use registration::{ClientSecret, ClientSecretRotation, NewClient, RegisteredClient};
 pub use storage::{ClientRegistry, ClientStorage};
 pub use token_endpoint_auth_method::TokenEndpointAuthMethod;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::secret::{check_chosen_secret, check_secret_hash};
-use crate::check::check_client_id;
 use crate::error::{Error, InvalidReason, Result};
 use crate::id_token::SigningAlgorithm;
 use crate::redirect_uri::matches_redirect_uri;
 use crate::response_type::ResponseType;
 use crate::scope::Scope;
-use crate::secret::Secret;
-use crate::settings::{MAX_LIFETIME, OFFLINE_ACCESS, Settings, UnknownScope};
+use crate::settings::{OFFLINE_ACCESS, Settings, UnknownScope};
 
 /// The shortest time without a use after which a client may be purged. The time of the last use is
 /// written once a day.
@@ -167,233 +165,6 @@ impl Client {
     }
 }
 
-/// A client to register with [`register_client`](crate::ClientRegistry::register_client).
-///
-/// ```
-/// use oauth_storage::{ClientMetadata, NewClient};
-/// let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
-/// assert!(new.check().is_ok());
-/// ```
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct NewClient {
-    /// The client identifier; `None` to generate one.
-    pub client_id: Option<String>,
-    /// The metadata.
-    pub metadata: ClientMetadata,
-    /// The origin of its secret, if its authentication method uses one.
-    pub client_secret: ClientSecret,
-    /// The lifetime of its secret; `None` for no expiry.
-    pub client_secret_expires_in: Option<Duration>,
-    /// The lifetime of the registration; `None` for no expiry.
-    pub expires_in: Option<Duration>,
-    /// True for a client that registers itself: it gets a registration access token (RFC 7592), and a
-    /// [purge](ClientRegistry::purge_clients) deletes it when it is not used.
-    pub registration_access_token: bool,
-}
-
-impl NewClient {
-    /// A client with a generated identifier and secret.
-    #[must_use]
-    pub fn new(metadata: ClientMetadata) -> Self {
-        Self { metadata, ..Self::default() }
-    }
-
-    setters! {
-        /// Sets the client identifier.
-        with_client_id(client_id: impl Into<String>) => Some(client_id.into());
-        /// Sets the origin of the secret.
-        with_client_secret(client_secret: ClientSecret) => client_secret;
-        /// Sets the lifetime of the secret.
-        with_client_secret_expires_in(client_secret_expires_in: impl Into<Option<Duration>>) =>
-            client_secret_expires_in.into();
-        /// Sets the lifetime of the registration.
-        with_expires_in(expires_in: impl Into<Option<Duration>>) => expires_in.into();
-        /// Sets whether the client gets a registration access token.
-        with_registration_access_token(registration_access_token: bool) => registration_access_token;
-    }
-
-    /// Checks every value. For storage implementations.
-    ///
-    /// # Errors
-    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
-    pub fn check(&self) -> Result<()> {
-        if let Some(client_id) = &self.client_id {
-            check_client_id(client_id)?;
-        }
-        check_lifetime("client_secret_expires_in", self.client_secret_expires_in)?;
-        check_lifetime("expires_in", self.expires_in)?;
-        self.client_secret.check()?;
-        if !self.client_secret.is_generated()
-            && !self.metadata.token_endpoint_auth_method.uses_secret()
-        {
-            return Err(Error::invalid("client_secret", InvalidReason::NotAllowed));
-        }
-        self.metadata.check()
-    }
-
-    /// Checks a client for [`ensure_client`](ClientRegistry::ensure_client), and returns its identifier.
-    /// For storage implementations.
-    ///
-    /// # Errors
-    /// Returns the errors of [`check`](Self::check), and [`Error::Invalid`] with
-    /// [`InvalidReason::Missing`] if there is no `client_id`, or no `client_secret` where the
-    /// authentication method needs one; with [`InvalidReason::NotAllowed`] if the secret has a lifetime or
-    /// the client asks for a registration access token.
-    pub fn check_declared(&self) -> Result<&str> {
-        self.check()?;
-        let client_id = self.client_id.as_deref();
-        let client_id = client_id.ok_or(Error::invalid("client_id", InvalidReason::Missing))?;
-        for (field, is_given) in [
-            ("client_secret_expires_in", self.client_secret_expires_in.is_some()),
-            ("registration_access_token", self.registration_access_token),
-        ] {
-            if is_given {
-                return Err(Error::invalid(field, InvalidReason::NotAllowed));
-            }
-        }
-        let uses_secret = self.metadata.token_endpoint_auth_method.uses_secret();
-        if uses_secret && self.client_secret.is_generated() {
-            return Err(Error::invalid("client_secret", InvalidReason::Missing));
-        }
-        Ok(client_id)
-    }
-}
-
-fn check_lifetime(field: &'static str, lifetime: Option<Duration>) -> Result<()> {
-    match lifetime {
-        Some(lifetime) if lifetime.is_zero() || lifetime > MAX_LIFETIME => {
-            Err(Error::invalid(field, InvalidReason::OutOfRange))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The origin of a client secret. `Debug` shows neither a secret nor a hash.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum ClientSecret {
-    /// Generated by the storage: 256 bits, shown once, stored as its SHA-256. Recommended.
-    #[default]
-    Generated,
-    /// Given by the caller. One of the form that a storage generates (`ocs_` and 43 characters) is
-    /// stored as its SHA-256: never make up such a secret. Any other was chosen by a person and is
-    /// stored as an Argon2id hash, which needs the feature `password`; each authentication costs as much
-    /// as a password check.
-    Chosen(Secret),
-    /// The hash of a secret, as this crate stores it: `sha256:` and the SHA-256 in base64url, only for
-    /// a secret that a storage generated, or an Argon2id hash as a PHC string, with at most 256 MiB, ten
-    /// passes and 16 lanes.
-    Hashed(String),
-}
-
-impl fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Generated => "Generated",
-            Self::Chosen(_) => "Chosen(..)",
-            Self::Hashed(_) => "Hashed(..)",
-        })
-    }
-}
-
-impl ClientSecret {
-    const fn is_generated(&self) -> bool {
-        matches!(self, Self::Generated)
-    }
-
-    fn check(&self) -> Result<()> {
-        match self {
-            Self::Generated => Ok(()),
-            Self::Chosen(secret) => check_chosen_secret(secret),
-            Self::Hashed(hash) => check_secret_hash(hash),
-        }
-    }
-}
-
-/// The new secret for [`rotate_client_secret`](ClientRegistry::rotate_client_secret), and the
-/// overlap during which the old one stays valid.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ClientSecretRotation {
-    /// The new secret.
-    pub client_secret: ClientSecret,
-    /// The lifetime of the new secret; `None` for no expiry.
-    pub client_secret_expires_in: Option<Duration>,
-    /// The time for which the old secret stays valid; zero ends every earlier secret at once.
-    pub overlap: Duration,
-}
-
-/// A generated secret that never expires, and one day of overlap.
-impl Default for ClientSecretRotation {
-    fn default() -> Self {
-        Self {
-            client_secret: ClientSecret::Generated,
-            client_secret_expires_in: None,
-            overlap: Duration::from_hours(24),
-        }
-    }
-}
-
-impl ClientSecretRotation {
-    /// A generated secret that never expires, and one day of overlap.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    setters! {
-        /// Sets the origin of the new secret.
-        with_client_secret(client_secret: ClientSecret) => client_secret;
-        /// Sets the lifetime of the new secret.
-        with_client_secret_expires_in(client_secret_expires_in: impl Into<Option<Duration>>) =>
-            client_secret_expires_in.into();
-        /// Sets the time for which the old secret stays valid; zero ends every earlier secret at once.
-        with_overlap(overlap: Duration) => overlap;
-    }
-
-    /// Checks every value. For storage implementations.
-    ///
-    /// # Errors
-    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
-    pub fn check(&self) -> Result<()> {
-        self.client_secret.check()?;
-        check_lifetime("client_secret_expires_in", self.client_secret_expires_in)?;
-        if self.overlap > MAX_LIFETIME {
-            return Err(Error::invalid("overlap", InvalidReason::OutOfRange));
-        }
-        Ok(())
-    }
-}
-
-/// A client and its new secrets, which are shown only once.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RegisteredClient {
-    /// The client.
-    pub client: Client,
-    /// The secret, if the storage generated one.
-    pub client_secret: Option<Secret>,
-    /// The registration access token (RFC 7592 3), if one was asked for.
-    pub registration_access_token: Option<Secret>,
-}
-
-impl RegisteredClient {
-    /// A client without a new secret.
-    #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client, client_secret: None, registration_access_token: None }
-    }
-
-    setters! {
-        /// Sets the new secret.
-        with_client_secret(client_secret: impl Into<Option<Secret>>) => client_secret.into();
-        /// Sets the new registration access token.
-        with_registration_access_token(registration_access_token: impl Into<Option<Secret>>) =>
-            registration_access_token.into();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,10 +229,11 @@ mod tests {
 
     #[test]
     fn offline_access_is_for_clients_with_refresh_tokens() {
-        let asked = Some("openid offline_access");
+        let asked = "openid offline_access";
         let mut client = client(&[]);
-        client.metadata.scope = asked.unwrap().parse().unwrap();
-        let scope = |client: &Client| client.requested_scope(asked, &Settings::default()).unwrap();
+        client.metadata.scope = asked.parse().unwrap();
+        let scope =
+            |client: &Client| client.requested_scope(Some(asked), &Settings::default()).unwrap();
         assert_eq!(scope(&client).as_str(), "openid offline_access");
         client.metadata.grant_types = vec![GrantType::AuthorizationCode];
         assert_eq!(scope(&client).as_str(), "openid");

@@ -55,7 +55,7 @@ type Claims = dyn Fn(&RequestContext, &NewIdToken<'_>) -> Map<String, Value> + S
 
 /// A signer of ID tokens (OpenID Connect Core 2, RFC 7515).
 ///
-/// Pass it to a storage as its [`IdTokenStorage`], in an [`Arc`](std::sync::Arc) if `/jwks` needs
+/// Pass it to a storage as its [`IdTokenStorage`], in an [`Arc`] if `/jwks` needs
 /// it as well.
 ///
 /// ```

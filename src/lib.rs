@@ -46,6 +46,9 @@
 //! | user | [`UserStorage`] | |
 //! | ID token | [`IdTokenStorage`] | |
 //! | grant | | [`GrantStorage`]: redeem, rotate, introspect, revoke, list, erase, purge |
+//! | replay identifier | | [`ReplayStorage`]: claim (`jti` of assertions and DPoP proofs) |
+//! | pushed request | | [`PushedRequestStorage`]: push, take (RFC 9126) |
+//! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use

@@ -47,27 +47,27 @@ pub trait PendingRequestStorage: Send + Sync {
     /// Stores a request.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid; with
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
     /// `id` and [`InvalidReason::Duplicate`] if it exists.
     async fn suspend_request(&self, request: NewPendingRequest) -> Result<()>;
 
     /// Finds a request. Returns `None` if it is unknown, expired or resumed.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    /// Fails only if the storage does (see [`Error`]).
     async fn find_pending_request(&self, id: &Secret) -> Result<Option<PendingRequest>>;
 
     /// Replaces the value of a request, if it still has the version that was found. Returns false
     /// otherwise: find it again.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `value` if it is invalid.
+    /// Returns [`Error::Invalid`] with `value` if it is invalid.
     async fn change_pending_request(&self, id: &Secret, request: PendingRequest) -> Result<bool>;
 
     /// Takes a request, so that it is answered once. Of any number of calls exactly one gets it.
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    /// Fails only if the storage does (see [`Error`]).
     async fn resume_request(&self, id: &Secret) -> Result<Option<PendingRequest>>;
 }
 

@@ -176,8 +176,10 @@ enum Key {
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kty")]
 enum Parameters {
-    EC { crv: &'static str, x: String, y: String },
-    RSA { n: String, e: String },
+    #[serde(rename = "EC")]
+    Ec { crv: &'static str, x: String, y: String },
+    #[serde(rename = "RSA")]
+    Rsa { n: String, e: String },
 }
 
 impl Parameters {
@@ -185,10 +187,10 @@ impl Parameters {
     /// white space.
     fn thumbprint(&self) -> String {
         let members = match self {
-            Self::EC { crv, x, y } => {
+            Self::Ec { crv, x, y } => {
                 format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
             }
-            Self::RSA { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
+            Self::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
         };
         URL_SAFE_NO_PAD.encode(Sha256::digest(members))
     }
@@ -242,13 +244,13 @@ impl PublicKey {
         // 0x04, then the two coordinates, 32 bytes each (SEC 1 2.3.3).
         let (x, y) = point.as_bytes()[1..].split_at(32);
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        let parameters = Parameters::EC { crv: "P-256", x, y };
+        let parameters = Parameters::Ec { crv: "P-256", x, y };
         Self::with_parameters(Key::Es256(key), parameters, SigningAlgorithm::ES256)
     }
 
     fn from_rsa(key: rsa::PublicKey) -> Self {
         let (n, e) = (URL_SAFE_NO_PAD.encode(&key.n), URL_SAFE_NO_PAD.encode(&key.e));
-        Self::with_parameters(Key::Rs256(key), Parameters::RSA { n, e }, SigningAlgorithm::RS256)
+        Self::with_parameters(Key::Rs256(key), Parameters::Rsa { n, e }, SigningAlgorithm::RS256)
     }
 
     fn with_parameters(key: Key, parameters: Parameters, alg: SigningAlgorithm) -> Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use oauth_storage::IdTokenStorage as _;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
 use oauth_storage::{MemoryStorage, RequestContext, Scope, Settings, User};
@@ -50,7 +50,8 @@ fn signed_as(typ: &str, claims: &str) -> String {
     let header = json!({ "alg": "ES256", "typ": typ, "kid": rfc_key().kid() }).to_string();
     let input = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(header));
     let pem = rfc_key().to_pkcs8_pem().unwrap();
-    let key = jsonwebtoken::EncodingKey::from_ec_pem(pem.expose().as_bytes()).unwrap();
+    let der: String = pem.expose().lines().filter(|line| !line.starts_with('-')).collect();
+    let key = jsonwebtoken::EncodingKey::from_ec_der(&STANDARD.decode(der).unwrap());
     let algorithm = jsonwebtoken::Algorithm::ES256;
     let signature = jsonwebtoken::crypto::sign(input.as_bytes(), &key, algorithm).unwrap();
     format!("{input}.{signature}")

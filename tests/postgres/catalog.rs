@@ -26,6 +26,7 @@ async fn the_schema_matches_the_design() {
             "authorization_grant",
             "client",
             "client_lock",
+            "record",
             "token",
             "user_account"
         ]
@@ -69,6 +70,9 @@ async fn the_schema_matches_the_design() {
              WHERE (subject IS NOT NULL)",
             "UNIQUE client_lock_pkey btree (client_id)",
             "UNIQUE client_pkey btree (client_id)",
+            "record_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
+             '2000-01-01 00:00:00+00'::timestamp with time zone))",
+            "UNIQUE record_pkey btree (digest)",
             "token_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
             "UNIQUE token_pkey btree (digest)",
@@ -83,12 +87,14 @@ async fn the_schema_matches_the_design() {
         "SELECT relname || ' ' || array_to_string(reloptions, ' ') FROM pg_class
          WHERE oid IN ('oauth_storage.token'::regclass,
                        'oauth_storage.authorization_grant'::regclass,
-                       'oauth_storage.authorization_code'::regclass) ORDER BY 1",
+                       'oauth_storage.authorization_code'::regclass,
+                       'oauth_storage.record'::regclass) ORDER BY 1",
     );
     let hot = hot.await;
     assert!(hot[0].starts_with("authorization_code fillfactor=80 autovacuum"), "{hot:?}");
     assert!(hot[1].starts_with("authorization_grant fillfactor=90 autovacuum"), "{hot:?}");
-    assert!(hot[2].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
+    assert!(hot[2].starts_with("record fillfactor=80 autovacuum"), "{hot:?}");
+    assert!(hot[3].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
 }
 
 /// Constraints of the schema refuse plaintext, even if the code has a bug.
@@ -100,6 +106,9 @@ async fn constraints_refuse_plaintext() {
          VALUES ('a', 'b', 'wonderland')",
         "INSERT INTO oauth_storage.client (client_id, client_secret_hash, token_endpoint_auth_method,
              redirect_uris, grant_types, response_types, scope, details)
+         VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
+        "INSERT INTO oauth_storage.client (client_id, registration_access_token_hash,
+             token_endpoint_auth_method, redirect_uris, grant_types, response_types, scope, details)
          VALUES ('a', 'plaintext', 'none', '{}', '{}', '{}', '', '{}')",
         "INSERT INTO oauth_storage.client (client_id, previous_client_secret_hashes,
              previous_client_secrets_expire_at, token_endpoint_auth_method, redirect_uris,

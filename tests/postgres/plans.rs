@@ -5,14 +5,18 @@
 use std::time::Duration;
 
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::pending_request::NewPendingRequest;
+use oauth_storage::replay::Claim;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage,
-    RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
+    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PendingRequestStorage as _,
+    PgStorage, RedemptionOutcome, ReplayStorage as _, RequestContext, Secret, Settings, TokenPair,
+    TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
 
 use crate::support::{TestStorage, URI, pair, run_sql, scope, store_grants};
 
@@ -70,7 +74,12 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
                  digest_tail, response_type, redirect_uri)
              SELECT now(), now() + interval '10 minutes', grant_id, md5('code' || grant_id)::uuid,
                  md5(grant_id || 'code')::uuid, 'code', '{URI}'
-             FROM oauth_storage.authorization_grant LIMIT {rows} / 10"
+             FROM oauth_storage.authorization_grant LIMIT {rows} / 10;
+             INSERT INTO oauth_storage.record (expires_at, kind, digest, digest_tail)
+             SELECT now() + n * interval '1 second', 'j', md5('record' || n)::uuid, md5('tail')::uuid
+             FROM generate_series(-100, 20000) n;
+             -- The use of today is written.
+             UPDATE oauth_storage.client SET last_used_at = now()"
         ),
     )
     .await;
@@ -87,7 +96,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         }
         for plan in plans {
             println!("{what}: {plan}\n");
-            let tables = ["token", "authorization_code", "authorization_grant", "client"];
+            let tables = ["token", "authorization_code", "authorization_grant", "client", "record"];
             if tables.iter().any(|table| plan.contains(&format!("Seq Scan on {table}"))) {
                 failures.push(format!("{what} has a sequential scan:\n{plan}"));
             }
@@ -181,7 +190,22 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("revoke_client", logged, 2);
         let (purged, logged) = plans(&cluster, storage.purge_expired(1000)).await;
         purged.unwrap();
-        check("purge_expired", logged, 1);
+        check("purge_expired", logged, 2);
+        let claim = Claim::new("test", Uuid::now_v7().to_string(), Duration::from_secs(60));
+        let (_, logged) = plans(&cluster, storage.claim(claim)).await;
+        check("claim", logged, 1);
+        let new = NewPendingRequest::new(serde_json::Map::new(), Duration::from_secs(60)).unwrap();
+        let id = new.id.clone();
+        let (_, logged) = plans(&cluster, storage.suspend_request(new)).await;
+        check("suspend_request", logged, 1);
+        let (found, logged) = plans(&cluster, storage.find_pending_request(&id)).await;
+        check("find_pending_request", logged, 1);
+        let (_, logged) =
+            plans(&cluster, storage.change_pending_request(&id, found.unwrap().unwrap())).await;
+        check("change_pending_request", logged, 1);
+        let (taken, logged) = plans(&cluster, storage.resume_request(&id)).await;
+        assert!(taken.unwrap().is_some());
+        check("resume_request", logged, 1);
         let (_, logged) = plans(&cluster, storage.read_client(&client_id)).await;
         check("read_client", logged, 1);
         let (_, logged) = plans(&cluster, storage.list_clients(Some("client-5"), 10)).await;
