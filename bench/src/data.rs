@@ -15,6 +15,8 @@ use uuid::Uuid;
 /// The first pair to spend.
 pub(crate) const SPARE: u64 = 1_000_000_000;
 pub(crate) const REDIRECT_URI: &str = "https://client.example/cb";
+/// The lifetime of a claimed identifier.
+pub(crate) const CLAIM: std::time::Duration = std::time::Duration::from_mins(1);
 pub(crate) const SCOPE: &str = "openid profile";
 /// One verifier for all codes; each code is still checked.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

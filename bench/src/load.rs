@@ -28,6 +28,8 @@ impl Subject {
             (Self::Storage(s), O::Rotate) => s.rotate(world, n).await,
             (Self::Storage(s), O::RevokeToken) => s.revoke_token(world, n).await,
             (Self::Storage(s), O::GetClient) => s.get_client(world, n).await,
+            (Self::Storage(s), O::Claim) => s.claim().await,
+            (Self::Pool(p), O::Claim) => p.claim().await,
             (Self::Pool(p), O::GetToken) => p.get_token(world, n).await,
             (Self::Pool(p), O::Introspect) => p.introspect(world, n).await,
             (Self::Pool(p), O::CreateToken) => p.create_token(world, n).await,

@@ -11,6 +11,8 @@ pub(crate) enum Operation {
     Rotate,
     RevokeToken,
     GetClient,
+    /// A new replay identifier.
+    Claim,
     /// 90 % introspect, 7 % create, 2 % rotate, 1 % revoke.
     Mix,
     /// The introspections within the mix; never run by itself.
@@ -30,7 +32,7 @@ pub(crate) const MIX: [(Operation, u64); 4] = [
 ];
 
 impl Operation {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::GetToken,
         Self::Introspect,
         Self::CreateToken,
@@ -38,6 +40,7 @@ impl Operation {
         Self::Rotate,
         Self::RevokeToken,
         Self::GetClient,
+        Self::Claim,
         Self::Mix,
     ];
 
@@ -50,6 +53,7 @@ impl Operation {
             Self::Rotate => "rotate",
             Self::RevokeToken => "revoke_token",
             Self::GetClient => "get_client",
+            Self::Claim => "claim",
             Self::Mix => "mix",
             Self::MixIntrospect => "mix_introspect",
             Self::PurgeIntrospect => "purge_introspect",
@@ -68,7 +72,12 @@ impl Operation {
     pub(crate) fn writes(self) -> bool {
         matches!(
             self,
-            Self::CreateToken | Self::Redeem | Self::Rotate | Self::RevokeToken | Self::Mix
+            Self::CreateToken
+                | Self::Redeem
+                | Self::Rotate
+                | Self::RevokeToken
+                | Self::Claim
+                | Self::Mix
         )
     }
 

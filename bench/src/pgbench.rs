@@ -195,6 +195,10 @@ fn script(operation: Operation, world: &World) -> String {
         Operation::GetClient => {
             ("\\set k random(0, 9)\n".to_owned(), statements::GET_CLIENT, vec![sql::client_id(k)])
         }
+        Operation::Claim => {
+            let identifier = vec!["gen_random_uuid()".to_owned(); 2];
+            (String::new(), statements::CLAIM, identifier)
+        }
         Operation::Mix
         | Operation::MixIntrospect
         | Operation::PurgeIntrospect

@@ -27,6 +27,13 @@ WHERE token.digest = $1 AND token.digest_tail = $2
     AND g.revoked_at IS NULL
 "#;
 
+/// The identifier.
+pub(crate) const CLAIM: &str = r#"
+INSERT INTO oauth_storage.record (expires_at, kind, digest, digest_tail)
+VALUES (now() + interval '1 minute', 'j', $1, $2)
+ON CONFLICT (digest) DO NOTHING
+"#;
+
 /// Grant, access token, refresh token, client, subject, scope.
 pub(crate) const CREATE_TOKEN: &str = r#"
 WITH owner AS (

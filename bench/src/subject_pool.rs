@@ -174,6 +174,17 @@ impl Pool {
         assert_eq!(revoked.rows_affected(), 1, "pair {pair}");
     }
 
+    pub(crate) async fn claim(&self) {
+        let [digest, tail] = data::halves(&Secret::new(Uuid::new_v4().to_string()).digest());
+        let claimed = sqlx::query(statements::CLAIM)
+            .bind(digest)
+            .bind(tail)
+            .execute(&self.pool)
+            .await
+            .unwrap();
+        assert_eq!(claimed.rows_affected(), 1);
+    }
+
     pub(crate) async fn get_client(&self, world: &World, n: u64) {
         let client = world.client(n);
         let row: ClientRow = sqlx::query_as(statements::GET_CLIENT)

@@ -1,11 +1,14 @@
 //! The crate through its public API, with its default options.
 
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
+use oauth_storage::replay::{Claim, ClaimOutcome};
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     ClientStorage as _, CodeRedemption, GrantStorage as _, PgStorage, RedemptionOutcome,
-    RequestContext, TokenPair, TokenStorage as _, User,
+    ReplayStorage as _, RequestContext, TokenPair, TokenStorage as _, User,
 };
+
+use uuid::Uuid;
 
 use crate::data::{self, World};
 use crate::server::PATIENCE;
@@ -73,6 +76,11 @@ impl Storage {
         let (client, token) = (world.client(pair), data::refresh_token(pair));
         let request = RequestContext::default();
         self.0.revoke_token(&request, &client.id, TokenRef::Any(&token)).await.unwrap();
+    }
+
+    pub(crate) async fn claim(&self) {
+        let claim = Claim::new("bench", Uuid::new_v4().to_string(), data::CLAIM);
+        assert_eq!(self.0.claim(claim).await.unwrap(), ClaimOutcome::First);
     }
 
     pub(crate) async fn get_client(&self, world: &World, n: u64) {

@@ -4,6 +4,7 @@
 //! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
 
 mod other_process;
+mod records;
 mod revoke;
 
 use std::collections::HashMap;
