@@ -175,7 +175,7 @@ impl Pool {
     }
 
     pub(crate) async fn claim(&self) {
-        let [digest, tail] = data::halves(&Secret::new(Uuid::new_v4().to_string()).digest());
+        let [digest, tail] = data::halves(&Secret::new(Uuid::now_v7().to_string()).digest());
         let claimed = sqlx::query(statements::CLAIM)
             .bind(digest)
             .bind(tail)

@@ -79,7 +79,7 @@ impl Storage {
     }
 
     pub(crate) async fn claim(&self) {
-        let claim = Claim::new("bench", Uuid::new_v4().to_string(), data::CLAIM);
+        let claim = Claim::new("bench", Uuid::now_v7().to_string(), data::CLAIM);
         assert_eq!(self.0.claim(claim).await.unwrap(), ClaimOutcome::First);
     }
 
