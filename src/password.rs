@@ -22,7 +22,28 @@ struct Limiter {
     waiting: Semaphore,
 }
 
-static LIMITER: LazyLock<Limiter> = LazyLock::new(|| Limiter::new(cores(), 64 * cores()));
+/// The limits are separate, so that whoever guesses client secrets does not keep users from signing in.
+#[cfg(feature = "postgres")]
+static USERS: LazyLock<Limiter> = LazyLock::new(|| Limiter::new(cores(), 64 * cores()));
+static CLIENTS: LazyLock<Limiter> = LazyLock::new(|| Limiter::new(cores(), 64 * cores()));
+
+/// The owner of a secret.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner {
+    #[cfg(feature = "postgres")]
+    User,
+    Client,
+}
+
+impl Owner {
+    fn limiter(self) -> &'static Limiter {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::User => &USERS,
+            Self::Client => &CLIENTS,
+        }
+    }
+}
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -51,8 +72,8 @@ fn hash_blocking(secret: &Secret) -> Result<String> {
 }
 
 /// Hashes a secret and returns the PHC string.
-pub(crate) async fn hash(secret: Secret) -> Result<String> {
-    limited(move || hash_blocking(&secret)).await?
+pub(crate) async fn hash(owner: Owner, secret: Secret) -> Result<String> {
+    limited(owner, move || hash_blocking(&secret)).await?
 }
 
 /// Returns true for an Argon2id hash as a PHC string, whose check costs at most 256 MiB, ten passes and
@@ -69,8 +90,8 @@ pub(crate) fn is_hash(hash: &str) -> bool {
 }
 
 /// Returns true if the secret matches the hash. Without a hash returns false, at the same cost.
-pub(crate) async fn verify(secret: Secret, hash: Option<String>) -> Result<bool> {
-    limited(move || {
+pub(crate) async fn verify(owner: Owner, secret: Secret, hash: Option<String>) -> Result<bool> {
+    limited(owner, move || {
         let known = hash.is_some();
         let hash = hash.as_deref().unwrap_or(&DUMMY_HASH);
         let hash = PasswordHash::new(hash).map_err(|error| failed(&error))?;
@@ -81,8 +102,11 @@ pub(crate) async fn verify(secret: Secret, hash: Option<String>) -> Result<bool>
     .await?
 }
 
-async fn limited<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    LIMITER.run(work).await
+async fn limited<T: Send + 'static>(
+    owner: Owner,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    owner.limiter().run(work).await
 }
 
 impl Limiter {
@@ -110,12 +134,16 @@ mod tests {
 
     #[tokio::test]
     async fn s15_argon2id_with_the_stated_cost() {
-        let made = hash(Secret::new("wonderland")).await.unwrap();
+        let made = hash(Owner::Client, Secret::new("wonderland")).await.unwrap();
         assert!(made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{made}");
-        assert!(verify(Secret::new("wonderland"), Some(made.clone())).await.unwrap());
-        assert!(!verify(Secret::new("Wonderland"), Some(made.clone())).await.unwrap());
-        assert!(!verify(Secret::new("wonderland"), None).await.unwrap());
-        assert_ne!(made, hash(Secret::new("wonderland")).await.unwrap(), "salted");
+        assert!(
+            verify(Owner::Client, Secret::new("wonderland"), Some(made.clone())).await.unwrap()
+        );
+        assert!(
+            !verify(Owner::Client, Secret::new("Wonderland"), Some(made.clone())).await.unwrap()
+        );
+        assert!(!verify(Owner::Client, Secret::new("wonderland"), None).await.unwrap());
+        assert_ne!(made, hash(Owner::Client, Secret::new("wonderland")).await.unwrap(), "salted");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Pending authorization requests: what waits for sign-in and consent, so that a server needs no memory of
 //! its own and any node can continue.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,7 +45,8 @@ use crate::secret::Secret;
 /// ```
 #[async_trait]
 pub trait PendingRequestStorage: Send + Sync {
-    /// Stores a request.
+    /// Stores a request, of up to 32 KiB. Strangers can make a server call this, so limit their rate, or
+    /// let the pages carry the query, as the example server does.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with
@@ -79,7 +81,7 @@ forward!(PendingRequestStorage {
 });
 
 /// A request to store with [`suspend_request`](PendingRequestStorage::suspend_request).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewPendingRequest {
     /// The identifier, a secret of 256 bits. Only its digest is stored.
@@ -125,8 +127,18 @@ impl NewPendingRequest {
     }
 }
 
+/// Omits the value.
+impl fmt::Debug for NewPendingRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewPendingRequest")
+            .field("id", &self.id)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A pending request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PendingRequest {
     /// The value.
@@ -135,6 +147,16 @@ pub struct PendingRequest {
     pub version: i32,
     /// Time of expiry, which a change does not move.
     pub expires_at: DateTime<Utc>,
+}
+
+/// Omits the value.
+impl fmt::Debug for PendingRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingRequest")
+            .field("version", &self.version)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PendingRequest {

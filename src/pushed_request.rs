@@ -1,12 +1,13 @@
 //! Pushed authorization requests (RFC 9126).
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::check::{check_client_id, check_json};
-use crate::error::Result;
+use crate::error::{Error, InvalidReason, Result};
 use crate::record::{MAX_VALUE_BYTES, NewRecord, RecordKind, check_expires_in};
 use crate::secret::Secret;
 
@@ -62,12 +63,13 @@ forward!(PushedRequestStorage {
 });
 
 /// A request to store with [`push_request`](PushedRequestStorage::push_request).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewPushedRequest {
     /// The client that pushed it.
     pub client_id: String,
-    /// The parameters of the authorization request; without credentials of the client.
+    /// The parameters of the authorization request, without `client_secret`, `client_assertion` and
+    /// `request_uri`, which are refused.
     pub parameters: Map<String, Value>,
     /// The lifetime; 60 seconds by default (RFC 9126 2.2 suggests 5 to 600).
     pub expires_in: Duration,
@@ -90,7 +92,18 @@ impl NewPushedRequest {
     /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         check_client_id(&self.client_id)?;
+        // Credentials must not be stored, and a reference must not refer to another (RFC 9126 2.1).
+        if ["client_secret", "client_assertion", "request_uri"]
+            .iter()
+            .any(|name| self.parameters.contains_key(*name))
+        {
+            return Err(Error::invalid("parameters", InvalidReason::NotAllowed));
+        }
         check_json("parameters", &self.parameters, MAX_VALUE_BYTES)?;
+        // The response has whole seconds, at least one (RFC 9126 2.2).
+        if self.expires_in < Duration::from_secs(1) {
+            return Err(Error::invalid("expires_in", InvalidReason::OutOfRange));
+        }
         check_expires_in(self.expires_in)
     }
 
@@ -109,14 +122,33 @@ impl NewPushedRequest {
     }
 }
 
+/// Omits the parameters, which contain `state`, `nonce` and hints.
+impl fmt::Debug for NewPushedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewPushedRequest")
+            .field("client_id", &self.client_id)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The body of the response (RFC 9126 2.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushedRequest {
     /// The reference to the request: 256 random bits.
     pub request_uri: String,
     /// The lifetime.
     pub expires_in: Duration,
+}
+
+/// Omits the reference, which is a secret until it is used.
+impl fmt::Debug for PushedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushedRequest")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PushedRequest {

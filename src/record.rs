@@ -45,7 +45,7 @@ impl RecordKind {
 }
 
 /// A record to put.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct NewRecord {
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "the memory keeps no kind"))]
     pub(crate) kind: RecordKind,
@@ -56,7 +56,7 @@ pub(crate) struct NewRecord {
 }
 
 /// A record that was found or taken.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Record {
     pub(crate) value: Map<String, Value>,
     pub(crate) version: i32,

@@ -1,6 +1,7 @@
-//! Replay identifiers: `jti` of client assertions and DPoP proofs, DPoP nonces, and whatever else may be
-//! used once.
+//! Replay identifiers: `jti` of client assertions (RFC 7523 3) and DPoP proofs (RFC 9449 11.1), and whatever
+//! else may be used once.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,9 @@ pub trait ReplayStorage: Send + Sync {
     /// Claims an identifier. Of any number of calls on any number of nodes exactly one is
     /// [`First`](ClaimOutcome::First), until the claim expires.
     ///
+    /// Claim outside a transaction: a rollback takes the claim back, and until the commit every other claim
+    /// of the identifier waits.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
@@ -24,8 +28,9 @@ pub trait ReplayStorage: Send + Sync {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), oauth_storage::Error> {
     /// # let storage = MemoryStorage::new();
-    /// // A DPoP proof is accepted for a minute (RFC 9449 11.1).
-    /// let claim = Claim::new("dpop", "e1j3V_bKic8-LAEB", Duration::from_secs(60));
+    /// // A DPoP proof for an address (`htu`) is accepted for a minute (RFC 9449 11.1).
+    /// let address = "https://issuer.example/token";
+    /// let claim = Claim::new(address, "e1j3V_bKic8-LAEB", Duration::from_secs(60));
     /// assert_eq!(storage.claim(claim.clone()).await?, ClaimOutcome::First);
     /// assert_eq!(storage.claim(claim).await?, ClaimOutcome::Seen);
     /// # Ok(())
@@ -43,7 +48,7 @@ forward!(ReplayStorage {
 });
 
 /// A claim of an identifier. Only a digest of it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Claim {
     /// The context in which the identifier is unique, such as the issuer of the assertion. Two contexts
@@ -52,7 +57,18 @@ pub struct Claim {
     /// The identifier, such as `jti`.
     pub identifier: String,
     /// The time for which it counts as seen: until the assertion or the proof would be refused as too old.
+    /// Limit the lifetime of assertions first, because the row stays as long.
     pub expires_in: Duration,
+}
+
+/// Omits the identifier.
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("namespace", &self.namespace)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Claim {

@@ -31,6 +31,8 @@ rules!("record" {
 });
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
+/// The shortest lifetime of a pushed request.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 async fn claim(
     cx: &Context,
@@ -129,6 +131,9 @@ async fn pushed_is_taken_once(cx: Context) {
     assert_eq!(take(&cx, &other, &uri).await, None, "of another client");
     assert_eq!(take(&cx, &client, &format!("{uri}x")).await, None);
     assert_eq!(take(&cx, &client, "").await, None);
+    for strange in ["", "a\0", "ü", &"x".repeat(5_000)] {
+        assert_eq!(take(&cx, strange, &uri).await, None, "{strange:?}");
+    }
     assert_eq!(take(&cx, &client, &uri).await, Some(parameters()));
     assert_eq!(take(&cx, &client, &uri).await, None);
 }
@@ -145,8 +150,8 @@ async fn one_take_wins(cx: Context) {
 
 async fn pushed_expires(cx: Context) {
     let client = unique();
-    let uri = push(&cx, &client, SHORT).await;
-    outlast().await;
+    let uri = push(&cx, &client, SECOND).await;
+    tokio::time::sleep(SECOND + SHORT).await;
     assert_eq!(take(&cx, &client, &uri).await, None);
 }
 
@@ -155,7 +160,17 @@ async fn pushed_is_checked(cx: Context) {
     let large = object(json!({ "state": "x".repeat(40_000) }));
     for (new, field, reason) in [
         (NewPushedRequest::new("", parameters()), "client_id", InvalidReason::Empty),
-        (new().with_expires_in(Duration::ZERO), "expires_in", InvalidReason::OutOfRange),
+        (new().with_expires_in(SHORT), "expires_in", InvalidReason::OutOfRange),
+        (
+            NewPushedRequest::new(unique(), object(json!({ "client_secret": "x" }))),
+            "parameters",
+            InvalidReason::NotAllowed,
+        ),
+        (
+            NewPushedRequest::new(unique(), object(json!({ "request_uri": "urn:x" }))),
+            "parameters",
+            InvalidReason::NotAllowed,
+        ),
         (NewPushedRequest::new(unique(), large), "parameters", InvalidReason::TooLong(0)),
         (
             NewPushedRequest::new(unique(), object(json!({ "state": "a\0b" }))),

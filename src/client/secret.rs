@@ -10,6 +10,8 @@ use subtle::ConstantTimeEq as _;
 
 use crate::client::ClientSecret;
 use crate::error::{Error, InvalidReason, Result};
+#[cfg(feature = "password")]
+use crate::password::{Owner, hash, verify};
 use crate::secret::{Secret, TokenHash, check_vschar};
 
 /// The start of a generated secret, by which secret scanners recognize a leak.
@@ -97,7 +99,7 @@ pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
         }
         #[cfg(feature = "password")]
         ClientSecret::Chosen(secret) => {
-            Ok(HashedSecret { shown: None, hash: crate::password::hash(secret.clone()).await? })
+            Ok(HashedSecret { shown: None, hash: hash(Owner::Client, secret.clone()).await? })
         }
         #[cfg(not(feature = "password"))]
         ClientSecret::Chosen(_) => Err(needs_feature()),
@@ -134,7 +136,7 @@ pub async fn verify_client_secret(presented: &Secret, stored: &[String]) -> Resu
 async fn verify_chosen(presented: &Secret, stored: &[String]) -> Result<bool> {
     for index in 0..MAX_SECRETS {
         let hash = stored.get(index).filter(|hash| !hash.starts_with(SHA256)).cloned();
-        if crate::password::verify(presented.clone(), hash).await? {
+        if verify(Owner::Client, presented.clone(), hash).await? {
             return Ok(true);
         }
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use self::statements::{ChangeRecord, FindRecord, PutRecord, TakeRecord};
+use crate::check::check_client_id;
 use crate::error::Result;
 use crate::pending_request::{NewPendingRequest, PendingRequest, PendingRequestStorage};
 use crate::postgres::PgStorage;
@@ -48,6 +49,9 @@ impl<C: Connections> PushedRequestStorage for PgStorage<C> {
     ) -> Result<Option<Map<String, Value>>> {
         observe!(self, take_pushed_request on record, client_id)
             .run(async {
+                if check_client_id(client_id).is_err() {
+                    return Ok(None);
+                }
                 let digest = RecordKind::Pushed.digest(&[request_uri]);
                 let take = TakeRecord { digest, client_id: Some(client_id.to_owned()) };
                 Ok(self.connections.run(take).await?.map(|record| record.value))

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::check::check_subject;
 use crate::error::{Error, InvalidReason, Result};
-use crate::password;
+use crate::password::{self, Owner};
 use crate::postgres::batching::{Connections as _, Pooled};
 use crate::postgres::error::Effect;
 use crate::postgres::telemetry::{Meters, observe};
@@ -91,7 +91,7 @@ impl PgUsers {
     async fn insert(&self, user: NewUser) -> Result<User> {
         let username = precis::username(&user.username)?;
         check_subject(&user.subject)?;
-        let hash = password::hash(precis::new_password(&user.password)?).await?;
+        let hash = password::hash(Owner::User, precis::new_password(&user.password)?).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
         // The statement reports which of the two exists, so that no error text is parsed.
         let outcome = call
@@ -121,7 +121,7 @@ impl PgUsers {
     async fn update_password(&self, username: &str, new: Secret) -> Result<bool> {
         let new = precis::new_password(&new)?;
         let Ok(username) = precis::username(username) else { return Ok(false) };
-        let hash = password::hash(new).await?;
+        let hash = password::hash(Owner::User, new).await?;
         let mut call = self.connections.begin(Effect::Write).await?;
         let done = call
             .statement(|connection| {
@@ -204,7 +204,7 @@ impl PgUsers {
             None => (None, None),
         };
         // An unknown user costs as much as a wrong password (OWASP ASVS 11.2.4).
-        let verified = password::verify(password, hash).await?;
+        let verified = password::verify(Owner::User, password, hash).await?;
         Ok(user.filter(|_| verified))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth_storage::client::ClientSecret;
+use oauth_storage::client::{ClientSecret, ClientSecretRotation};
 use oauth_storage::token::NewToken;
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, ClientStorage as _, NewClient, PgStorage, RequestContext,
@@ -222,6 +222,33 @@ async fn a_client_is_declared_by_several_storages_at_once() {
     let before = test.storage.read_client("billing").await.unwrap().unwrap();
     let after = test.storage.ensure_client(by_hash).await.unwrap();
     assert_eq!(after.updated_at, before.updated_at);
+}
+
+/// A process that starts with changed metadata does not end the secret that an operator rotates meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_declaration_does_not_undo_a_rotation() {
+    let test = TestStorage::new("lifecycle_rotation").await;
+    let (_, secret) = test.client().await;
+    let request = RequestContext::default();
+    for n in 0..100 {
+        let declared = |name: &str| {
+            NewClient::new(metadata().with_client_name(name))
+                .with_client_id(format!("client-{n}"))
+                .with_client_secret(ClientSecret::Chosen(secret.clone()))
+        };
+        let id = test.storage.ensure_client(declared("before")).await.unwrap().client_id;
+        let changed = declared("after");
+        let (ensured, rotated) = tokio::join!(
+            test.storage.ensure_client(changed),
+            test.storage.rotate_client_secret(&id, ClientSecretRotation::new())
+        );
+        assert_eq!(ensured.unwrap().display_name(), "after");
+        let new = rotated.unwrap().unwrap().client_secret.unwrap();
+        for secret in [&secret, &new] {
+            let found = test.storage.get_client(&request, &id, Some(secret)).await.unwrap();
+            assert!(found.is_some(), "round {n}");
+        }
+    }
 }
 
 /// The hash of the registration access token is stored, and the token is not.

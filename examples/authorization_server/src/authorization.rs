@@ -134,6 +134,12 @@ impl Authorization {
         Secret::new(self.query.as_str()).digest()
     }
 
+    /// A digest of what the consent page shows: the client may change its registration meanwhile.
+    pub(crate) fn shown(&self) -> String {
+        let parts = [self.scope.as_str(), &self.callback.redirect_uri, self.name()];
+        Secret::new(parts.join("\n")).digest().to_string()
+    }
+
     /// The address at which the request continues.
     pub(crate) fn url(&self) -> String {
         format!("authorize?{}", self.query)

@@ -72,7 +72,7 @@ impl Authorization {
     ) -> Result<Step<'a>> {
         let Some(session) = session else { return Ok(Step::SignIn) };
         let sign_in = &session.sign_in;
-        let is_fresh = sign_in.made_for == Some(self.digest());
+        let is_fresh = sign_in.is_fresh_for(self.digest());
         match self.hint(server).await? {
             Hint::None => {}
             Hint::Subject(subject) if subject == sign_in.user.subject => {}
@@ -116,7 +116,9 @@ impl Authorization {
         session: Option<&Session>,
         error: OAuthError,
     ) -> Response {
-        session.into_iter().for_each(|session| server.sessions.answered(session));
+        if let Some(session) = session {
+            server.sessions.answered(session, self.digest());
+        }
         self.callback.answer(Err(error))
     }
 
@@ -130,7 +132,7 @@ impl Authorization {
 
     /// Issues the requested code and tokens, and redirects to the client with them.
     pub(crate) async fn answer(&self, server: &Server, session: &Session) -> Response {
-        server.sessions.answered(session);
+        server.sessions.answered(session, self.digest());
         self.callback.answer(self.issue(server, session.sign_in.user.clone()).await)
     }
 
@@ -138,6 +140,7 @@ impl Authorization {
         let Self { client, callback, scope, response_type, parameters: asked, .. } = self;
         let (id, redirect_uri) = (&client.client_id, &callback.redirect_uri);
         let request = server.request(Some(user));
+        let signing_alg = server.signing_alg(client);
         let mut parameters = Parameters::new();
 
         let code = response_type.has_code().then(Secret::generate).transpose()?;
@@ -173,7 +176,7 @@ impl Authorization {
                 .with_nonce(asked.nonce.as_deref())
                 .with_access_token(access_token.as_ref())
                 .with_code(code.as_ref())
-                .with_signing_alg(client.id_token_signing_alg()?);
+                .with_signing_alg(signing_alg);
             parameters.push(("id_token", server.storage.get_id_token(&request, new).await?));
         }
         Ok(parameters)

@@ -1,9 +1,11 @@
 //! Client authentication at the token, introspection and revocation endpoints (RFC 6749 2.3).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::{FromRequest, Request};
+use axum::RequestExt as _;
+use axum::extract::{ConnectInfo, FromRequest, Request};
 use axum::http::header;
 use oauth_storage::client::Client;
 use oauth_storage::endpoint::{ClientAuthentication, FormParameters};
@@ -20,12 +22,20 @@ pub(crate) struct ClientForm {
 impl FromRequest<Arc<Server>> for ClientForm {
     type Rejection = OAuthError;
 
-    async fn from_request(incoming: Request, server: &Arc<Server>) -> Result<Self> {
+    async fn from_request(mut incoming: Request, server: &Arc<Server>) -> Result<Self> {
+        let address = incoming.extract_parts::<ConnectInfo<SocketAddr>>().await;
         let header = incoming.headers().get(header::AUTHORIZATION);
         let header = header.map(|header| String::from_utf8_lossy(header.as_bytes()).into_owned());
         let form: FormParameters = Form::from_request(incoming, server).await?.0;
         let own = ClientAuthentication::from_request(header.as_deref(), &form)?;
         let own = own.ok_or_else(OAuthError::invalid_client)?;
+        // Every secret of this server is generated. Any other costs as much as a password, and whoever
+        // guesses must not use up what sign-ins need.
+        let is_guess =
+            own.client_secret.as_ref().is_some_and(|own| !own.expose().starts_with("ocs_"));
+        if let (true, Ok(ConnectInfo(address))) = (is_guess, address) {
+            server.guesses.check(address)?;
+        }
         match own.verify(&*server.storage).await? {
             Some(client) => Ok(Self { client, form }),
             None => Err(refusal(server, &own).await?),

@@ -27,6 +27,8 @@ pub(crate) struct Fields {
     /// The query of the authorization request that the page belongs to.
     #[serde(rename = "continue")]
     pub(crate) query: Option<String>,
+    /// What the consent page showed.
+    pub(crate) shown: String,
     pub(crate) username: String,
     pub(crate) password: Secret,
     pub(crate) decision: String,

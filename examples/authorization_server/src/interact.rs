@@ -77,6 +77,11 @@ pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult
         let changed = "You signed in again since this page was shown. Please check it once more.";
         return Ok(pages::consent(session, &authorization, Some(changed)));
     }
+    // Allow what was shown, not what the client has made of it since.
+    if form.fields.shown != authorization.shown() {
+        let changed = "The application has changed its request. Please check it once more.";
+        return Ok(pages::consent(session, &authorization, Some(changed)));
+    }
     if form.fields.decision == "allow" {
         return Ok(authorization.answer(&server, session).await);
     }

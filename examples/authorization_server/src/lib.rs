@@ -33,7 +33,8 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
-use oauth_storage::client::GrantType;
+use oauth_storage::client::{Client, GrantType};
+use oauth_storage::id_token::SigningAlgorithm;
 use oauth_storage::jwt::IdTokenSigner;
 use oauth_storage::{RequestContext, Scope, Settings, Storage, User};
 use serde_json::{Map, Value};
@@ -81,6 +82,8 @@ pub(crate) struct Server {
     sessions: Sessions,
     sign_ins: Limiter,
     registrations: Limiter,
+    /// Client secrets that are not of this server.
+    guesses: Limiter,
 }
 
 type Shared = State<Arc<Server>>;
@@ -155,6 +158,7 @@ impl Server {
             sessions: Sessions::new(&config.issuer),
             sign_ins: Limiter::new(config.attempts_per_minute),
             registrations: Limiter::new(config.attempts_per_minute),
+            guesses: Limiter::new(config.attempts_per_minute),
             config,
         }
     }
@@ -163,6 +167,13 @@ impl Server {
     fn request(&self, user: Option<User>) -> RequestContext {
         let request = RequestContext::default().with_settings(self.config.settings.clone());
         user.into_iter().fold(request, RequestContext::with_user)
+    }
+
+    /// The algorithm that the client registered, if there still is such a key. Otherwise the default one:
+    /// an error would come after the code or the refresh token was spent.
+    fn signing_alg(&self, client: &Client) -> Option<SigningAlgorithm> {
+        let registered = client.id_token_signing_alg().ok().flatten();
+        registered.filter(|own| self.signer.keys().active(Some(*own)).is_some())
     }
 
     fn grant_types(&self) -> Vec<GrantType> {

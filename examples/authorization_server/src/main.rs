@@ -8,13 +8,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authorization_server::Config;
 use lexopt::prelude::*;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
 use oauth_storage::postgres::NewUser;
-use oauth_storage::{PgStorage, RequestContext, ResponseType, Scope, Secret, Settings};
+use oauth_storage::{
+    ClientRegistry as _, GrantStorageExt as _, PgStorage, RequestContext, ResponseType, Scope,
+    Secret, Settings,
+};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
@@ -86,14 +90,30 @@ async fn run() -> Result<()> {
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");
+    let purge = tokio::spawn(purge(storage.clone()));
     let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(end).await?;
 
+    purge.abort();
     storage.close().await;
     database.close().await?;
     println!("ended");
     Ok(())
+}
+
+/// Deletes expired rows, and clients that nobody has used for a month.
+async fn purge(storage: PgStorage) {
+    loop {
+        let purged = async {
+            storage.purge().await?;
+            storage.purge_clients(Duration::from_hours(24 * 30)).await
+        };
+        if let Err(error) = purged.await {
+            tracing::warn!(%error, "the purge failed");
+        }
+        tokio::time::sleep(Duration::from_mins(5)).await;
+    }
 }
 
 /// Claims for the ID token, only if no access token is issued: then the client cannot call the

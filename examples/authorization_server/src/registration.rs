@@ -19,8 +19,9 @@ pub(crate) async fn read(
     Path(client_id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Map<String, Value>>> {
-    let client = authenticate(&server, &client_id, &headers).await?;
-    Ok(Json(response(&server, &RegisteredClient::new(client))))
+    let (client, token) = authenticate(&server, &client_id, &headers).await?;
+    let registered = RegisteredClient::new(client).with_registration_access_token(token);
+    Ok(Json(response(&server, &registered)))
 }
 
 /// Replaces the whole metadata (RFC 7592 2.2).
@@ -30,7 +31,7 @@ pub(crate) async fn update(
     headers: HeaderMap,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Map<String, Value>>> {
-    let before = authenticate(&server, &client_id, &headers).await?;
+    let (before, token) = authenticate(&server, &client_id, &headers).await?;
     let Json(mut body) = body.map_err(|error| OAuthError::new(INVALID, error.body_text()))?;
     if let Some(members) = body.as_object_mut() {
         check_secret(&server, &client_id, members.remove("client_secret")).await?;
@@ -44,7 +45,8 @@ pub(crate) async fn update(
     }
     let changed = server.storage.update_client(&client_id, admit(&server, metadata)?).await;
     let changed = changed.map_err(refused)?.ok_or_else(OAuthError::invalid_token)?;
-    Ok(Json(response(&server, &RegisteredClient::new(changed))))
+    let registered = RegisteredClient::new(changed).with_registration_access_token(token);
+    Ok(Json(response(&server, &registered)))
 }
 
 /// Deletes the client, with its grants and tokens (RFC 7592 2.3).
@@ -59,11 +61,15 @@ pub(crate) async fn delete(
 }
 
 /// Finds the client by its registration access token. The error does not tell if the client exists.
-async fn authenticate(server: &Server, client_id: &str, headers: &HeaderMap) -> Result<Client> {
+async fn authenticate(
+    server: &Server,
+    client_id: &str,
+    headers: &HeaderMap,
+) -> Result<(Client, Secret)> {
     let header = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let token = bearer_token(header).ok_or_else(OAuthError::invalid_token)?;
     let found = server.storage.get_registration(client_id, &token).await?;
-    found.ok_or_else(OAuthError::invalid_token)
+    found.map(|client| (client, token)).ok_or_else(OAuthError::invalid_token)
 }
 
 /// A secret in the request must be the current one (RFC 7592 2.2).

@@ -15,6 +15,8 @@ use oauth_storage::error::Result;
 use oauth_storage::{Secret, User};
 
 const LIFETIME: Duration = Duration::from_hours(12);
+/// The time in which a sign-in for a request counts as fresh.
+const FRESH: Duration = Duration::from_mins(10);
 const MAX_SESSIONS_PER_USER: usize = 20;
 
 pub(crate) struct Sessions {
@@ -42,6 +44,14 @@ pub(crate) struct SignIn {
     /// The digest of the authorization request that the user signed in for, until it is answered:
     /// `prompt=login` and `max_age` ask for a new sign-in for each request.
     pub(crate) made_for: Option<TokenHash>,
+}
+
+impl SignIn {
+    /// Returns true if the user signed in for this request, and a moment ago: an open consent page does
+    /// not stay a fresh sign-in.
+    pub(crate) fn is_fresh_for(&self, request: TokenHash) -> bool {
+        self.made_for == Some(request) && self.at.elapsed() < FRESH
+    }
 }
 
 impl Session {
@@ -94,10 +104,10 @@ impl Sessions {
         self.lock().remove(&session.id.digest());
     }
 
-    /// Notes that the request that the user signed in for is answered.
-    pub(crate) fn answered(&self, session: &Session) {
+    /// Notes that a request is answered. If the user signed in for it, the next one asks again.
+    pub(crate) fn answered(&self, session: &Session, request: TokenHash) {
         if let Some(own) = self.lock().get_mut(&session.id.digest()) {
-            own.sign_in.made_for = None;
+            own.sign_in.made_for.take_if(|made_for| *made_for == request);
         }
     }
 
@@ -140,6 +150,24 @@ mod tests {
         assert!(sessions.find(&of_alice[0]).is_none());
         assert!(of_alice[1..].iter().all(|jar| sessions.find(jar).is_some()));
         assert!(of_alice[0].get("__Host-session").unwrap().secure().unwrap());
+    }
+
+    #[test]
+    fn a_sign_in_is_fresh_for_its_request_and_for_a_while() {
+        let request = Secret::new("a").digest();
+        let made_for = |at| SignIn { made_for: Some(request), ..sign_in("alice", at) };
+        let now = Instant::now();
+        assert!(made_for(now).is_fresh_for(request));
+        assert!(!made_for(now).is_fresh_for(Secret::new("b").digest()));
+        assert!(!made_for(now.checked_sub(FRESH).unwrap()).is_fresh_for(request));
+        // Another answered request leaves it.
+        let sessions = Sessions::new("http://127.0.0.1");
+        let jar = sessions.start(CookieJar::new(), made_for(now)).unwrap();
+        let session = sessions.find(&jar).unwrap();
+        sessions.answered(&session, Secret::new("b").digest());
+        assert!(sessions.find(&jar).unwrap().sign_in.made_for.is_some());
+        sessions.answered(&session, request);
+        assert!(sessions.find(&jar).unwrap().sign_in.made_for.is_none());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) async fn token(
     if !server.grant_types().contains(&grant_type) {
         return Err(unsupported());
     }
-    let signing_alg = asked.client.id_token_signing_alg()?;
+    let signing_alg = server.signing_alg(&asked.client);
     let IssuedTokens { token, tokens, .. } = match grant_type {
         GrantType::AuthorizationCode => asked.redeem(&server).await?,
         GrantType::RefreshToken => asked.refresh(&server).await?,

@@ -12,6 +12,13 @@ use crate::postgres::grant::{Change, Owner};
 use crate::postgres::{PgStorage, cluster};
 use crate::settings::{MAX_LIFETIME, micros};
 
+/// A client that a purge deletes.
+struct UnusedClient {
+    client_id: String,
+    /// True if it has expired, or if its deletion was interrupted.
+    ended: bool,
+}
+
 impl<C: Connections> PgStorage<C> {
     /// Updates the lock row of a client. If the client is disabled, waits for every statement that
     /// still issues to it.
@@ -55,36 +62,51 @@ impl<C: Connections> PgStorage<C> {
         }
         let unused_for = micros(unused_for);
         let (mut deleted, mut failed, mut after) = (0, None, String::new());
-        loop {
-            let mut call = self.connections.begin(Effect::Read).await?;
-            let page = call
-                .statement(|connection| {
-                    sqlx::query_file!("src/postgres/sql/scan_unused_clients.sql", after, unused_for)
-                        .fetch_all(connection)
-                })
-                .await?;
-            drop(call);
+        let mut failed_in_turn = 0;
+        // In an outage each client fails after its own deadline.
+        while failed_in_turn < 3 {
+            let page = self.scan_unused_clients(&after, unused_for).await;
+            let page = page.map_err(|error| error.after_commit_if(deleted > 0))?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.client_id);
             for client in &page {
-                match self.delete_unused_client(&client.client_id, client.ended, unused_for).await {
-                    Ok(is_deleted) => deleted += u64::from(is_deleted),
+                match self.delete_unused_client(client, unused_for).await {
+                    Ok(is_deleted) => {
+                        deleted += u64::from(is_deleted);
+                        failed_in_turn = 0;
+                    }
                     // One that cannot be deleted must not keep the others.
-                    Err(error) => failed = failed.or(Some(error)),
+                    Err(error) => {
+                        failed = failed.or(Some(error));
+                        failed_in_turn += 1;
+                    }
+                }
+                if failed_in_turn == 3 {
+                    break;
                 }
             }
         }
         failed.map_or(Ok(deleted), |error| Err(error.after_commit_if(deleted > 0)))
     }
 
+    async fn scan_unused_clients(&self, after: &str, unused_for: i64) -> Result<Vec<UnusedClient>> {
+        let mut call = self.connections.begin(Effect::Read).await?;
+        call.statement(|connection| {
+            sqlx::query_file_as!(
+                UnusedClient,
+                "src/postgres/sql/scan_unused_clients.sql",
+                after,
+                unused_for
+            )
+            .fetch_all(connection)
+        })
+        .await
+    }
+
     /// Deletes a client that has ended or is not in use: it has no live grant, and was not used since
     /// the scan. Returns false if it is in use, or if another call ended the deletion.
-    async fn delete_unused_client(
-        &self,
-        client_id: &str,
-        has_ended: bool,
-        unused_for: i64,
-    ) -> Result<bool> {
+    async fn delete_unused_client(&self, client: &UnusedClient, unused_for: i64) -> Result<bool> {
+        let UnusedClient { client_id, ended } = client;
         let mut call = self.connections.begin(Effect::Read).await?;
         let has_live_grant = call
             .statement(|connection| {
@@ -93,7 +115,7 @@ impl<C: Connections> PgStorage<C> {
             })
             .await?;
         drop(call);
-        if has_live_grant && !has_ended {
+        if has_live_grant && !ended {
             return Ok(false);
         }
         let mut call = self.connections.begin(Effect::Write).await?;

@@ -123,18 +123,24 @@ impl<C: Connections> PgStorage<C> {
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
-        let mut purged = if self.connections.is_cluster() {
-            call.statement(|connection| purge_on_cluster(connection, batch)).await?
+        let credentials = if self.connections.is_cluster() {
+            call.statement(|connection| purge_on_cluster(connection, batch)).await
         } else {
-            call.statement(|connection| purge_credentials(connection, batch)).await?
+            call.statement(|connection| purge_credentials(connection, batch)).await
         };
+        // If one of them cannot be purged, the other still is.
         let records = call
             .statement(|connection| {
                 sqlx::query_file!("src/postgres/sql/purge_records.sql", batch).execute(connection)
             })
             .await
-            .map_err(|error| error.after_commit_if(purged != Purged::default()))?;
-        purged.records = records.rows_affected();
+            .map(|done| done.rows_affected());
+        let is_done = |rows: u64| rows > 0;
+        let mut purged = credentials.map_err(|error| {
+            error.after_commit_if(records.as_ref().is_ok_and(|records| is_done(*records)))
+        })?;
+        let credentials = purged.tokens + purged.authorization_codes;
+        purged.records = records.map_err(|e| e.after_commit_if(is_done(credentials)))?;
         purged.more |= i64::try_from(purged.records).is_ok_and(|records| records >= batch);
         Ok(purged)
     }

@@ -1,6 +1,6 @@
--- Registers a client, or replaces its metadata, its secret ($2) and its expiry ($9). If the secret is the
--- current one, earlier ones whose overlap is running stay, and its own expiry if asked for ($10). No row if
--- the client is being deleted.
+-- Registers a client, or replaces its metadata, its secret ($2) and its expiry ($9). If it has that secret,
+-- its secrets stay, and the expiry of the current one if asked for ($10). No row if the client is being
+-- deleted.
 WITH ensured AS (
     INSERT INTO oauth_storage.client (
         client_id, client_id_issued_at, updated_at, client_secret_hash, token_endpoint_auth_method,
@@ -13,18 +13,26 @@ WITH ensured AS (
     ON CONFLICT (client_id) DO UPDATE
     SET
         updated_at = statement_timestamp(),
-        client_secret_hash = excluded.client_secret_hash,
+        -- A rotation since the hash was read left that among the earlier ones.
+        client_secret_hash = CASE
+            WHEN excluded.client_secret_hash = ANY (client.previous_client_secret_hashes)
+            THEN client.client_secret_hash
+            ELSE excluded.client_secret_hash
+        END,
         client_secret_expires_at = CASE
-            WHEN $10 AND client.client_secret_hash = excluded.client_secret_hash
+            WHEN excluded.client_secret_hash = ANY (client.previous_client_secret_hashes)
+                OR $10 AND client.client_secret_hash = excluded.client_secret_hash
             THEN client.client_secret_expires_at
         END,
         previous_client_secret_hashes = CASE
-            WHEN client.client_secret_hash = excluded.client_secret_hash
+            WHEN excluded.client_secret_hash
+                = ANY (array_append(client.previous_client_secret_hashes, client.client_secret_hash))
             THEN client.previous_client_secret_hashes
             ELSE '{}'
         END,
         previous_client_secrets_expire_at = CASE
-            WHEN client.client_secret_hash = excluded.client_secret_hash
+            WHEN excluded.client_secret_hash
+                = ANY (array_append(client.previous_client_secret_hashes, client.client_secret_hash))
             THEN client.previous_client_secrets_expire_at
             ELSE '{}'
         END,

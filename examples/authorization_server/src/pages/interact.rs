@@ -63,6 +63,7 @@ pub(crate) fn consent(
         form method="post" action="consent" {
             (hidden("csrf_token", session.csrf_token.expose()))
             (hidden("continue", authorization.query()))
+            (hidden("shown", &authorization.shown()))
             div.actions.row {
                 button.primary name="decision" value="allow" { "Allow" }
                 button.secondary name="decision" value="deny" { "Cancel" }

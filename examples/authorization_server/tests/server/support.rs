@@ -41,6 +41,7 @@ pub(crate) struct Site {
     pub(crate) http: reqwest::Client,
     /// The resource server for the scope `api:read`.
     pub(crate) resource_server: Value,
+    pub(crate) signer: Arc<IdTokenSigner>,
     _database: Option<oauth_storage_testbed::Database>,
 }
 
@@ -122,11 +123,11 @@ impl Site {
             }],
             attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
         };
-        let service = router(storage, signer, config);
+        let service = router(storage, Arc::clone(&signer), config);
         let service = service.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let resource_server = resource_server.registration_response().into();
-        Self { issuer, http: client(false), resource_server, _database: None }
+        Self { issuer, http: client(false), resource_server, signer, _database: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

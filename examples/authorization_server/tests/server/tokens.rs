@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_storage::Settings;
+use oauth_storage::jwt::{SigningKey, SigningKeys};
 use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
@@ -174,6 +175,69 @@ async fn unknown_scopes_are_ignored_and_offline_access_gives_a_refresh_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn consent_is_for_what_was_shown() {
+    let site = Site::start().await;
+    let client = site.register(json!({ "scope": "openid", "client_name": "Tea" })).await;
+    let uri = client["registration_client_uri"].as_str().unwrap();
+    let token = client["registration_access_token"].as_str().unwrap();
+    let change = async |members: Value| {
+        let mut body = json!({ "redirect_uris": [CALLBACK], "scope": "openid" });
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let (status, _, body) = answer(site.http.put(uri).bearer_auth(token).json(&body)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    };
+    let browser = Browser::new();
+    let asked = request(&site, &client, "openid email api:read", &[]);
+    let page = browser.open(&asked).await.page();
+    let page = browser.submit(&page, &SIGN_IN).await.page();
+    // The client widens its scope, or takes another name, while the page is open.
+    let wider = json!({ "scope": "openid email api:read", "client_name": "Tea" });
+    let renamed = json!({ "client_name": "Your bank" });
+    for changed in [wider, renamed] {
+        change(changed).await;
+        let again = browser.submit(&page, &ALLOW).await.page();
+        assert_eq!(again.asks(), "/consent");
+        assert!(again.body.contains("role=\"alert\""), "{}", again.body);
+    }
+    change(json!({ "client_name": "Tea" })).await;
+    let left = browser.submit(&page, &ALLOW).await.left();
+    let tokens = exchange(&site, &client, &left).await;
+    assert_eq!(tokens["scope"], "openid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_gone_costs_no_code() {
+    let site = Site::start_with(Options { rsa_key: Some(RSA_KEY), ..Options::default() }).await;
+    let client = site.register(json!({})).await;
+    assert_eq!(client["id_token_signed_response_alg"], "RS256");
+    // As after a restart without the RSA key.
+    site.signer.update_keys(|_| SigningKeys::new(SigningKey::generate().unwrap()));
+    let tokens = id_token(&site, &client, &Browser::new(), "openid").await;
+    assert_eq!(header(tokens["id_token"].as_str().unwrap())["alg"], "ES256");
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+    let (status, _, body) = site.post("token", &client, &form).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessed_client_secrets_are_limited() {
+    let site = Site::start_with(Options { attempts_per_minute: 3, ..Options::default() }).await;
+    let client = site.register(json!({})).await;
+    let mut guess = client.clone();
+    guess["client_secret"] = json!("wonderland");
+    let form = [("grant_type", "client_credentials")];
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(site.post("token", &guess, &form).await.0.as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    // The client itself is not kept out.
+    let (status, _, body) = site.post("token", &client, &form).await;
+    assert_eq!((status, &body["error"]), (StatusCode::BAD_REQUEST, &json!("unauthorized_client")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_manages_its_registration() {
     let site = Site::start().await;
     let client = site.register(json!({ "client_name": "Before" })).await;
@@ -188,6 +252,10 @@ async fn a_client_manages_its_registration() {
     let (status, _, read) = call(Method::GET, token, None).await;
     assert_eq!((status, &read["client_name"]), (StatusCode::OK, &json!("Before")));
     assert!(read.get("client_secret").is_none(), "it was shown once");
+    // RFC 7592 3.
+    for name in ["registration_access_token", "registration_client_uri"] {
+        assert_eq!(read[name], client[name]);
+    }
 
     let secret = client["client_secret"].as_str().unwrap();
     let mut change = json!({
