@@ -353,7 +353,8 @@ async fn refused_writes_back_off_from_connecting() {
             assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
         }
         let opened = opened().await - before;
-        assert!(opened < 60, "{opened} connections for 300 refused writes");
+        // A few of every round, of which a slow machine has more.
+        assert!(opened < 150, "{opened} connections for 300 refused writes");
     }
 }
 
