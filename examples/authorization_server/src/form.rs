@@ -27,7 +27,7 @@ pub(crate) struct Fields {
     /// The query of the authorization request that the page belongs to.
     #[serde(rename = "continue")]
     pub(crate) query: Option<String>,
-    /// What the consent page showed.
+    /// The digest of the contents of the consent page.
     pub(crate) shown: String,
     pub(crate) username: String,
     pub(crate) password: Secret,

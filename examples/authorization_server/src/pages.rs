@@ -69,7 +69,7 @@ struct Page<'a> {
     has_logo: bool,
     has_script: bool,
     is_wide: bool,
-    /// What the links of the page start with.
+    /// The start of the links of the page.
     base: &'a str,
     /// The line under the page.
     footer: Option<Markup>,
@@ -157,7 +157,7 @@ fn scopes<'a>(tokens: impl Iterator<Item = &'a str>) -> Markup {
     html! { ul.scopes { @for token in tokens { li { (meaning(token)) } } } }
 }
 
-/// What a scope token allows, in words.
+/// The permission of a scope token, in words.
 fn meaning(token: &str) -> Markup {
     match token {
         "openid" => html! { "know who you are" },
