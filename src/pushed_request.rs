@@ -21,7 +21,7 @@ pub trait PushedRequestStorage: Send + Sync {
     /// 2.2). Authenticate the client first.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     async fn push_request(&self, request: NewPushedRequest) -> Result<PushedRequest>;
 
     /// Takes the parameters that a client pushed. Of any number of calls exactly one gets them. Returns
@@ -49,7 +49,7 @@ pub trait PushedRequestStorage: Send + Sync {
     /// ```
     ///
     /// # Errors
-    /// Fails only if the storage does (see [`Error`](crate::Error)).
+    /// Fails only if the storage does (see [`Error`]).
     async fn take_pushed_request(
         &self,
         client_id: &str,
@@ -89,7 +89,7 @@ impl NewPushedRequest {
     /// Checks every value. For storage implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid.
+    /// Returns [`Error::Invalid`], which names the field, if a value is invalid.
     pub fn check(&self) -> Result<()> {
         check_client_id(&self.client_id)?;
         // Credentials must not be stored, and a reference must not refer to another (RFC 9126 2.1).
