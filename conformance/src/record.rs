@@ -15,19 +15,19 @@ use oauth_storage::replay::{Claim, ClaimOutcome};
 rules!("record" {
     claims_once: "RFC 7523 3, RFC 9449 11.1: an identifier is first once, and seen after that",
     namespaces_are_apart: "RFC 7523 3: identifiers are unique by issuer",
-    one_claim_wins: "exactly once: of 64 claims of one identifier at once one is first",
+    one_claim_wins: "contract 3, exactly once: of 64 claims of one identifier at once one is first",
     claim_ends: "RFC 9449 11.1: after its lifetime an identifier is first again",
     claim_is_checked: "contract 3, bad input: by field",
     pushed_is_taken_once: "RFC 9126 2.2, 7.3: by its client, once, unchanged",
-    one_take_wins: "exactly once: of 64 that take one pushed request one gets it",
+    one_take_wins: "contract 3, exactly once: of 64 that take one pushed request one gets it",
     pushed_expires: "RFC 9126 2.2: a reference expires",
     pushed_is_checked: "contract 3, bad input: by field",
-    pending_waits: "a pending request is found on any node until it is resumed, once",
-    pending_changes_once: "only from the version that was seen: of 64 changes at once one succeeds",
-    one_resume_wins: "exactly once: of 64 that resume one request one gets it",
-    pending_expires: "a pending request expires, and a change does not move that",
+    pending_waits: "contract 3, a pending request is found on any node until it is resumed, once",
+    pending_changes_once: "contract 3, only from the version that was seen: of 64 changes at once one succeeds",
+    one_resume_wins: "contract 3, exactly once: of 64 that resume one request one gets it",
+    pending_expires: "contract 3, a pending request expires, and a change does not move that",
     pending_is_checked: "contract 3, bad input: by field; an identifier that exists is a duplicate",
-    kinds_are_apart: "an identifier of one kind is not found as another",
+    kinds_are_apart: "contract 3, an identifier of one kind is not found as another",
 });
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
