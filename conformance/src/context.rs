@@ -88,12 +88,12 @@ impl Context {
 
     pub(super) async fn get_client(&self, id: &str, secret: Option<&Secret>) -> Option<Client> {
         let found = self.storage.get_client(&RequestContext::default(), id, secret).await;
-        found.expect("get_client has no error that depends on the client")
+        found.expect("get_client has no error that depends on the client").map(unused)
     }
 
     pub(super) async fn read_client(&self, id: &str) -> Option<Client> {
         let found = self.storage.read_client(id).await;
-        found.expect("read_client has no error that depends on the client")
+        found.expect("read_client has no error that depends on the client").map(unused)
     }
 
     pub(super) async fn set_disabled(&self, id: &str, disabled: bool) {
@@ -178,6 +178,12 @@ impl Context {
 /// An identifier that is used once, in letters that every collation sorts alike.
 pub(super) fn unique() -> String {
     format!("cf{:016x}", getrandom::u64().expect("randomness"))
+}
+
+/// The client without the time of its last use, which a storage may write at any moment after it.
+pub(super) fn unused(mut client: Client) -> Client {
+    client.last_used_at = None;
+    client
 }
 
 /// A generated credential of a new grant.

@@ -11,6 +11,7 @@ use oauth_storage::{
     Secret, TokenStorage as _,
 };
 use oauth_storage_conformance::Conformance;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{TestStorage, alice, database, pair, run_sql, scope, unique, url_as};
@@ -108,7 +109,10 @@ async fn s24_the_schema_does_not_depend_on_settings() {
     let mut described = Vec::new();
     // The session that describes is the same for both.
     for url in [database.url(), plain.database.url()] {
-        let mut connection = PgConnection::connect(url).await.unwrap();
+        // The time limit of the database would cancel the reset.
+        let options: PgConnectOptions = url.parse().unwrap();
+        let options = options.options([("statement_timeout", "0")]);
+        let mut connection = PgConnection::connect_with(&options).await.unwrap();
         let reset = "RESET ALL; SET search_path = pg_catalog; SET standard_conforming_strings = on;
              SET quote_all_identifiers = off; SET \"IntervalStyle\" = 'postgres';
              SET \"DateStyle\" = 'ISO, MDY'; SET \"TimeZone\" = 'UTC'; SET statement_timeout = 0";
