@@ -65,6 +65,34 @@ async fn s18_revoking_a_client_is_linear() {
     .await;
 }
 
+/// Unused clients that registered themselves, beside the grants of one that stays.
+#[tokio::test]
+async fn s18_purging_unused_clients_is_linear() {
+    let (test, client_id) = new("s18_unused").await;
+    test.sql(&store_grants(20_000, &format!("'{client_id}'"), "'user-' || n")).await;
+    is_linear("purge_clients", async |rows| {
+        // Each client takes several statements, so there are fewer of them.
+        let clients = rows / 80;
+        test.sql(&format!(
+            "INSERT INTO oauth_storage.client (client_id, client_id_issued_at,
+                 registration_access_token_hash, token_endpoint_auth_method, redirect_uris,
+                 grant_types, response_types, scope, details)
+             SELECT 'unused-' || n, now() - interval '60 days', 'sha256:', 'none', '{{}}',
+                 '{{authorization_code}}', '{{code}}', '', '{{}}'
+             FROM generate_series(1, {clients}) AS n;
+             INSERT INTO oauth_storage.client_lock
+             SELECT client_id FROM oauth_storage.client WHERE client_id LIKE 'unused-%';
+             ANALYZE"
+        ))
+        .await;
+        let month = Duration::from_hours(24 * 30);
+        let (took, purged) = timed(test.storage.purge_clients(month)).await;
+        assert_eq!(purged.unwrap(), clients as u64);
+        took
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn s18_revoking_and_erasing_a_subject_is_linear() {
     let (test, _) = new("s18_subject").await;
