@@ -145,7 +145,7 @@ async fn a_purge_takes_unused_clients_that_registered_themselves() {
 
 /// A client that cannot be deleted does not keep the others, and is reported.
 #[tokio::test]
-async fn a_purge_goes_on_past_a_client_that_it_cannot_delete() {
+async fn a_purge_continues_past_a_client_that_it_cannot_delete() {
     let builder = PgStorage::builder().deadline(Duration::from_secs(2));
     let test = TestStorage::with("lifecycle_stuck", builder).await;
     let mut clients = [self_registered(&test).await, self_registered(&test).await];

@@ -60,7 +60,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Finds the client by its registration access token. The error does not tell if the client exists.
+/// Finds the client by its registration access token. The error is the same if the client does not exist.
 async fn authenticate(
     server: &Server,
     client_id: &str,
