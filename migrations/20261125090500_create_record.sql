@@ -15,7 +15,7 @@ CREATE TABLE oauth_storage.record (
     value       jsonb,
 
     CONSTRAINT record_pkey PRIMARY KEY (digest),
-    CONSTRAINT record_kind CHECK (kind IN ('j', 'p', 'q')),
+    CONSTRAINT record_kind CHECK (kind IN ('g', 'j', 'p', 'q')),
     CONSTRAINT record_value_object CHECK (jsonb_typeof(value) = 'object')
 ) WITH (
     fillfactor = 80,
@@ -36,7 +36,7 @@ COMMENT ON COLUMN oauth_storage.record.expires_at IS
 COMMENT ON COLUMN oauth_storage.record.version IS
     'The number of changes. A change names the version that it saw.';
 COMMENT ON COLUMN oauth_storage.record.kind IS
-    'j: replay identifier; p: pushed authorization request; q: pending authorization request.';
+    'g: attempts of a guesser of user codes; j: replay identifier; p: pushed authorization request; q: pending authorization request.';
 COMMENT ON COLUMN oauth_storage.record.digest IS
     'First half of the SHA-256 of the kind and the identifier, the key; the identifier itself is stored nowhere.';
 COMMENT ON COLUMN oauth_storage.record.digest_tail IS

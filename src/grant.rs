@@ -11,6 +11,8 @@ pub use exchange::{
 pub use extension::GrantStorageExt;
 pub use storage::GrantStorage;
 
+use std::ops::AddAssign;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -84,6 +86,29 @@ pub struct Purged {
     pub grants: u64,
     /// Number of short-lived records: replay identifiers, pushed and pending requests.
     pub records: u64,
+    /// Number of device authorizations whose tokens were not issued.
+    pub device_authorizations: u64,
     /// True if there may be more to remove.
     pub more: bool,
+}
+
+impl Purged {
+    /// Returns true if nothing was removed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        Self { more: false, ..*self } == Self::default()
+    }
+}
+
+impl AddAssign for Purged {
+    fn add_assign(&mut self, other: Self) {
+        let Self { tokens, authorization_codes, grants, records, device_authorizations, more } =
+            other;
+        self.tokens += tokens;
+        self.authorization_codes += authorization_codes;
+        self.grants += grants;
+        self.records += records;
+        self.device_authorizations += device_authorizations;
+        self.more |= more;
+    }
 }

@@ -49,6 +49,7 @@
 //! | replay identifier | | [`ReplayStorage`]: claim (`jti` of assertions and DPoP proofs) |
 //! | pushed request | | [`PushedRequestStorage`]: push, take (RFC 9126) |
 //! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
+//! | device authorization | | [`DeviceAuthorizationStorage`]: start, find, approve, deny, poll (RFC 8628) |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
@@ -92,6 +93,7 @@ pub mod backend;
 mod check;
 pub mod client;
 mod context;
+pub mod device_authorization;
 pub mod endpoint;
 pub mod error;
 pub mod grant;
@@ -119,6 +121,7 @@ pub mod user;
 
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
+pub use device_authorization::DeviceAuthorizationStorage;
 pub use error::Error;
 pub use grant::{
     CodeRedemption, GrantStorage, GrantStorageExt, RedemptionOutcome, RotationOutcome,

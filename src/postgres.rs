@@ -6,6 +6,7 @@ mod builder;
 mod client;
 mod cluster;
 mod context;
+mod device_authorization;
 mod error;
 mod grant;
 

@@ -21,6 +21,10 @@ pub(crate) enum RecordKind {
     Replay,
     Pushed,
     Pending,
+    /// The attempts of a guesser of user codes.
+    Guesser,
+    /// A user code, which has its own table.
+    UserCode,
 }
 
 impl RecordKind {
@@ -29,6 +33,8 @@ impl RecordKind {
             Self::Replay => "j",
             Self::Pushed => "p",
             Self::Pending => "q",
+            Self::Guesser => "g",
+            Self::UserCode => "u",
         }
     }
 

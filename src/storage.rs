@@ -2,6 +2,7 @@
 
 use crate::authorization_code::AuthorizationCodeStorage;
 use crate::client::{ClientRegistry, ClientStorage};
+use crate::device_authorization::DeviceAuthorizationStorage;
 use crate::grant::GrantStorage;
 use crate::id_token::IdTokenStorage;
 use crate::pending_request::PendingRequestStorage;
@@ -38,6 +39,7 @@ pub trait Storage:
     + ReplayStorage
     + PushedRequestStorage
     + PendingRequestStorage
+    + DeviceAuthorizationStorage
 {
 }
 
@@ -52,6 +54,7 @@ impl<T> Storage for T where
         + ReplayStorage
         + PushedRequestStorage
         + PendingRequestStorage
+        + DeviceAuthorizationStorage
         + ?Sized
 {
 }

@@ -71,6 +71,7 @@ mod code_grant;
 mod concurrency;
 mod concurrency_revocation;
 mod context;
+mod device_authorization;
 mod flow;
 mod forwarding;
 mod grant;
@@ -161,6 +162,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         concurrency_revocation::RULES,
         purge::RULES,
         record::RULES,
+        device_authorization::RULES,
     ]
     .into_iter()
     .flatten()

@@ -11,6 +11,10 @@ use super::flow::{
     authorized, authorized_by, granted, next_pair, redeem, redeem_with, rotate, rotation, strict,
 };
 use super::record::{MINUTE, SECOND, push, take};
+use oauth_storage::device_authorization::{
+    DeviceApproval, DeviceAuthorization, DevicePoll, DevicePollOutcome, NewDeviceAuthorization,
+    UserCodeLookup, UserCodeOutcome,
+};
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
 use oauth_storage::token::{NewToken, TokenState};
@@ -25,6 +29,7 @@ rules!("purge" {
     runs_in_batches: "contract 2, purge: in bounded batches, and whether there is more",
     batch_size_is_bounded: "contract 3, bad input: a batch of 1 to 100,000",
     takes_expired_records: "contract 2, purge: expired records, and no others",
+    takes_expired_devices: "contract 2, purge: expired device authorizations, with grants that issued nothing",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -171,4 +176,33 @@ async fn takes_expired_records(cx: Context) {
     assert_eq!(take(&cx, &client, &gone).await, None);
     assert!(take(&cx, &client, &kept).await.is_some());
     assert_eq!(purge_all(&cx).await.records, 0);
+}
+
+async fn takes_expired_devices(cx: Context) {
+    let client = cx.client().await;
+    let new = |lifetime| NewDeviceAuthorization::new(&client, scope()).with_expires_in(lifetime);
+    let start = async |lifetime| {
+        let started = cx.storage.start_device_authorization(new(lifetime)).await;
+        started.expect("start_device_authorization")
+    };
+    let (gone, approved, kept) = (start(SECOND).await, start(SECOND).await, start(MINUTE).await);
+    let lookup = UserCodeLookup::new(&approved.user_code);
+    let found = cx.storage.find_device_authorization(lookup).await.expect("find");
+    let UserCodeOutcome::Found(shown) = found else { panic!("{found:?}") };
+    let approval = DeviceApproval::new(&approved.user_code, &shown, scope());
+    let done = cx.storage.approve_device_authorization(&request(), approval).await;
+    assert!(done.expect("approve_device_authorization"));
+    let grant_id = approved.device_code.grant_id().expect("a generated code names its grant");
+    assert!(cx.grant(grant_id).await.is_some());
+    tokio::time::sleep(SECOND + SHORT).await;
+    let purged = purge_all(&cx).await;
+    assert!(purged.device_authorizations >= 2 && purged.grants >= 1, "{purged:?}");
+    assert_eq!(cx.grant(grant_id).await, None, "nothing else would remove its grant");
+    let poll = async |device: &DeviceAuthorization| {
+        let poll = DevicePoll::new(&client, device.device_code.clone());
+        cx.storage.poll_device_authorization(&strict(), poll).await.expect("poll")
+    };
+    assert_eq!(poll(&gone).await, DevicePollOutcome::Invalid);
+    assert_eq!(poll(&kept).await, DevicePollOutcome::Pending);
+    assert_eq!(purge_all(&cx).await.device_authorizations, 0);
 }

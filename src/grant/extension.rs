@@ -97,10 +97,7 @@ async fn purge<S: GrantStorage + ?Sized>(
     let mut sum = Purged::default();
     loop {
         let purged = storage.purge_expired(batch).await?;
-        sum.tokens += purged.tokens;
-        sum.authorization_codes += purged.authorization_codes;
-        sum.grants += purged.grants;
-        sum.records += purged.records;
+        sum += purged;
         sum.more = purged.more;
         if progress(purged).is_break() || !purged.more {
             return Ok(sum);

@@ -233,12 +233,26 @@ impl GrantStorage for MemoryStorage {
             state.records.iter().filter(|(_, row)| !row.is_live(now)).map(|(d, _)| *d).collect();
         records.truncate(limit);
         records.iter().for_each(|digest| drop(state.records.remove(digest)));
+        let mut devices: Vec<_> = state
+            .devices
+            .iter()
+            .filter(|(_, row)| row.expires_at <= now)
+            .map(|(d, _)| *d)
+            .collect();
+        devices.truncate(limit);
+        for row in devices.iter().filter_map(|digest| state.devices.remove(digest)) {
+            if state.grants.get(&row.grant_id).is_some_and(|grant| grant.expires_at <= now) {
+                state.grants.remove(&row.grant_id);
+                grants += 1;
+            }
+        }
         Ok(Purged {
             records: records.len() as u64,
+            device_authorizations: devices.len() as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: [tokens.len(), codes.len(), records.len()].contains(&limit),
+            more: [tokens.len(), codes.len(), records.len(), devices.len()].contains(&limit),
         })
     }
 }

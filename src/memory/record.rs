@@ -19,6 +19,16 @@ pub(super) struct RecordRow {
 }
 
 impl RecordRow {
+    pub(super) const fn new(record: Record) -> Self {
+        Self { client_id: None, record }
+    }
+
+    /// Adds one to the version and returns it.
+    pub(super) fn count(&mut self) -> u32 {
+        self.record.version = self.record.version.saturating_add(1);
+        self.record.version.unsigned_abs()
+    }
+
     pub(super) fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.record.expires_at > now
     }

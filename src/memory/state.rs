@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::device_authorization::DeviceRow;
 use super::record::RecordRow;
 use crate::authorization_code::{AuthorizationCode, CodeChallenge};
 use crate::client::Client;
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) tokens: HashMap<TokenHash, TokenRow>,
     pub(super) codes: HashMap<TokenHash, CodeRow>,
     pub(super) records: HashMap<TokenHash, RecordRow>,
+    pub(super) devices: HashMap<TokenHash, DeviceRow>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

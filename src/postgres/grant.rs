@@ -26,6 +26,7 @@ use crate::scope::Scope;
 use crate::secret::{Secret, TokenHash};
 use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
 use redeem::RedeemCode;
+pub(super) use redeem::has_offline_access;
 use revoke::RevokeGrant;
 use rotate::RotateToken;
 pub(super) use scan::{Change, Owner};
@@ -158,7 +159,11 @@ impl<C: Connections> PgStorage<C> {
     }
 
     /// Runs an exchange. A duplicate error names the token that already exists.
-    async fn spend<O: Statement>(&self, spend: O, tokens: &TokenPair) -> Result<O::Outcome> {
+    pub(super) async fn spend<O: Statement>(
+        &self,
+        spend: O,
+        tokens: &TokenPair,
+    ) -> Result<O::Outcome> {
         match self.connections.run(spend).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {

@@ -129,6 +129,11 @@ meters! {
     find_pending_request,
     change_pending_request,
     resume_request,
+    start_device_authorization,
+    find_device_authorization,
+    approve_device_authorization,
+    deny_device_authorization,
+    poll_device_authorization,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

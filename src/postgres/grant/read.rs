@@ -123,26 +123,30 @@ impl<C: Connections> PgStorage<C> {
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
         let batch = check_batch(limit)?;
         let mut call = self.connections.begin(Effect::Write).await?;
-        let credentials = if self.connections.is_cluster() {
+        let is_cluster = self.connections.is_cluster();
+        let credentials = if is_cluster {
             call.statement(|connection| purge_on_cluster(connection, batch)).await
         } else {
             call.statement(|connection| purge_credentials(connection, batch)).await
         };
-        // If one of them cannot be purged, the other still is.
-        let records = call
-            .statement(|connection| {
-                sqlx::query_file!("src/postgres/sql/purge_records.sql", batch).execute(connection)
-            })
-            .await
-            .map(|done| done.rows_affected());
-        let is_done = |rows: u64| rows > 0;
-        let mut purged = credentials.map_err(|error| {
-            error.after_commit_if(records.as_ref().is_ok_and(|records| is_done(*records)))
-        })?;
-        let credentials = purged.tokens + purged.authorization_codes;
-        purged.records = records.map_err(|e| e.after_commit_if(is_done(credentials)))?;
-        purged.more |= i64::try_from(purged.records).is_ok_and(|records| records >= batch);
-        Ok(purged)
+        let devices = if is_cluster {
+            call.statement(|connection| purge_devices_on_cluster(connection, batch)).await
+        } else {
+            call.statement(|connection| purge_devices(connection, batch)).await
+        };
+        let records = call.statement(|connection| purge_records(connection, batch)).await;
+        // If one of them cannot be purged, the others still are.
+        let (mut purged, mut failed) = (Purged::default(), None);
+        for part in [credentials, devices, records] {
+            match part {
+                Ok(part) => purged += part,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            None => Ok(purged),
+            Some(error) => Err(error.after_commit_if(!purged.is_empty())),
+        }
     }
 }
 
@@ -157,8 +161,52 @@ async fn purge_credentials(connection: &mut PgConnection, batch: i64) -> sqlx::R
         tokens: count(row.tokens),
         authorization_codes: count(row.authorization_codes),
         grants: count(row.grants),
-        records: 0,
         more: is_full && row.tokens + row.authorization_codes > 0,
+        ..Purged::default()
+    })
+}
+
+async fn purge_records(connection: &mut PgConnection, batch: i64) -> sqlx::Result<Purged> {
+    let deleted = sqlx::query_file!("src/postgres/sql/purge_records.sql", batch)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    let more = i64::try_from(deleted).is_ok_and(|records| records >= batch);
+    Ok(Purged { records: deleted, more, ..Purged::default() })
+}
+
+async fn purge_devices(connection: &mut PgConnection, batch: i64) -> sqlx::Result<Purged> {
+    let row = sqlx::query_file!("src/postgres/sql/purge_device_authorizations.sql", batch)
+        .fetch_one(connection)
+        .await?;
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    Ok(Purged {
+        device_authorizations: count(row.device_authorizations),
+        grants: count(row.grants),
+        more: row.device_authorizations >= batch,
+        ..Purged::default()
+    })
+}
+
+/// Does the same with a statement on the coordinator, and one on the shards.
+async fn purge_devices_on_cluster(
+    connection: &mut PgConnection,
+    batch: i64,
+) -> sqlx::Result<Purged> {
+    let mut transaction = connection.begin().await?;
+    let grant_ids =
+        sqlx::query_file_scalar!("src/postgres/sql/cluster/delete_expired_devices.sql", batch)
+            .fetch_all(&mut *transaction)
+            .await?;
+    let grants = sqlx::query_file!("src/postgres/sql/cluster/delete_ended_grants.sql", &grant_ids)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(Purged {
+        device_authorizations: grant_ids.len() as u64,
+        grants: grants.rows_affected(),
+        more: i64::try_from(grant_ids.len()).is_ok_and(|devices| devices >= batch),
+        ..Purged::default()
     })
 }
 
@@ -193,7 +241,7 @@ async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Re
         tokens,
         authorization_codes: codes,
         grants: grants.rows_affected(),
-        records: 0,
         more: more && tokens + codes > 0,
+        ..Purged::default()
     })
 }

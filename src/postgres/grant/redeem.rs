@@ -197,6 +197,6 @@ impl RedeemCode {
     }
 }
 
-fn has_offline_access(scope: &str) -> bool {
+pub(in crate::postgres) fn has_offline_access(scope: &str) -> bool {
     scope.split(' ').any(|token| token == OFFLINE_ACCESS)
 }

@@ -1,0 +1,196 @@
+//! [`DeviceAuthorizationStorage`] for PostgreSQL.
+
+mod approve;
+mod poll;
+mod start;
+
+use async_trait::async_trait;
+
+use crate::device_authorization::{
+    DeviceApproval, DeviceAuthorization, DeviceAuthorizationStorage, DevicePoll, DevicePollOutcome,
+    NewDeviceAuthorization, PendingDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
+    user_code_digest,
+};
+use crate::error::{Error, InvalidReason, Result};
+use crate::postgres::batching::Connections;
+use crate::postgres::error::Effect;
+use crate::postgres::telemetry::observe;
+use crate::postgres::{PgStorage, context};
+use crate::request::RequestContext;
+use crate::scope::Scope;
+use crate::secret::TokenHash;
+use crate::settings::micros;
+use approve::Approve;
+use poll::Poll;
+use start::{Start, Started};
+
+/// The number of user codes that are tried. With a million live ones, one in 25,000 is taken.
+const USER_CODES: usize = 5;
+
+/// The error of an invalid value in `device_authorization`, whose row the user code names.
+fn corrupt(column: &'static str, user_code: TokenHash, message: String) -> Error {
+    let table = "oauth_storage.device_authorization";
+    Error::Corrupt { table, column, row: user_code.to_string(), message }
+}
+
+impl<C: Connections> PgStorage<C> {
+    async fn start_device(&self, device: NewDeviceAuthorization) -> Result<DeviceAuthorization> {
+        device.check()?;
+        for _ in 0..USER_CODES {
+            let codes = device.generate()?;
+            match self.connections.run(Start::new(&device, &codes)).await? {
+                Started::Stored => return Ok(codes),
+                Started::UserCodeTaken => {}
+                Started::UnknownClient => {
+                    return Err(Error::invalid("client_id", InvalidReason::Unknown));
+                }
+            }
+        }
+        Err(Error::invalid("user_code", InvalidReason::Duplicate))
+    }
+
+    async fn find_pending_device(&self, lookup: UserCodeLookup) -> Result<UserCodeOutcome> {
+        lookup.check()?;
+        let user_code = lookup.user_code_digest();
+        if user_code.is_none() && lookup.guesser.is_none() {
+            return Ok(UserCodeOutcome::Unknown);
+        }
+        let (guesser, tail) = lookup.guesser_digest().map(|digest| digest.halves()).unzip();
+        // Counting an attempt is a write, a lookup alone is not.
+        let effect = if guesser.is_some() { Effect::Write } else { Effect::Read };
+        let mut call = self.connections.begin(effect).await?;
+        let row = call
+            .statement(|connection| {
+                sqlx::query_file!(
+                    "src/postgres/sql/find_device_authorization.sql",
+                    user_code.map(|digest| digest.halves().0),
+                    guesser,
+                    tail,
+                    i32::try_from(lookup.attempts).unwrap_or(i32::MAX - 1),
+                    micros(lookup.window),
+                )
+                .fetch_one(connection)
+            })
+            .await?;
+        if row.is_limited {
+            return Ok(UserCodeOutcome::Limited);
+        }
+        let (Some(user_code), Some(client_id), Some(scope), Some(issued_at), Some(expires_at)) =
+            (user_code, row.client_id, row.scope, row.issued_at, row.expires_at)
+        else {
+            return Ok(UserCodeOutcome::Unknown);
+        };
+        Ok(UserCodeOutcome::Found(Box::new(PendingDeviceAuthorization::new(
+            client_id,
+            Scope::from_stored(scope).map_err(|e| corrupt("scope", user_code, e.to_string()))?,
+            context::from_column(row.context)
+                .map_err(|e| corrupt("context", user_code, e.to_string()))?,
+            issued_at,
+            expires_at,
+        ))))
+    }
+
+    async fn approve_device(
+        &self,
+        request: &RequestContext,
+        approval: DeviceApproval,
+    ) -> Result<bool> {
+        let subject = approval.check(request)?;
+        let context = approval.full_context(request);
+        let Some(user_code) = approval.user_code_digest() else { return Ok(false) };
+        let approve = Approve {
+            user_code: user_code.halves().0,
+            client_id: approval.client_id,
+            subject,
+            scope: approval.scope,
+            context,
+        };
+        match self.connections.run(approve).await? {
+            Some(true) => Ok(true),
+            Some(false) => Err(DeviceApproval::wider()),
+            None => Ok(false),
+        }
+    }
+
+    async fn deny_device(&self, user_code: &str) -> Result<bool> {
+        let Some(user_code) = user_code_digest(user_code) else { return Ok(false) };
+        let mut call = self.connections.begin(Effect::Write).await?;
+        call.statement(|connection| {
+            let (user_code, _) = user_code.halves();
+            sqlx::query_file!("src/postgres/sql/deny_device_authorization.sql", user_code)
+                .execute(connection)
+        })
+        .await
+        .map(|done| done.rows_affected() > 0)
+    }
+
+    /// Not an `async fn`, whose future would contain the poll and be too large (see the test in
+    /// `postgres.rs`).
+    fn poll_device(
+        &self,
+        request: &RequestContext,
+        poll: DevicePoll,
+    ) -> impl Future<Output = Result<DevicePollOutcome>> + Send {
+        let call = observe!(self, poll_device_authorization on device_authorization,
+            client_id = poll.client_id);
+        let exchange = poll.tokens_to_issue(request).map(|tokens| {
+            let statement = Poll::new(&self.connections, request, &poll, &tokens)?;
+            Some(Box::pin(async move {
+                let row = self.spend(statement, &tokens).await?;
+                row.map_or(Ok(DevicePollOutcome::Invalid), |row| {
+                    row.into_outcome(poll.client_id, tokens)
+                })
+            }))
+        });
+        call.run(async move {
+            match exchange? {
+                Some(exchange) => exchange.await,
+                None => Ok(DevicePollOutcome::Invalid),
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl<C: Connections> DeviceAuthorizationStorage for PgStorage<C> {
+    async fn start_device_authorization(
+        &self,
+        device: NewDeviceAuthorization,
+    ) -> Result<DeviceAuthorization> {
+        observe!(self, start_device_authorization on device_authorization,
+            client_id = device.client_id)
+        .run(self.start_device(device))
+        .await
+    }
+
+    async fn find_device_authorization(&self, lookup: UserCodeLookup) -> Result<UserCodeOutcome> {
+        observe!(self, find_device_authorization on device_authorization)
+            .run(self.find_pending_device(lookup))
+            .await
+    }
+
+    async fn approve_device_authorization(
+        &self,
+        request: &RequestContext,
+        approval: DeviceApproval,
+    ) -> Result<bool> {
+        observe!(self, approve_device_authorization on device_authorization,
+            client_id = approval.client_id)
+        .run(self.approve_device(request, approval))
+        .await
+    }
+
+    async fn deny_device_authorization(&self, user_code: &str) -> Result<bool> {
+        observe!(self, deny_device_authorization on device_authorization)
+            .run(self.deny_device(user_code))
+            .await
+    }
+
+    async fn poll_device_authorization(
+        &self,
+        request: &RequestContext,
+        poll: DevicePoll,
+    ) -> Result<DevicePollOutcome> {
+        self.poll_device(request, poll).await
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM oauth_storage.device_authorization WHERE digest = $1
