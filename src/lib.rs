@@ -49,6 +49,7 @@
 //! | replay identifier | | [`ReplayStorage`]: claim (`jti` of assertions and DPoP proofs) |
 //! | pushed request | | [`PushedRequestStorage`]: push, take (RFC 9126) |
 //! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
+//! | consent | | [`ConsentStorage`]: add, get, list, withdraw |
 //! | device authorization | | [`DeviceAuthorizationStorage`]: start, find, approve, deny, poll (RFC 8628) |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
@@ -92,6 +93,7 @@ pub mod authorization_code;
 pub mod backend;
 mod check;
 pub mod client;
+pub mod consent;
 mod context;
 pub mod device_authorization;
 pub mod endpoint;
@@ -121,6 +123,7 @@ pub mod user;
 
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
+pub use consent::ConsentStorage;
 pub use device_authorization::DeviceAuthorizationStorage;
 pub use error::Error;
 pub use grant::{

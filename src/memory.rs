@@ -5,6 +5,7 @@
 
 mod authorization_code;
 mod client;
+mod consent;
 mod device_authorization;
 mod grant;
 mod id_token;

@@ -5,6 +5,7 @@ mod batching;
 mod builder;
 mod client;
 mod cluster;
+mod consent;
 mod context;
 mod device_authorization;
 mod error;

@@ -25,6 +25,9 @@ pub(crate) enum RecordKind {
     Guesser,
     /// A user code, which has its own table.
     UserCode,
+    /// The names of a consent, which has its own table.
+    #[cfg(feature = "postgres")]
+    Consent,
 }
 
 impl RecordKind {
@@ -35,6 +38,8 @@ impl RecordKind {
             Self::Pending => "q",
             Self::Guesser => "g",
             Self::UserCode => "u",
+            #[cfg(feature = "postgres")]
+            Self::Consent => "c",
         }
     }
 

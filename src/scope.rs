@@ -63,6 +63,24 @@ impl Scope {
         let other: HashSet<&str> = other.iter().collect();
         self.iter().all(|token| other.contains(token))
     }
+
+    /// Returns the tokens of this scope, then those that only the other one has.
+    ///
+    /// ```
+    /// use oauth_storage::Scope;
+    ///
+    /// let (allowed, more): (Scope, Scope) = ("openid email".parse()?, "phone openid".parse()?);
+    /// assert_eq!(allowed.union(&more)?.as_str(), "openid email phone");
+    /// # Ok::<(), oauth_storage::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`] if the result is larger than a scope may be.
+    pub fn union(&self, other: &Self) -> Result<Self> {
+        let own: HashSet<&str> = self.iter().collect();
+        let more = other.iter().filter(|token| !own.contains(token));
+        self.iter().chain(more).collect::<Vec<_>>().join(" ").parse()
+    }
 }
 
 impl fmt::Display for Scope {

@@ -2,6 +2,7 @@
 
 use crate::authorization_code::AuthorizationCodeStorage;
 use crate::client::{ClientRegistry, ClientStorage};
+use crate::consent::ConsentStorage;
 use crate::device_authorization::DeviceAuthorizationStorage;
 use crate::grant::GrantStorage;
 use crate::id_token::IdTokenStorage;
@@ -40,6 +41,7 @@ pub trait Storage:
     + PushedRequestStorage
     + PendingRequestStorage
     + DeviceAuthorizationStorage
+    + ConsentStorage
 {
 }
 
@@ -55,6 +57,7 @@ impl<T> Storage for T where
         + PushedRequestStorage
         + PendingRequestStorage
         + DeviceAuthorizationStorage
+        + ConsentStorage
         + ?Sized
 {
 }

@@ -70,6 +70,7 @@ mod client_secret;
 mod code_grant;
 mod concurrency;
 mod concurrency_revocation;
+mod consent;
 mod context;
 mod device_authorization;
 mod flow;
@@ -163,6 +164,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         purge::RULES,
         record::RULES,
         device_authorization::RULES,
+        consent::RULES,
     ]
     .into_iter()
     .flatten()

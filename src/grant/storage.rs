@@ -158,7 +158,7 @@ pub trait GrantStorage: Send + Sync {
 
     /// Deletes all rows that name a subject and returns the number of deleted grants. The rows of
     /// their tokens and codes contain no personal data; they are no longer found, and the purge
-    /// removes them. A user in the shipped user table is deleted as well. Runs in batches, as
+    /// removes them. Its consents, and a user in the shipped user table, are deleted as well. Runs in batches, as
     /// [`revoke_subject`](Self::revoke_subject) does.
     ///
     /// # Errors

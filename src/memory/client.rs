@@ -188,6 +188,7 @@ impl ClientRegistry for MemoryStorage {
             return Ok(false);
         }
         state.grants.retain(|_, grant| grant.client_id != client_id);
+        state.consents.retain(|_, consent| consent.client_id != client_id);
         Ok(true)
     }
 
@@ -302,6 +303,7 @@ impl ClientRegistry for MemoryStorage {
         });
         let clients = &state.clients;
         state.grants.retain(|_, grant| clients.contains_key(&grant.client_id));
+        state.consents.retain(|_, consent| clients.contains_key(&consent.client_id));
         Ok(before.abs_diff(state.clients.len()).try_into().unwrap_or(u64::MAX))
     }
 }

@@ -181,6 +181,7 @@ impl GrantStorage for MemoryStorage {
         let mut state = self.state().await;
         let before = state.grants.len();
         state.grants.retain(|_, grant| grant.subject.as_deref() != Some(subject));
+        state.consents.retain(|(of, _), _| of != subject);
         Ok((before - state.grants.len()) as u64)
     }
 

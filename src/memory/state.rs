@@ -11,6 +11,7 @@ use super::record::RecordRow;
 use crate::authorization_code::{AuthorizationCode, CodeChallenge};
 use crate::client::Client;
 use crate::client::secret::MAX_PREVIOUS_SECRETS;
+use crate::consent::Consent;
 use crate::context::GrantContext;
 use crate::error::{Error, InvalidReason, Result};
 use crate::grant::{Grant, GrantState};
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) codes: HashMap<TokenHash, CodeRow>,
     pub(super) records: HashMap<TokenHash, RecordRow>,
     pub(super) devices: HashMap<TokenHash, DeviceRow>,
+    /// By subject and client.
+    pub(super) consents: BTreeMap<(String, String), Consent>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

@@ -18,6 +18,7 @@ use crate::grant::{
     RotationOutcome, TokenRotation,
 };
 use crate::postgres::batching::{Connections, Statement};
+use crate::postgres::consent::ConsentOwner;
 use crate::postgres::telemetry::observe;
 use crate::postgres::token::{FindToken, NamedToken, corrupt, corrupt_grant};
 use crate::postgres::{PgStorage, context};
@@ -276,8 +277,10 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 }
                 let owner = Owner::Subject { subject, client_id: None };
                 let erased = self.change_grants(owner, Change::Delete).await?;
-                let user = self.delete_user_of(subject).await;
-                user.map_err(|error| error.after_commit_if(erased > 0))?;
+                let after_commit = |error: Error| error.after_commit_if(erased > 0);
+                let consents = self.delete_consents(ConsentOwner::Subject(subject)).await;
+                consents.map_err(after_commit)?;
+                self.delete_user_of(subject).await.map_err(after_commit)?;
                 Ok(erased)
             })
             .await

@@ -134,6 +134,10 @@ meters! {
     approve_device_authorization,
     deny_device_authorization,
     poll_device_authorization,
+    add_consent,
+    get_consent,
+    list_consents,
+    withdraw_consent,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

@@ -7,6 +7,7 @@ use crate::check::check_client_id;
 use crate::client::MIN_UNUSED;
 use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::batching::Connections;
+use crate::postgres::consent::ConsentOwner;
 use crate::postgres::error::Effect;
 use crate::postgres::grant::{Change, Owner};
 use crate::postgres::{PgStorage, cluster};
@@ -144,6 +145,8 @@ impl<C: Connections> PgStorage<C> {
         let deleted = self.change_grants(owner, Change::Delete).await;
         // The client is already disabled.
         deleted.map_err(Error::after_commit)?;
+        let consents = self.delete_consents(ConsentOwner::Client { client_id, deleted_at }).await;
+        consents.map_err(Error::after_commit)?;
         let mut call = self.connections.begin(Effect::Write).await.map_err(Error::after_commit)?;
         let done = call
             .statement(|connection| {
