@@ -15,7 +15,7 @@ cargo run --release -p oauth-storage-bench -- [options]
   --rounds 3              repetitions; the median is reported
   --rows 200000           credentials loaded beforehand
   --operations a,b        of get_token, introspect, create_token, redeem, rotate,
-                          revoke_token, get_client, claim, mix
+                          revoke_token, get_client, claim, poll, mix
   --subjects a,b          of oauth-storage, sqlx-pool, pgbench
   --growth 10000,10000000 for each of these row counts: lookups, bytes per credential, purge;
                           alone (without --operations) it skips the other measurements

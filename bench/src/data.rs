@@ -21,11 +21,14 @@ pub(crate) const SCOPE: &str = "openid profile";
 /// One verifier for all codes; each code is still checked.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CLIENTS: u64 = 10;
+/// The number of devices that poll.
+pub(crate) const DEVICES: u64 = 10_000;
 
 /// The milliseconds in a grant's UUIDv7 are these plus its number.
 const PAIR_EPOCH: u64 = 1_700_000_000_000;
 const CODE_EPOCH: u64 = 1_600_000_000_000;
 const OWNER_EPOCH: u64 = 1_500_000_000_000;
+const DEVICE_EPOCH: u64 = 1_400_000_000_000;
 
 pub(crate) struct Client {
     pub(crate) id: String,
@@ -80,6 +83,10 @@ pub(crate) fn code(k: u64) -> Secret {
     credential(grant_of_code(k), k)
 }
 
+pub(crate) fn device(n: u64) -> Secret {
+    credential(grant(DEVICE_EPOCH, n), n)
+}
+
 /// A credential in the form of a generated one, with a number in place of the random bytes.
 pub(crate) fn credential(grant_id: Uuid, n: u64) -> Secret {
     let mut bytes = [0; 48];
@@ -130,7 +137,7 @@ pub(crate) fn check_found(world: &World, n: u64, found: Option<&Token>) {
 
 /// The same functions as SQL expressions. `n` is an expression for a bigint.
 pub(crate) mod sql {
-    use super::{CLIENTS, CODE_EPOCH, OWNER_EPOCH, PAIR_EPOCH};
+    use super::{CLIENTS, CODE_EPOCH, DEVICE_EPOCH, OWNER_EPOCH, PAIR_EPOCH};
 
     pub(crate) fn grant_of_pair(n: &str) -> String {
         grant(PAIR_EPOCH, n)
@@ -138,6 +145,10 @@ pub(crate) mod sql {
 
     pub(crate) fn grant_of_code(n: &str) -> String {
         grant(CODE_EPOCH, n)
+    }
+
+    pub(crate) fn grant_of_device(n: &str) -> String {
+        grant(DEVICE_EPOCH, n)
     }
 
     pub(crate) fn grant_of_owner(n: &str) -> String {

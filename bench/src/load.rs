@@ -29,6 +29,8 @@ impl Subject {
             (Self::Storage(s), O::RevokeToken) => s.revoke_token(world, n).await,
             (Self::Storage(s), O::GetClient) => s.get_client(world, n).await,
             (Self::Storage(s), O::Claim) => s.claim().await,
+            (Self::Storage(s), O::Poll) => s.poll(world, n).await,
+            (Self::Pool(p), O::Poll) => p.poll(world, n).await,
             (Self::Pool(p), O::Claim) => p.claim().await,
             (Self::Pool(p), O::GetToken) => p.get_token(world, n).await,
             (Self::Pool(p), O::Introspect) => p.introspect(world, n).await,

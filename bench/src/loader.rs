@@ -78,6 +78,25 @@ impl Bench {
         self.load("codes", &[grants, codes], from..to, CHUNK).await;
     }
 
+    /// Loads device authorizations that wait for their users, valid for a day.
+    pub(crate) async fn load_devices(&self) {
+        let grant_id = sql::grant_of_device("n");
+        let [digest, tail] = sql::halves("digest");
+        let devices = format!(
+            "INSERT INTO oauth_storage.device_authorization
+                (issued_at, expires_at, grant_id, digest, digest_tail, user_code_digest, poll_interval,
+                 client_id, scope)
+             SELECT now(), now() + interval '1 day', {grant_id}, {digest}, {tail}, {grant_id}, 5, {client_id},
+                '{scope}'
+             FROM generate_series($1::bigint, $2::bigint - 1) AS n
+             CROSS JOIN LATERAL (SELECT {hash} AS digest OFFSET 0) AS hashed",
+            client_id = sql::client_id("n"),
+            scope = data::SCOPE,
+            hash = sql::digest(&grant_id, "n"),
+        );
+        self.load("device authorizations", &[devices], 0..data::DEVICES, CHUNK).await;
+    }
+
     /// Loads grants of one client and one subject.
     pub(crate) async fn load_owned(&self, owned: &Owned<'_>) {
         let Owned { numbers, client_id, subject, state } = owned;

@@ -119,6 +119,7 @@ async fn operations(args: &Args, server: &Server, report: &mut Report) {
     storage.0.migrate().await.unwrap();
     bench.distribute().await;
     let world = Arc::new(World::new(&storage.0, args.rows).await);
+    bench.load_devices().await;
     let storage = Arc::new(Subject::Storage(storage));
     bench.load_pairs(0, args.rows.div_ceil(2), State::Live).await;
     bench.settle().await;

@@ -13,6 +13,8 @@ pub(crate) enum Operation {
     GetClient,
     /// A new replay identifier.
     Claim,
+    /// A poll of a device authorization that waits for its user.
+    Poll,
     /// 90 % introspect, 7 % create, 2 % rotate, 1 % revoke.
     Mix,
     /// The introspections within the mix; never run by itself.
@@ -32,7 +34,7 @@ pub(crate) const MIX: [(Operation, u64); 4] = [
 ];
 
 impl Operation {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::GetToken,
         Self::Introspect,
         Self::CreateToken,
@@ -41,6 +43,7 @@ impl Operation {
         Self::RevokeToken,
         Self::GetClient,
         Self::Claim,
+        Self::Poll,
         Self::Mix,
     ];
 
@@ -54,6 +57,7 @@ impl Operation {
             Self::RevokeToken => "revoke_token",
             Self::GetClient => "get_client",
             Self::Claim => "claim",
+            Self::Poll => "poll",
             Self::Mix => "mix",
             Self::MixIntrospect => "mix_introspect",
             Self::PurgeIntrospect => "purge_introspect",
@@ -77,6 +81,7 @@ impl Operation {
                 | Self::Rotate
                 | Self::RevokeToken
                 | Self::Claim
+                | Self::Poll
                 | Self::Mix
         )
     }

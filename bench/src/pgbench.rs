@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::data::{REDIRECT_URI, SCOPE, World, sql};
+use crate::data::{DEVICES, REDIRECT_URI, SCOPE, World, sql};
 use crate::load::{Measured, Phase};
 use crate::operation::{MIX, Operation};
 use crate::statements;
@@ -198,6 +198,11 @@ fn script(operation: Operation, world: &World) -> String {
         Operation::Claim => {
             let identifier = vec!["gen_random_uuid()".to_owned(); 2];
             (String::new(), statements::CLAIM, identifier)
+        }
+        Operation::Poll => {
+            let device = digest(sql::grant_of_device(k), k).to_vec();
+            let set = format!("\\set k random(0, {})\n", DEVICES - 1);
+            (set, statements::POLL, [device, vec![sql::client_id(k)]].concat())
         }
         Operation::Mix
         | Operation::MixIntrospect

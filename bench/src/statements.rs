@@ -34,6 +34,19 @@ VALUES (now() + interval '1 minute', 'j', $1, $2)
 ON CONFLICT (digest) DO NOTHING
 "#;
 
+/// Device code, client.
+pub(crate) const POLL: &str = r#"
+UPDATE oauth_storage.device_authorization AS device
+SET
+    polled_at = now(),
+    poll_interval = CASE
+        WHEN polled_at + poll_interval * interval '0.8 seconds' > now() THEN least(poll_interval + 5, 60)
+        ELSE poll_interval
+    END
+WHERE digest = $1 AND digest_tail = $2 AND client_id = $3 AND state = 'p' AND expires_at > now()
+RETURNING state::text
+"#;
+
 /// Grant, access token, refresh token, client, subject, scope.
 pub(crate) const CREATE_TOKEN: &str = r#"
 WITH owner AS (

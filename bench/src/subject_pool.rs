@@ -185,6 +185,19 @@ impl Pool {
         assert_eq!(claimed.rows_affected(), 1);
     }
 
+    pub(crate) async fn poll(&self, world: &World, n: u64) {
+        let n = n % data::DEVICES;
+        let [digest, tail] = data::halves(&data::device(n).digest());
+        let state: String = sqlx::query_scalar(statements::POLL)
+            .bind(digest)
+            .bind(tail)
+            .bind(&world.client(n).id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        assert_eq!(state, "p");
+    }
+
     pub(crate) async fn get_client(&self, world: &World, n: u64) {
         let client = world.client(n);
         let row: ClientRow = sqlx::query_as(statements::GET_CLIENT)

@@ -1,11 +1,13 @@
 //! The crate through its public API, with its default options.
 
+use oauth_storage::device_authorization::{DevicePoll, DevicePollOutcome};
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::replay::{Claim, ClaimOutcome};
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    ClientStorage as _, CodeRedemption, GrantStorage as _, PgStorage, RedemptionOutcome,
-    ReplayStorage as _, RequestContext, TokenPair, TokenStorage as _, User,
+    ClientStorage as _, CodeRedemption, DeviceAuthorizationStorage as _, GrantStorage as _,
+    PgStorage, RedemptionOutcome, ReplayStorage as _, RequestContext, TokenPair, TokenStorage as _,
+    User,
 };
 
 use uuid::Uuid;
@@ -81,6 +83,15 @@ impl Storage {
     pub(crate) async fn claim(&self) {
         let claim = Claim::new("bench", Uuid::now_v7().to_string(), data::CLAIM);
         assert_eq!(self.0.claim(claim).await.unwrap(), ClaimOutcome::First);
+    }
+
+    pub(crate) async fn poll(&self, world: &World, n: u64) {
+        let n = n % data::DEVICES;
+        let poll = DevicePoll::new(&world.client(n).id, data::device(n)).with_refresh_token(true);
+        let outcome = self.0.poll_device_authorization(&RequestContext::default(), poll).await;
+        let outcome = outcome.unwrap();
+        let waits = matches!(outcome, DevicePollOutcome::Pending | DevicePollOutcome::SlowDown);
+        assert!(waits, "{outcome:?}");
     }
 
     pub(crate) async fn get_client(&self, world: &World, n: u64) {

@@ -3,6 +3,7 @@
 //! By default each runs a part of its count, so that `cargo test` stays short;
 //! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
 
+mod devices;
 mod other_process;
 mod records;
 mod revoke;
