@@ -1,5 +1,6 @@
 //! One grant from its beginning to its end. Each result is checked against the ones before.
 
+mod beside;
 mod end;
 mod exchange;
 mod state;
@@ -50,6 +51,9 @@ impl Walk {
         }
         if chance(10) {
             self.read_grant().await;
+        }
+        if chance(20) {
+            self.beside().await;
         }
         Ok(())
     }

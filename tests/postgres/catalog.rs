@@ -26,6 +26,8 @@ async fn the_schema_matches_the_design() {
             "authorization_grant",
             "client",
             "client_lock",
+            "consent",
+            "device_authorization",
             "record",
             "token",
             "user_account"
@@ -70,6 +72,12 @@ async fn the_schema_matches_the_design() {
              WHERE (subject IS NOT NULL)",
             "UNIQUE client_lock_pkey btree (client_id)",
             "UNIQUE client_pkey btree (client_id)",
+            "consent_client_id btree (client_id)",
+            "UNIQUE consent_pkey btree (subject, client_id)",
+            "device_authorization_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
+             '2000-01-01 00:00:00+00'::timestamp with time zone))",
+            "UNIQUE device_authorization_pkey btree (digest)",
+            "UNIQUE device_authorization_user_code_key btree (user_code_digest)",
             "record_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
             "UNIQUE record_pkey btree (digest)",
@@ -88,13 +96,15 @@ async fn the_schema_matches_the_design() {
          WHERE oid IN ('oauth_storage.token'::regclass,
                        'oauth_storage.authorization_grant'::regclass,
                        'oauth_storage.authorization_code'::regclass,
+                       'oauth_storage.device_authorization'::regclass,
                        'oauth_storage.record'::regclass) ORDER BY 1",
     );
     let hot = hot.await;
     assert!(hot[0].starts_with("authorization_code fillfactor=80 autovacuum"), "{hot:?}");
     assert!(hot[1].starts_with("authorization_grant fillfactor=90 autovacuum"), "{hot:?}");
-    assert!(hot[2].starts_with("record fillfactor=80 autovacuum"), "{hot:?}");
-    assert!(hot[3].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
+    assert!(hot[2].starts_with("device_authorization fillfactor=70 autovacuum"), "{hot:?}");
+    assert!(hot[3].starts_with("record fillfactor=80 autovacuum"), "{hot:?}");
+    assert!(hot[4].starts_with("token fillfactor=95 autovacuum"), "{hot:?}");
 }
 
 /// Constraints of the schema refuse plaintext, even if the code has a bug.

@@ -3,18 +3,22 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use oauth_storage::authorization_code::CodeChallenge;
 use oauth_storage::client::{ClientSecret, ClientSecretRotation};
+use oauth_storage::device_authorization::{
+    DeviceApproval, DevicePoll, NewDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
+};
 use oauth_storage::endpoint::FormParameters;
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage,
-    RedemptionOutcome, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
-    UserStorage as _,
+    CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, GrantStorage as _,
+    NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome, RequestContext, Secret,
+    Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use tracing_subscriber::fmt::MakeWriter;
@@ -163,6 +167,29 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     see(&storage.create_token(&request, new).await.unwrap_err());
     generated.push(tokens.access_token);
     generated.extend(tokens.refresh_token);
+
+    let new = NewDeviceAuthorization::new(&client_id, scope());
+    see(&new);
+    let device = storage.start_device_authorization(new).await.unwrap();
+    see(&device);
+    let lookup = UserCodeLookup::new(&device.user_code).limited(
+        needle("guesser").expose(),
+        5,
+        Duration::from_secs(60),
+    );
+    let found = storage.find_device_authorization(lookup).await.unwrap();
+    see(&found);
+    let UserCodeOutcome::Found(shown) = found else { panic!("{found:?}") };
+    let approval = DeviceApproval::new(&device.user_code, &shown, scope());
+    see(&approval);
+    assert!(storage.approve_device_authorization(&request, approval).await.unwrap());
+    let poll = DevicePoll::new(&client_id, device.device_code.clone());
+    see(&poll);
+    let outcome = storage.poll_device_authorization(&request, poll).await.unwrap();
+    see(&outcome);
+    generated.extend(outcome.issued().map(|issued| issued.tokens.access_token));
+    generated.extend([device.device_code, Secret::new(device.user_code)]);
+    see(&storage.add_consent("alice", &client_id, &scope()).await.unwrap());
 
     storage.revoke_token(&request, &client_id, TokenRef::Any(&refresh)).await.unwrap();
     storage.revoke_token(&request, &client_id, TokenRef::Any(&needle("unknown"))).await.unwrap();

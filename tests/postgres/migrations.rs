@@ -20,7 +20,10 @@ async fn migrate_runs_twice_and_pending_lists_the_rest() {
     let storage = connect(database.url()).await;
     let pending = storage.pending_migrations().await.unwrap();
     assert_eq!(pending[0].description, "create client");
-    assert_eq!(pending.len(), 7);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap();
+    let files =
+        files.filter(|file| file.as_ref().unwrap().path().extension() == Some("sql".as_ref()));
+    assert_eq!(pending.len(), files.count());
     storage.migrate().await.unwrap();
     assert_eq!(storage.pending_migrations().await.unwrap(), []);
     storage.migrate().await.unwrap();

@@ -4,15 +4,19 @@
 
 use std::time::Duration;
 
+use oauth_storage::device_authorization::{
+    DeviceApproval, DevicePoll, DevicePollOutcome, NewDeviceAuthorization, UserCodeLookup,
+    UserCodeOutcome,
+};
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::pending_request::NewPendingRequest;
 use oauth_storage::replay::Claim;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, GrantStorage as _, NewAuthorizationCode, NewClient, PendingRequestStorage as _,
-    PgStorage, RedemptionOutcome, ReplayStorage as _, RequestContext, Secret, Settings, TokenPair,
-    TokenStorage as _, User,
+    CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, GrantStorage as _,
+    NewAuthorizationCode, NewClient, PendingRequestStorage as _, PgStorage, RedemptionOutcome,
+    ReplayStorage as _, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
 };
 use oauth_storage_testbed::Cluster;
 use sqlx::{Connection as _, PgConnection};
@@ -59,6 +63,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         format!("'{name}-' || CASE WHEN n % 5 = 0 THEN 0 ELSE n % {of} END")
     };
     let grants = store_grants(rows / 2, &owner("client", 20_000), &owner("user", 10_000));
+    let consenting = owner("user", 1_000);
     run_sql(
         database.url(),
         &format!(
@@ -78,6 +83,14 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
              INSERT INTO oauth_storage.record (expires_at, kind, digest, digest_tail)
              SELECT now() + n * interval '1 second', 'j', md5('record' || n)::uuid, md5('tail')::uuid
              FROM generate_series(-100, 20000) n;
+             INSERT INTO oauth_storage.device_authorization (issued_at, expires_at, grant_id, digest,
+                 digest_tail, user_code_digest, poll_interval, client_id, scope)
+             SELECT now(), now() + n * interval '1 second', gen_random_uuid(), md5('device' || n)::uuid,
+                 md5('tail')::uuid, md5('user code' || n)::uuid, 5, 'client-' || n, ''
+             FROM generate_series(1, 20000) n;
+             INSERT INTO oauth_storage.consent (granted_at, updated_at, subject, client_id, scope)
+             SELECT now(), now(), {consenting}, 'client-' || n, 'openid'
+             FROM generate_series(1, 20000) n;
              -- The use of today is written.
              UPDATE oauth_storage.client SET last_used_at = now()"
         ),
@@ -96,7 +109,15 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         }
         for plan in plans {
             println!("{what}: {plan}\n");
-            let tables = ["token", "authorization_code", "authorization_grant", "client", "record"];
+            let tables = [
+                "token",
+                "authorization_code",
+                "authorization_grant",
+                "client",
+                "record",
+                "device_authorization",
+                "consent",
+            ];
             if tables.iter().any(|table| plan.contains(&format!("Seq Scan on {table}"))) {
                 failures.push(format!("{what} has a sequential scan:\n{plan}"));
             }
@@ -190,7 +211,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("revoke_client", logged, 2);
         let (purged, logged) = plans(&cluster, storage.purge_expired(1000)).await;
         purged.unwrap();
-        check("purge_expired", logged, 2);
+        check("purge_expired", logged, 3);
         let claim = Claim::new("test", Uuid::now_v7().to_string(), Duration::from_secs(60));
         let (_, logged) = plans(&cluster, storage.claim(claim)).await;
         check("claim", logged, 1);
@@ -206,6 +227,51 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         let (taken, logged) = plans(&cluster, storage.resume_request(&id)).await;
         assert!(taken.unwrap().is_some());
         check("resume_request", logged, 1);
+        let new = NewDeviceAuthorization::new(&client_id, scope());
+        let (device, logged) = plans(&cluster, storage.start_device_authorization(new)).await;
+        check("start_device_authorization", logged, 1);
+        let device = device.unwrap();
+        let poll = DevicePoll::new(&client_id, device.device_code.clone()).with_refresh_token(true);
+        let polled = storage.poll_device_authorization(&request, poll.clone());
+        let (outcome, logged) = plans(&cluster, polled).await;
+        assert_eq!(outcome.unwrap(), DevicePollOutcome::Pending);
+        check("poll_device_authorization", logged, 1);
+        let lookup = UserCodeLookup::new(&device.user_code);
+        let lookup = lookup.limited(Uuid::now_v7(), 5, Duration::from_secs(60));
+        let (found, logged) = plans(&cluster, storage.find_device_authorization(lookup)).await;
+        check("find_device_authorization", logged, 1);
+        let UserCodeOutcome::Found(shown) = found.unwrap() else { panic!("not found") };
+        let approval = DeviceApproval::new(&device.user_code, &shown, scope());
+        let approved = storage.approve_device_authorization(&alice, approval);
+        let (approved, logged) = plans(&cluster, approved).await;
+        assert!(approved.unwrap());
+        check("approve_device_authorization", logged, 1);
+        let (denied, logged) =
+            plans(&cluster, storage.deny_device_authorization(&device.user_code)).await;
+        assert!(!denied.unwrap());
+        check("deny_device_authorization", logged, 1);
+        let (outcome, logged) =
+            plans(&cluster, storage.poll_device_authorization(&request, poll)).await;
+        assert!(outcome.unwrap().issued().is_some());
+        check("a poll that is issued the tokens", logged, 1);
+        let (added, logged) =
+            plans(&cluster, storage.add_consent("user-77", &client_id, &scope())).await;
+        added.unwrap();
+        check("add_consent", logged, 1);
+        let (found, logged) = plans(&cluster, storage.get_consent("user-77", &client_id)).await;
+        assert!(found.unwrap().is_some());
+        check("get_consent", logged, 1);
+        let (page, logged) = plans(&cluster, storage.list_consents("user-77", None, 10)).await;
+        assert!(page.unwrap().len() > 1);
+        check("list_consents", logged, 1);
+        // The consent, a scan and a change.
+        let (outcome, logged) =
+            plans(&cluster, storage.withdraw_consent("user-77", &client_id)).await;
+        assert!(outcome.unwrap().withdrawn);
+        check("withdraw_consent", logged, 3);
+        let (erased, logged) = plans(&cluster, storage.erase_subject("user-76")).await;
+        erased.unwrap();
+        check("erase_subject", logged, 6);
         let (_, logged) = plans(&cluster, storage.read_client(&client_id)).await;
         check("read_client", logged, 1);
         let (_, logged) = plans(&cluster, storage.list_clients(Some("client-5"), 10)).await;

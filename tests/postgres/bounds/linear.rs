@@ -148,6 +148,27 @@ async fn s18_a_purge_is_linear() {
         took
     })
     .await;
+    is_linear("purge of device authorizations", async |rows| {
+        test.sql(&format!(
+            "INSERT INTO oauth_storage.device_authorization (issued_at, expires_at, grant_id, digest,
+                 digest_tail, user_code_digest, poll_interval, state, client_id, scope)
+             SELECT now(), now() - interval '1 minute', gen_random_uuid(), gen_random_uuid(),
+                 gen_random_uuid(), gen_random_uuid(), 5, 'a', '{client_id}', ''
+             FROM generate_series(1, {rows});
+             -- Each was approved, and none was polled since.
+             INSERT INTO oauth_storage.authorization_grant (granted_at, expires_at, grant_id, client_id,
+                 subject, scope)
+             SELECT issued_at, expires_at, grant_id, client_id, 'user', ''
+             FROM oauth_storage.device_authorization"
+        ))
+        .await;
+        let all = test.storage.purge_with(1_000, |_| ControlFlow::Continue(()));
+        let (took, purged) = timed(all).await;
+        let purged = purged.unwrap();
+        assert_eq!((purged.device_authorizations, purged.grants), (rows as u64, rows as u64));
+        took
+    })
+    .await;
     is_linear("purge_expired, one batch", async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
         let (took, purged) = timed(test.storage.purge_expired(rows)).await;
@@ -155,6 +176,40 @@ async fn s18_a_purge_is_linear() {
         took
     })
     .await;
+}
+
+#[tokio::test]
+async fn s18_deleting_many_consents_is_linear() {
+    let (test, client_id) = new("s18_consents").await;
+    // Consents that stay.
+    test.sql(&store_consents(rows(), "'user-' || n", &format!("'{client_id}'"))).await;
+    is_linear("delete_client with consents", async |rows| {
+        let (client_id, _) = test.client().await;
+        test.sql(&store_consents(rows, "'user-' || n", &format!("'{client_id}'"))).await;
+        let (took, deleted) = timed(test.storage.delete_client(&client_id)).await;
+        assert!(deleted.unwrap());
+        took
+    })
+    .await;
+    is_linear("erase_subject with consents", async |rows| {
+        test.sql(&store_consents(rows, "'erased'", "'client-' || n")).await;
+        let (took, erased) = timed(test.storage.erase_subject("erased")).await;
+        erased.unwrap();
+        took
+    })
+    .await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM oauth_storage.consent")
+        .fetch_one(test.storage.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, i64::try_from(rows()).unwrap(), "and no other consent is deleted");
+}
+
+fn store_consents(rows: usize, subject: &str, client_id: &str) -> String {
+    format!(
+        "INSERT INTO oauth_storage.consent (granted_at, updated_at, subject, client_id, scope)
+         SELECT now(), now(), {subject}, {client_id}, 'openid email' FROM generate_series(1, {rows}) n"
+    )
 }
 
 /// A grant with many rotations: each way to end it takes one row.

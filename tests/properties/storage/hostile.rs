@@ -6,15 +6,23 @@ use std::time::Duration;
 
 use oauth_storage::authorization_code::CodeChallenge;
 use oauth_storage::client::{ClientSecret, ClientSecretRotation};
+use oauth_storage::device_authorization::{
+    DeviceApproval, DevicePoll, DevicePollOutcome, NewDeviceAuthorization,
+    PendingDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
+};
 use oauth_storage::grant::{GrantContext, RotationOutcome, TokenRotation};
 use oauth_storage::id_token::NewIdToken;
+use oauth_storage::pending_request::NewPendingRequest;
 use oauth_storage::postgres::NewUser;
+use oauth_storage::pushed_request::NewPushedRequest;
+use oauth_storage::replay::Claim;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
-    CodeRedemption, Error, GrantStorage as _, IdTokenStorage as _, NewAuthorizationCode, NewClient,
-    PgStorage, RedemptionOutcome, RequestContext, Scope, Secret, Settings, TokenPair,
-    TokenStorage as _, User, UserStorage as _,
+    CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, Error, GrantStorage as _,
+    IdTokenStorage as _, NewAuthorizationCode, NewClient, PendingRequestStorage as _, PgStorage,
+    PushedRequestStorage as _, RedemptionOutcome, ReplayStorage as _, RequestContext, Scope,
+    Secret, Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -127,6 +135,13 @@ impl Hostile {
         }
     }
 
+    /// What a page showed, which a form can change.
+    fn shown(&self) -> PendingDeviceAuthorization {
+        let (issued_at, expires_at) = Default::default();
+        let (scope, context) = (self.scope(), self.context.clone());
+        PendingDeviceAuthorization::new(self.text(0), scope, context, issued_at, expires_at)
+    }
+
     fn code(&self, n: usize, client_id: &str) -> NewAuthorizationCode {
         NewAuthorizationCode::new(
             self.client(n, client_id),
@@ -210,6 +225,45 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
             async move { s.rotate_refresh_token(&request, rotation).await }
         });
         call!("introspect", |s, h, _id| async { s.introspect(&h.secret(n)).await });
+        call!("start_device_authorization", |s, h, id| async {
+            let new = NewDeviceAuthorization::new(h.client(n, &id), h.scope())
+                .with_context(h.context.clone());
+            let new = match n {
+                0..3 => new,
+                _ => new.with_expires_in(h.settings.access_token_expires_in),
+            };
+            s.start_device_authorization(new).await
+        });
+        call!("find_device_authorization", |s, h, _id| async {
+            let lookup = UserCodeLookup::new(h.text(n));
+            let window = h.settings.access_token_expires_in;
+            let attempts = u32::try_from(h.limit).unwrap_or(u32::MAX);
+            let lookup =
+                if n < 3 { lookup } else { lookup.limited(h.text(n + 1), attempts, window) };
+            s.find_device_authorization(lookup).await
+        });
+        call!("approve_device_authorization", |s, h, id| async {
+            let mut approval = DeviceApproval::new(h.text(n), &h.shown(), h.scope())
+                .with_context(h.context.clone());
+            approval.client_id = h.client(n, &id);
+            s.approve_device_authorization(&h.request(), approval).await
+        });
+        call!("deny_device_authorization", |s, h, _id| async {
+            s.deny_device_authorization(&h.text(n)).await
+        });
+        call!("poll_device_authorization", |s, h, id| async {
+            let mut poll = DevicePoll::new(h.client(n, &id), h.secret(n));
+            if n > 2 {
+                poll = poll.with_tokens(h.tokens(n));
+            }
+            s.poll_device_authorization(&h.request(), poll).await
+        });
+        call!("add_consent", |s, h, id| async {
+            s.add_consent(&h.text(n), &h.client(n, &id), &h.scope()).await
+        });
+        call!("get_consent", |s, h, id| async {
+            s.get_consent(&h.text(n), &h.client(n, &id)).await
+        });
         call!("get_client", |s, h, id| async {
             s.get_client(&h.request(), &h.client(n, &id), None).await
         });
@@ -229,6 +283,31 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
     call!("revoke_grants_of any client", |s, h, _id| async {
         s.revoke_grants_of(&h.text(0), &h.text(1)).await
     });
+    call!("list_consents", |s, h, _id| async {
+        s.list_consents(&h.text(0), Some(&h.text(1)), h.limit).await
+    });
+    call!("withdraw_consent", |s, h, id| async {
+        s.withdraw_consent(&h.text(0), &h.client(0, &id)).await
+    });
+    call!("claim", |s, h, _id| async {
+        let lifetime = h.settings.access_token_expires_in;
+        s.claim(Claim::new(h.text(0), h.text(1), lifetime)).await
+    });
+    call!("push_request", |s, h, _id| async {
+        let parameters = h.context.claims.clone().unwrap_or_default();
+        s.push_request(NewPushedRequest::new(h.text(0), parameters)).await
+    });
+    call!("take_pushed_request", |s, h, _id| async {
+        s.take_pushed_request(&h.text(0), &h.text(1)).await
+    });
+    call!("suspend_request", |s, h, _id| async {
+        let value = h.context.extension.clone().unwrap_or_default();
+        let lifetime = h.settings.access_token_expires_in;
+        let mut new = NewPendingRequest::new(value, lifetime)?;
+        new.id = h.secret(0);
+        s.suspend_request(new).await
+    });
+    call!("resume_request", |s, h, _id| async { s.resume_request(&h.secret(0)).await });
     call!("erase_subject", |s, h, _id| async { s.erase_subject(&h.text(5)).await });
     call!("revoke_subject", |s, h, _id| async { s.revoke_subject(&h.text(0)).await });
     call!("revoke_client", |s, h, _id| async { s.revoke_client(&h.text(0)).await });
@@ -300,9 +379,25 @@ fn good_calls(calls: &mut Calls, storage: &PgStorage, id: &str) {
             let rotation = TokenRotation::new(&id, refresh);
             let outcome = s.rotate_refresh_token(&request, rotation).await.unwrap();
             let RotationOutcome::Issued(second) = outcome else { return false };
+            s.add_consent(&subject, &id, &scope()).await.unwrap();
+            let new = NewDeviceAuthorization::new(&id, scope());
+            let device = s.start_device_authorization(new).await.unwrap();
+            let lookup = UserCodeLookup::new(&device.user_code);
+            let UserCodeOutcome::Found(shown) = s.find_device_authorization(lookup).await.unwrap()
+            else {
+                return false;
+            };
+            let approval = DeviceApproval::new(&device.user_code, &shown, scope());
+            if !s.approve_device_authorization(&request, approval).await.unwrap() {
+                return false;
+            }
+            let poll = DevicePoll::new(&id, device.device_code);
+            let outcome = s.poll_device_authorization(&request, poll).await.unwrap();
+            let DevicePollOutcome::Issued(_) = outcome else { return false };
             s.introspect(&first.tokens.access_token).await.unwrap().is_some()
                 && s.introspect(&second.tokens.access_token).await.unwrap().is_some()
-                && s.list_grants(&subject, None, 10).await.unwrap().grants.len() == 1
+                && s.list_grants(&subject, None, 10).await.unwrap().grants.len() == 2
+                && s.get_consent(&subject, &id).await.unwrap().is_some()
                 && s.get_client(&request, &id, None).await.unwrap().is_some()
         });
     }
