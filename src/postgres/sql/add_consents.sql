@@ -27,7 +27,7 @@ WITH owner AS MATERIALIZED (
             SELECT coalesce(string_agg(token, ' ' ORDER BY first), '')
             FROM (
                 SELECT token, min(ordinality) AS first
-                FROM UNNEST(string_to_array(consent.scope || ' ' || excluded.scope, ' '))
+                FROM pg_catalog.unnest(string_to_array(consent.scope || ' ' || excluded.scope, ' '))
                     WITH ORDINALITY AS both_scopes (token, ordinality)
                 WHERE token <> ''
                 GROUP BY token
@@ -37,7 +37,7 @@ WITH owner AS MATERIALIZED (
         SELECT count(*) <= $4 AND coalesce(sum(octet_length(token) + 1), 0) <= $5 + 1
         FROM (
             SELECT DISTINCT token
-            FROM UNNEST(string_to_array(consent.scope || ' ' || excluded.scope, ' ')) AS both_scopes (token)
+            FROM pg_catalog.unnest(string_to_array(consent.scope || ' ' || excluded.scope, ' ')) AS both_scopes (token)
             WHERE token <> ''
         ) AS tokens
     )

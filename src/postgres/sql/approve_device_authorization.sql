@@ -4,7 +4,7 @@ WITH pending AS MATERIALIZED (
     -- A statement that waited for the lock of the row reads its new version, so exactly one decides.
     SELECT
         digest, grant_id, client_id, expires_at,
-        string_to_array($4, ' ') <@ string_to_array(scope, ' ') AS fits
+        string_to_array($4, ' ') OPERATOR(pg_catalog.<@) string_to_array(scope, ' ') AS fits
     FROM oauth_storage.device_authorization
     WHERE user_code_digest = $1 AND client_id = $2 AND state = 'p' AND expires_at > statement_timestamp()
     FOR UPDATE

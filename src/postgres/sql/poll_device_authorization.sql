@@ -7,7 +7,7 @@ WITH device AS MATERIALIZED (
         input.*, device.grant_id, device.state, device.expires_at <= statement_timestamp() AS expired,
         -- A fifth of the interval is left to the network.
         coalesce(
-            device.polled_at + device.poll_interval * interval '0.8 seconds' > statement_timestamp(), false
+            device.polled_at + device.poll_interval::float8 * interval '0.8 seconds' > statement_timestamp(), false
         ) AS too_early
     FROM UNNEST(
         $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::bigint[],

@@ -1,6 +1,6 @@
 -- Approves a device authorization, unless the scope ($3) is wider than the requested one.
 WITH pending AS MATERIALIZED (
-    SELECT digest, grant_id, expires_at, string_to_array($3, ' ') <@ string_to_array(scope, ' ') AS fits
+    SELECT digest, grant_id, expires_at, string_to_array($3, ' ') OPERATOR(pg_catalog.<@) string_to_array(scope, ' ') AS fits
     FROM oauth_storage.device_authorization
     WHERE user_code_digest = $1 AND client_id = $2 AND state = 'p' AND expires_at > statement_timestamp()
     FOR UPDATE

@@ -2,7 +2,7 @@
 WITH device AS MATERIALIZED (
     SELECT
         digest, grant_id, state, expires_at <= statement_timestamp() AS expired,
-        coalesce(polled_at + poll_interval * interval '0.8 seconds' > statement_timestamp(), false) AS too_early
+        coalesce(polled_at + poll_interval::float8 * interval '0.8 seconds' > statement_timestamp(), false) AS too_early
     FROM oauth_storage.device_authorization
     WHERE digest = $1 AND digest_tail = $2 AND client_id = $3
     FOR UPDATE
