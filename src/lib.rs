@@ -49,6 +49,7 @@
 //! | replay identifier | | [`ReplayStorage`]: claim (`jti` of assertions and DPoP proofs) |
 //! | pushed request | | [`PushedRequestStorage`]: push, take (RFC 9126) |
 //! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
+//! | signing key | | [`SigningKeyStorage`]: list, add, rotate, revoke, re-encrypt |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
@@ -113,6 +114,7 @@ mod response_type;
 mod scope;
 mod secret;
 mod settings;
+pub mod signing_key;
 mod storage;
 pub mod token;
 pub mod user;
@@ -136,6 +138,7 @@ pub use response_type::ResponseType;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use settings::{Settings, UnknownScope};
+pub use signing_key::SigningKeyStorage;
 pub use storage::Storage;
 pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};

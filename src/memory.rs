@@ -8,6 +8,7 @@ mod client;
 mod grant;
 mod id_token;
 mod record;
+mod signing_key;
 mod state;
 mod token;
 mod user;

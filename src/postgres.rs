@@ -14,6 +14,7 @@ pub mod telemetry;
 
 mod record;
 mod session;
+mod signing_key;
 mod token;
 #[cfg(feature = "password")]
 mod user;

@@ -130,7 +130,7 @@ impl Secret {
     }
 }
 
-fn random_bytes() -> Result<Zeroizing<[u8; 32]>> {
+pub(crate) fn random_bytes() -> Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| Error::Configuration {
         message: "the operating system provided no randomness".into(),

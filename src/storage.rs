@@ -7,6 +7,7 @@ use crate::id_token::IdTokenStorage;
 use crate::pending_request::PendingRequestStorage;
 use crate::pushed_request::PushedRequestStorage;
 use crate::replay::ReplayStorage;
+use crate::signing_key::SigningKeyStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
 
@@ -38,6 +39,7 @@ pub trait Storage:
     + ReplayStorage
     + PushedRequestStorage
     + PendingRequestStorage
+    + SigningKeyStorage
 {
 }
 
@@ -52,6 +54,7 @@ impl<T> Storage for T where
         + ReplayStorage
         + PushedRequestStorage
         + PendingRequestStorage
+        + SigningKeyStorage
         + ?Sized
 {
 }

@@ -233,12 +233,15 @@ impl GrantStorage for MemoryStorage {
             state.records.iter().filter(|(_, row)| !row.is_live(now)).map(|(d, _)| *d).collect();
         records.truncate(limit);
         records.iter().for_each(|digest| drop(state.records.remove(digest)));
+        let expired = state.signing_keys.extract_if(.., |own| own.is_expired(now)).take(limit);
+        let signing_keys = expired.count();
         Ok(Purged {
             records: records.len() as u64,
+            signing_keys: signing_keys as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: [tokens.len(), codes.len(), records.len()].contains(&limit),
+            more: [tokens.len(), codes.len(), records.len(), signing_keys].contains(&limit),
         })
     }
 }

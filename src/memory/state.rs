@@ -17,6 +17,7 @@ use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::{Secret, TokenHash};
 use crate::settings::{Lifetimes, micros};
+use crate::signing_key::StoredSigningKey;
 use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
 
 #[derive(Clone, Default)]
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) tokens: HashMap<TokenHash, TokenRow>,
     pub(super) codes: HashMap<TokenHash, CodeRow>,
     pub(super) records: HashMap<TokenHash, RecordRow>,
+    pub(super) signing_keys: Vec<StoredSigningKey>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

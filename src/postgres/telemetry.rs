@@ -129,6 +129,11 @@ meters! {
     find_pending_request,
     change_pending_request,
     resume_request,
+    list_signing_keys,
+    add_signing_key,
+    rotate_signing_keys,
+    revoke_signing_keys,
+    reencrypt_signing_key,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

@@ -128,20 +128,29 @@ impl<C: Connections> PgStorage<C> {
         } else {
             call.statement(|connection| purge_credentials(connection, batch)).await
         };
-        // If one of them cannot be purged, the other still is.
+        // If one of them cannot be purged, the others still are.
         let records = call
             .statement(|connection| {
                 sqlx::query_file!("src/postgres/sql/purge_records.sql", batch).execute(connection)
             })
             .await
             .map(|done| done.rows_affected());
-        let is_done = |rows: u64| rows > 0;
-        let mut purged = credentials.map_err(|error| {
-            error.after_commit_if(records.as_ref().is_ok_and(|records| is_done(*records)))
-        })?;
-        let credentials = purged.tokens + purged.authorization_codes;
-        purged.records = records.map_err(|e| e.after_commit_if(is_done(credentials)))?;
-        purged.more |= i64::try_from(purged.records).is_ok_and(|records| records >= batch);
+        let signing_keys = call
+            .statement(|connection| {
+                sqlx::query_file!("src/postgres/sql/purge_signing_keys.sql", batch)
+                    .execute(connection)
+            })
+            .await
+            .map(|done| done.rows_affected());
+        let is_done = |rows: &Result<u64>| rows.as_ref().is_ok_and(|rows| *rows > 0);
+        let committed = is_done(&records)
+            || is_done(&signing_keys)
+            || credentials.as_ref().is_ok_and(|own| own.tokens + own.authorization_codes > 0);
+        let mut purged = credentials.map_err(|error| error.after_commit_if(committed))?;
+        purged.records = records.map_err(|error| error.after_commit_if(committed))?;
+        purged.signing_keys = signing_keys.map_err(|error| error.after_commit_if(committed))?;
+        let is_full = |rows: u64| i64::try_from(rows).is_ok_and(|rows| rows >= batch);
+        purged.more |= is_full(purged.records) || is_full(purged.signing_keys);
         Ok(purged)
     }
 }
@@ -157,8 +166,8 @@ async fn purge_credentials(connection: &mut PgConnection, batch: i64) -> sqlx::R
         tokens: count(row.tokens),
         authorization_codes: count(row.authorization_codes),
         grants: count(row.grants),
-        records: 0,
         more: is_full && row.tokens + row.authorization_codes > 0,
+        ..Purged::default()
     })
 }
 
@@ -193,7 +202,7 @@ async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Re
         tokens,
         authorization_codes: codes,
         grants: grants.rows_affected(),
-        records: 0,
         more: more && tokens + codes > 0,
+        ..Purged::default()
     })
 }
