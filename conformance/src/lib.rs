@@ -84,6 +84,7 @@ mod id_token;
 mod purge;
 mod record;
 mod revocation;
+mod signing_key;
 mod token;
 mod token_grant;
 mod token_input;
@@ -161,6 +162,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         concurrency_revocation::RULES,
         purge::RULES,
         record::RULES,
+        signing_key::RULES,
     ]
     .into_iter()
     .flatten()

@@ -11,8 +11,11 @@ use super::flow::{
     authorized, authorized_by, granted, next_pair, redeem, redeem_with, rotate, rotation, strict,
 };
 use super::record::{MINUTE, SECOND, push, take};
+use super::signing_key::{add, issuer, key_of, list, rotate as rotate_keys, short};
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
+use oauth_storage::id_token::SigningAlgorithm::ES256;
+use oauth_storage::signing_key::KeyRotationOutcome;
 use oauth_storage::token::{NewToken, TokenState};
 use oauth_storage::{GrantStorageExt as _, RedemptionOutcome};
 
@@ -25,6 +28,7 @@ rules!("purge" {
     runs_in_batches: "contract 2, purge: in bounded batches, and whether there is more",
     batch_size_is_bounded: "contract 3, bad input: a batch of 1 to 100,000",
     takes_expired_records: "contract 2, purge: expired records, and no others",
+    takes_expired_signing_keys: "contract 2, purge: expired signing keys, and no others",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -171,4 +175,19 @@ async fn takes_expired_records(cx: Context) {
     assert_eq!(take(&cx, &client, &gone).await, None);
     assert!(take(&cx, &client, &kept).await.is_some());
     assert_eq!(purge_all(&cx).await.records, 0);
+}
+
+async fn takes_expired_signing_keys(cx: Context) {
+    let issuer = issuer();
+    for outcome in [KeyRotationOutcome::Created, KeyRotationOutcome::Announced] {
+        assert_eq!(add(&cx, &key_of(&issuer, ES256)).await, outcome);
+    }
+    outlast().await;
+    assert_eq!(rotate_keys(&cx, &issuer, short()).await, KeyRotationOutcome::Rotated);
+    outlast().await;
+    let before = list(&cx, &issuer).await;
+    assert!(purge_all(&cx).await.signing_keys > 0);
+    assert_eq!(purge_all(&cx).await.signing_keys, 0);
+    assert_eq!(list(&cx, &issuer).await, before, "the active key stays");
+    assert_eq!(before.len(), 1);
 }
