@@ -12,11 +12,16 @@ WITH locked AS MATERIALIZED (
     SELECT
         next.kid,
         CASE
-            WHEN active.kid IS NULL THEN next.created_at
-            ELSE greatest(
+            WHEN active.kid IS NOT NULL THEN greatest(
                 active.activated_at + $3::bigint::float8 * interval '1 microsecond',
                 next.created_at + $4::bigint::float8 * interval '1 microsecond'
             )
+            -- Null if the active key was revoked while the lock was awaited: this statement does not see the
+            -- key that replaced it.
+            WHEN NOT EXISTS (
+                SELECT FROM oauth_storage.signing_key
+                WHERE issuer = $1 AND alg = $2 AND state = 'a'
+            ) THEN next.created_at
         END AS due_at
     FROM locked AS next
     LEFT JOIN locked AS active ON active.state = 'a'
