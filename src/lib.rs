@@ -69,7 +69,7 @@
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgStorage` |
 //! | `password` | no | `PgUsers` and chosen client secrets, as Argon2id hashes |
-//! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
+//! | `jwt` | no | `jwt::IdTokenSigner` (ES256), its JWK set, and keys that the storage keeps |
 //! | `jwt-rs256` | no | RS256 as well, on AWS-LC, which needs a C compiler |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
 //!

@@ -19,7 +19,7 @@ type Won = [usize; 3];
 /// Takes the steps of each issuer in each of many concurrent tasks: a first key, a next key, a rotation.
 async fn rotate_all(storage: &PgStorage, key: &str, issuers: usize) -> Won {
     let mut racers = JoinSet::new();
-    for _ in 0..TASKS / 4 {
+    for _ in 0..TASKS / 8 {
         let (storage, key) = (storage.clone(), key.to_owned());
         racers.spawn(async move {
             let mut won = [0; 3];
@@ -55,7 +55,7 @@ async fn rotate_all(storage: &PgStorage, key: &str, issuers: usize) -> Won {
 async fn a_step_of_the_rotation_is_taken_once_on_two_processes() {
     let test = TestStorage::new("signing_keys").await;
     let storage = storage(test.database.url()).await;
-    let issuers = count(100, 20);
+    let issuers = count(100, 8);
     let key = KeyEncryptionKey::generate().unwrap().to_base64();
     // The first half of the issuers has an old active key, so that a rotation is due.
     for issuer in 0..issuers / 2 {
