@@ -88,6 +88,8 @@ pub struct Purged {
     pub records: u64,
     /// Number of device authorizations whose tokens were not issued.
     pub device_authorizations: u64,
+    /// Number of retired signing keys.
+    pub signing_keys: u64,
     /// True if there may be more to remove.
     pub more: bool,
 }
@@ -102,13 +104,21 @@ impl Purged {
 
 impl AddAssign for Purged {
     fn add_assign(&mut self, other: Self) {
-        let Self { tokens, authorization_codes, grants, records, device_authorizations, more } =
-            other;
+        let Self {
+            tokens,
+            authorization_codes,
+            grants,
+            records,
+            device_authorizations,
+            signing_keys,
+            more,
+        } = other;
         self.tokens += tokens;
         self.authorization_codes += authorization_codes;
         self.grants += grants;
         self.records += records;
         self.device_authorizations += device_authorizations;
+        self.signing_keys += signing_keys;
         self.more |= more;
     }
 }

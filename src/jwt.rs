@@ -1,14 +1,17 @@
 //! An ID token signer: ES256 and RS256, and a JWK set of all verification keys.
 //!
 //! [`IdTokenSigner`] is an [`IdTokenStorage`]; its [`jwk_set`](IdTokenSigner::jwk_set) is the body
-//! of the server's `/jwks`. [`SigningKeys`] explains the rotation of keys.
+//! of the server's `/jwks`. [`SigningKeys`] explains the rotation of keys; [`ManagedKeys`] keeps them in a
+//! storage, encrypted, and rotates them once over all nodes.
 //!
 //! RS256, which OpenID Connect Discovery 3 requires of every provider, needs the feature
 //! `jwt-rs256`, which builds AWS-LC and so a C compiler.
 
+mod encryption;
 mod hint;
 mod key;
 mod keys;
+mod managed;
 mod rsa;
 
 use std::fmt;
@@ -21,8 +24,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use url::Url;
 
+pub use self::encryption::{KeyEncryption, KeyEncryptionKey};
 pub use self::key::{PublicKey, SigningKey};
 pub use self::keys::{JwkSet, SigningKeys};
+pub use self::managed::ManagedKeys;
 use crate::check::{MAX_IDENTIFIER_BYTES, check_client_id, check_text};
 use crate::context::GrantContext;
 use crate::error::{Error, InvalidReason, Result};

@@ -51,6 +51,7 @@
 //! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
 //! | consent | | [`ConsentStorage`]: add, get, list, withdraw |
 //! | device authorization | | [`DeviceAuthorizationStorage`]: start, find, approve, deny, poll (RFC 8628) |
+//! | signing key | | [`SigningKeyStorage`]: list, add, rotate, revoke, re-encrypt |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
@@ -70,7 +71,7 @@
 //! | --- | --- | --- |
 //! | `postgres` | yes | `PgStorage` |
 //! | `password` | no | `PgUsers` and chosen client secrets, as Argon2id hashes |
-//! | `jwt` | no | `jwt::IdTokenSigner` (ES256) and its JWK set |
+//! | `jwt` | no | `jwt::IdTokenSigner` (ES256), its JWK set, and keys that the storage keeps |
 //! | `jwt-rs256` | no | RS256 as well, on AWS-LC, which needs a C compiler |
 //! | `tls-rustls` | no | encrypted connections, through sqlx |
 //!
@@ -117,6 +118,7 @@ mod response_type;
 mod scope;
 mod secret;
 mod settings;
+pub mod signing_key;
 mod storage;
 pub mod token;
 pub mod user;
@@ -142,6 +144,7 @@ pub use response_type::ResponseType;
 pub use scope::Scope;
 pub use secret::Secret;
 pub use settings::{Settings, UnknownScope};
+pub use signing_key::SigningKeyStorage;
 pub use storage::Storage;
 pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};

@@ -10,6 +10,7 @@ mod device_authorization;
 mod grant;
 mod id_token;
 mod record;
+mod signing_key;
 mod state;
 mod token;
 mod user;

@@ -16,6 +16,7 @@ pub mod telemetry;
 
 mod record;
 mod session;
+mod signing_key;
 mod token;
 #[cfg(feature = "password")]
 mod user;

@@ -9,6 +9,7 @@ use crate::id_token::IdTokenStorage;
 use crate::pending_request::PendingRequestStorage;
 use crate::pushed_request::PushedRequestStorage;
 use crate::replay::ReplayStorage;
+use crate::signing_key::SigningKeyStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
 
@@ -42,6 +43,7 @@ pub trait Storage:
     + PendingRequestStorage
     + DeviceAuthorizationStorage
     + ConsentStorage
+    + SigningKeyStorage
 {
 }
 
@@ -58,6 +60,7 @@ impl<T> Storage for T where
         + PendingRequestStorage
         + DeviceAuthorizationStorage
         + ConsentStorage
+        + SigningKeyStorage
         + ?Sized
 {
 }

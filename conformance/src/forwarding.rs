@@ -7,9 +7,12 @@ use super::context::{
     unique,
 };
 use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
+use super::signing_key::{issuer, key_of, list, short};
 use oauth_storage::client::ClientSecretRotation;
 use oauth_storage::error::InvalidReason;
 use oauth_storage::id_token::NewIdToken;
+use oauth_storage::id_token::SigningAlgorithm::ES256;
+use oauth_storage::signing_key::KeyRotationOutcome;
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{Error, NewClient, RequestContext, Storage};
 
@@ -64,6 +67,7 @@ async fn exercise(storage: impl Storage, direct: &Context) {
     assert_eq!(direct.get(id, access).await.map(|token| token.state), REVOKED);
 
     exercise_grants(&storage, direct, id).await;
+    exercise_signing_keys(&storage, direct).await;
 
     let nobody = storage.authenticate("", &secret()).await;
     assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
@@ -108,6 +112,26 @@ async fn exercise_grants(storage: &impl Storage, direct: &Context, id: &str) {
     // A purge would remove the rows of other rules.
     let purged = storage.purge_expired(0).await;
     refused(purged, "limit", InvalidReason::OutOfRange, "purge_expired");
+}
+
+/// The same for the methods of signing keys.
+async fn exercise_signing_keys(storage: &impl Storage, direct: &Context) {
+    let issuer = issuer();
+    let first = key_of(&issuer, ES256);
+    let added = storage.add_signing_key(first.clone()).await.expect("add_signing_key");
+    assert_eq!(added, KeyRotationOutcome::Created);
+    let listed = storage.list_signing_keys(&issuer).await.expect("list_signing_keys");
+    assert_eq!(listed, list(direct, &issuer).await);
+    let rotated = storage.rotate_signing_keys(&issuer, ES256, short()).await;
+    let not_due = KeyRotationOutcome::NotDue { due_at: None };
+    assert_eq!(rotated.expect("rotate_signing_keys"), not_due, "there is no next key");
+    let mut again = first.clone();
+    again.encryption_key_id = "second".into();
+    let done = storage.reencrypt_signing_key(again.clone(), &first.encryption_key_id).await;
+    assert!(done.expect("reencrypt_signing_key"));
+    assert_eq!(list(direct, &issuer).await[0].key, again);
+    let revoked = storage.revoke_signing_keys(key_of(&issuer, ES256)).await;
+    assert_eq!(revoked.expect("revoke_signing_keys"), 1);
 }
 
 async fn behind_an_arc(cx: Context) {

@@ -86,6 +86,7 @@ mod id_token;
 mod purge;
 mod record;
 mod revocation;
+mod signing_key;
 mod token;
 mod token_grant;
 mod token_input;
@@ -165,6 +166,7 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         record::RULES,
         device_authorization::RULES,
         consent::RULES,
+        signing_key::RULES,
     ]
     .into_iter()
     .flatten()

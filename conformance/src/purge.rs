@@ -11,12 +11,15 @@ use super::flow::{
     authorized, authorized_by, granted, next_pair, redeem, redeem_with, rotate, rotation, strict,
 };
 use super::record::{MINUTE, SECOND, push, take};
+use super::signing_key::{add, issuer, key_of, list, rotate as rotate_keys, short};
 use oauth_storage::device_authorization::{
     DeviceApproval, DeviceAuthorization, DevicePoll, DevicePollOutcome, NewDeviceAuthorization,
     UserCodeLookup, UserCodeOutcome,
 };
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
+use oauth_storage::id_token::SigningAlgorithm::ES256;
+use oauth_storage::signing_key::KeyRotationOutcome;
 use oauth_storage::token::{NewToken, TokenState};
 use oauth_storage::{GrantStorageExt as _, RedemptionOutcome};
 
@@ -30,6 +33,7 @@ rules!("purge" {
     batch_size_is_bounded: "contract 3, bad input: a batch of 1 to 100,000",
     takes_expired_records: "contract 2, purge: expired records, and no others",
     takes_expired_devices: "contract 2, purge: expired device authorizations, with grants that issued nothing",
+    takes_expired_signing_keys: "contract 2, purge: expired signing keys, and no others",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -205,4 +209,19 @@ async fn takes_expired_devices(cx: Context) {
     assert_eq!(poll(&gone).await, DevicePollOutcome::Invalid);
     assert_eq!(poll(&kept).await, DevicePollOutcome::Pending);
     assert_eq!(purge_all(&cx).await.device_authorizations, 0);
+}
+
+async fn takes_expired_signing_keys(cx: Context) {
+    let issuer = issuer();
+    for outcome in [KeyRotationOutcome::Created, KeyRotationOutcome::Announced] {
+        assert_eq!(add(&cx, &key_of(&issuer, ES256)).await, outcome);
+    }
+    outlast().await;
+    assert_eq!(rotate_keys(&cx, &issuer, short()).await, KeyRotationOutcome::Rotated);
+    outlast().await;
+    let before = list(&cx, &issuer).await;
+    assert!(purge_all(&cx).await.signing_keys > 0);
+    assert_eq!(purge_all(&cx).await.signing_keys, 0);
+    assert_eq!(list(&cx, &issuer).await, before, "the active key stays");
+    assert_eq!(before.len(), 1);
 }

@@ -59,6 +59,19 @@ impl SigningKey {
         Ok(Self::from_secret_key(&key))
     }
 
+    /// Generates a key for an algorithm from the operating system's randomness: for RS256 of 2048 bits, which
+    /// takes a part of a second.
+    ///
+    /// # Errors
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness, or for RS256 without
+    /// the feature `jwt-rs256`.
+    pub fn generate_for(algorithm: SigningAlgorithm) -> Result<Self> {
+        match algorithm {
+            SigningAlgorithm::ES256 => Self::generate(),
+            SigningAlgorithm::RS256 => Self::from_rsa(rsa::KeyPair::generate()?),
+        }
+    }
+
     /// Reads an unencrypted key in PKCS #8 PEM (RFC 5958, RFC 7468 10), as written by
     /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` for ES256 and by
     /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048` for RS256. Surrounding white
@@ -70,8 +83,7 @@ impl SigningKey {
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self> {
         let pem = pem.trim();
         if let Some(pair) = rsa::KeyPair::from_pkcs8_pem(pem)? {
-            let public = PublicKey::from_rsa(pair.public_key()?);
-            return Ok(Self { private: Private::Rs256(pair), public });
+            return Self::from_rsa(pair);
         }
         let key = p256::SecretKey::from_pkcs8_pem(pem).map_err(configuration(
             "the signing key is not an unencrypted P-256 or RSA key in PKCS #8 PEM; \
@@ -112,6 +124,11 @@ impl SigningKey {
     #[must_use]
     pub const fn algorithm(&self) -> SigningAlgorithm {
         self.public.alg
+    }
+
+    fn from_rsa(pair: rsa::KeyPair) -> Result<Self> {
+        let public = PublicKey::from_rsa(pair.public_key()?);
+        Ok(Self { private: Private::Rs256(pair), public })
     }
 
     fn from_secret_key(key: &p256::SecretKey) -> Self {

@@ -79,6 +79,25 @@ pub(super) struct KeyPair {
 }
 
 impl KeyPair {
+    #[cfg(feature = "jwt-rs256")]
+    pub(super) fn generate() -> Result<Self> {
+        use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+        use aws_lc_rs::rsa::KeySize;
+
+        let pair = aws_lc_rs::signature::RsaKeyPair::generate(KeySize::Rsa2048)
+            .map_err(configuration("no RSA key could be generated"))?;
+        let encoded: Pkcs8V1Der<'_> =
+            pair.as_der().map_err(configuration("the signing key cannot be encoded"))?;
+        let document = SecretDocument::try_from(encoded.as_ref())
+            .map_err(configuration("the signing key cannot be encoded"))?;
+        Ok(Self { pair: pair.into(), document: document.into() })
+    }
+
+    #[cfg(not(feature = "jwt-rs256"))]
+    pub(super) fn generate() -> Result<Self> {
+        Err(no_feature())
+    }
+
     /// Returns `None` if the text is not an RSA key.
     pub(super) fn from_pkcs8_pem(pem: &str) -> Result<Option<Self>> {
         let Ok(("PRIVATE KEY", document)) = SecretDocument::from_pem(pem) else { return Ok(None) };

@@ -247,13 +247,17 @@ impl GrantStorage for MemoryStorage {
                 grants += 1;
             }
         }
+        let expired = state.signing_keys.extract_if(.., |own| own.is_expired(now)).take(limit);
+        let signing_keys = expired.count();
         Ok(Purged {
-            records: records.len() as u64,
             device_authorizations: devices.len() as u64,
+            records: records.len() as u64,
+            signing_keys: signing_keys as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: [tokens.len(), codes.len(), records.len(), devices.len()].contains(&limit),
+            more: [tokens.len(), codes.len(), records.len(), devices.len(), signing_keys]
+                .contains(&limit),
         })
     }
 }

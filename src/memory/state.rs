@@ -19,6 +19,7 @@ use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::{Secret, TokenHash};
 use crate::settings::{Lifetimes, micros};
+use crate::signing_key::StoredSigningKey;
 use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
 
 #[derive(Clone, Default)]
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) devices: HashMap<TokenHash, DeviceRow>,
     /// By subject and client.
     pub(super) consents: BTreeMap<(String, String), Consent>,
+    pub(super) signing_keys: Vec<StoredSigningKey>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

@@ -138,6 +138,11 @@ meters! {
     get_consent,
     list_consents,
     withdraw_consent,
+    list_signing_keys,
+    add_signing_key,
+    rotate_signing_keys,
+    revoke_signing_keys,
+    reencrypt_signing_key,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

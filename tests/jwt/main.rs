@@ -5,5 +5,6 @@
 mod claims;
 mod hint;
 mod keys;
+mod managed;
 mod rsa;
 mod support;

@@ -29,6 +29,7 @@ async fn the_schema_matches_the_design() {
             "consent",
             "device_authorization",
             "record",
+            "signing_key",
             "token",
             "user_account"
         ]
@@ -81,6 +82,10 @@ async fn the_schema_matches_the_design() {
             "record_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
             "UNIQUE record_pkey btree (digest)",
+            "signing_key_expires_at btree (expires_at) WHERE (expires_at IS NOT NULL)",
+            "UNIQUE signing_key_one_active btree (issuer, alg) WHERE (state = 'a'::\"char\")",
+            "UNIQUE signing_key_one_next btree (issuer, alg) WHERE (state = 'n'::\"char\")",
+            "UNIQUE signing_key_pkey btree (issuer, kid)",
             "token_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",
             "UNIQUE token_pkey btree (digest)",

@@ -22,6 +22,7 @@ mod pinned;
 mod plans;
 mod races;
 mod roles;
+mod signing_keys;
 mod support;
 mod timing;
 #[cfg(unix)]

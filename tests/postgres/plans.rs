@@ -211,7 +211,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("revoke_client", logged, 2);
         let (purged, logged) = plans(&cluster, storage.purge_expired(1000)).await;
         purged.unwrap();
-        check("purge_expired", logged, 3);
+        check("purge_expired", logged, 4);
         let claim = Claim::new("test", Uuid::now_v7().to_string(), Duration::from_secs(60));
         let (_, logged) = plans(&cluster, storage.claim(claim)).await;
         check("claim", logged, 1);

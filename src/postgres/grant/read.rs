@@ -135,9 +135,10 @@ impl<C: Connections> PgStorage<C> {
             call.statement(|connection| purge_devices(connection, batch)).await
         };
         let records = call.statement(|connection| purge_records(connection, batch)).await;
+        let signing_keys = call.statement(|connection| purge_signing_keys(connection, batch)).await;
         // If one of them cannot be purged, the others still are.
         let (mut purged, mut failed) = (Purged::default(), None);
-        for part in [credentials, devices, records] {
+        for part in [credentials, devices, records, signing_keys] {
             match part {
                 Ok(part) => purged += part,
                 Err(error) => failed = failed.or(Some(error)),
@@ -173,6 +174,15 @@ async fn purge_records(connection: &mut PgConnection, batch: i64) -> sqlx::Resul
         .rows_affected();
     let more = i64::try_from(deleted).is_ok_and(|records| records >= batch);
     Ok(Purged { records: deleted, more, ..Purged::default() })
+}
+
+async fn purge_signing_keys(connection: &mut PgConnection, batch: i64) -> sqlx::Result<Purged> {
+    let deleted = sqlx::query_file!("src/postgres/sql/purge_signing_keys.sql", batch)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    let more = i64::try_from(deleted).is_ok_and(|keys| keys >= batch);
+    Ok(Purged { signing_keys: deleted, more, ..Purged::default() })
 }
 
 async fn purge_devices(connection: &mut PgConnection, batch: i64) -> sqlx::Result<Purged> {
