@@ -17,18 +17,16 @@ async fn authorize(
 ) -> Response {
     let outcome = async {
         let new = request.authorization_code(&Settings::default())?; // checks the rest
-        let Some(OAuthForm(form)) = form else { return Ok(None) };
+        let page = Html(PAGE).into_response();
+        let Some(OAuthForm(form)) = form else { return Ok(page) };
         let (name, password) =
             (form.username.unwrap_or_default(), form.password.unwrap_or_default());
-        let Some(user) = storage.authenticate(&name, &password).await? else { return Ok(None) };
+        let Some(user) = storage.authenticate(&name, &password).await? else { return Ok(page) };
         let response = AuthorizationResponse::code(&new.code);
         storage.create_authorization_code(&RequestContext::for_user(user), new).await?;
-        Ok(Some(response))
+        Ok(request.redirect(response).into_response())
     };
-    match outcome.await.transpose() {
-        Some(result) => request.redirect(result).into_response(), // with a code or an error
-        None => Html(PAGE).into_response(),
-    }
+    outcome.await.unwrap_or_else(|error| request.redirect_error(&error).into_response())
 }
 
 async fn token(

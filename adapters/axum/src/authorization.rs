@@ -34,23 +34,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for OAuthQuery<T> 
 /// use oauth_storage::{AuthorizationCodeStorage, MemoryStorage, RequestContext, Settings, User};
 /// use oauth_storage_axum::{AuthorizationRequest, OAuthError};
 ///
-/// /// The user has signed in and has agreed. A real server asks first.
-/// async fn agreed(
-///     storage: &MemoryStorage,
-///     request: &AuthorizationRequest,
-/// ) -> Result<AuthorizationResponse, OAuthError> {
-///     let new = request.authorization_code(&Settings::default())?;
-///     let response = AuthorizationResponse::code(&new.code);
-///     let alice = RequestContext::for_user(User::new("alice"));
-///     storage.create_authorization_code(&alice, new).await?;
-///     Ok(response)
-/// }
-///
+/// /// Alice has signed in and has agreed. A real server asks first.
 /// async fn authorize(
 ///     State(storage): State<MemoryStorage>,
 ///     request: AuthorizationRequest,
 /// ) -> Redirect {
-///     request.redirect(agreed(&storage, &request).await)
+///     let outcome = async {
+///         let new = request.authorization_code(&Settings::default())?;
+///         let response = AuthorizationResponse::code(&new.code);
+///         let alice = RequestContext::for_user(User::new("alice"));
+///         storage.create_authorization_code(&alice, new).await?;
+///         Ok(request.redirect(response))
+///     };
+///     outcome.await.unwrap_or_else(|error: OAuthError| request.redirect_error(&error))
 /// }
 /// ```
 ///
@@ -101,19 +97,21 @@ impl AuthorizationRequest {
         Ok(new.with_code_challenge(challenge).with_nonce(query.nonce.clone()))
     }
 
-    /// Redirects to the client with the response or the error, the `state` of the request and, if it is set, the
+    /// Redirects to the client with the response, the `state` of the request and, if it is set, the
     /// [issuer](OAuthState::with_issuer).
-    pub fn redirect(&self, result: Result<AuthorizationResponse, OAuthError>) -> Redirect {
-        let response = result.unwrap_or_else(|error| {
-            let code = error.code().unwrap_or("server_error");
-            AuthorizationResponse::error(code).with_description(error.description())
-        });
+    pub fn redirect(&self, response: AuthorizationResponse) -> Redirect {
         let response = response.with_state(self.query.state.as_deref());
         let response = match &self.issuer {
             Some(issuer) => response.with_issuer(issuer),
             None => response,
         };
         Redirect::to(&response.redirect_to(&self.redirect_uri))
+    }
+
+    /// Redirects to the client with the error, as [`redirect`](Self::redirect) (RFC 6749 4.1.2.1).
+    pub fn redirect_error(&self, error: &OAuthError) -> Redirect {
+        let response = AuthorizationResponse::error(error.code().unwrap_or("server_error"));
+        self.redirect(response.with_description(error.description()))
     }
 }
 

@@ -21,9 +21,9 @@ async fn authorize(State(state): State<OAuthState>, request: AuthorizationReques
         let response = AuthorizationResponse::code(&new.code);
         let alice = RequestContext::for_user(User::new("alice"));
         state.storage().create_authorization_code(&alice, new).await?;
-        Ok(response)
+        Ok(request.redirect(response))
     };
-    request.redirect(code.await).into_response()
+    code.await.unwrap_or_else(|error: OAuthError| request.redirect_error(&error)).into_response()
 }
 
 async fn page(request: Result<AuthorizationRequest, OAuthError>) -> String {
