@@ -113,11 +113,11 @@ impl ProtectedResource {
         }
         let scope = match error {
             // Text that is no scope has no meaning for a client.
-            BearerError::InsufficientScope { scope } => scope.parse().ok(),
+            BearerError::InsufficientScope { scope } => scope.parse::<Scope>().ok(),
             BearerError::InvalidRequest => None,
             _ => self.scope.clone(),
         };
-        if let Some(scope) = scope {
+        if let Some(scope) = scope.filter(|scope| !scope.is_empty()) {
             push("scope", scope.as_str());
         }
         if let Some(url) = &self.metadata_url {
@@ -186,6 +186,7 @@ mod tests {
             (BearerError::InvalidToken, r#", error="invalid_token", scope="read""#),
             (BearerError::InvalidRequest, r#", error="invalid_request""#),
             (narrow("write"), r#", error="insufficient_scope", scope="write""#),
+            (narrow(""), r#", error="insufficient_scope""#),
             (narrow("a\", error=\"x"), r#", error="insufficient_scope""#),
         ] {
             let expected = format!(r#"Bearer realm="a \"b\\c"{expected}{metadata}"#);

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::form::parse;
 use crate::{OAuthError, OAuthState};
 
+const PLAIN: &str = "send plain parameters";
+
 /// The parameters of a query (RFC 6749 3.1).
 ///
 /// # Errors
@@ -79,13 +81,14 @@ impl AuthorizationRequest {
     ) -> Result<NewAuthorizationCode, OAuthError> {
         let Self { client, query, .. } = self;
         if query.request.is_some() {
-            return Err(OAuthError::new("request_not_supported"));
+            return Err(OAuthError::new("request_not_supported", PLAIN));
         }
         if query.request_uri.is_some() {
-            return Err(OAuthError::new("request_uri_not_supported"));
+            return Err(OAuthError::new("request_uri_not_supported", PLAIN));
         }
         if query.parse_response_type(client)? != ResponseType::CODE {
-            return Err(OAuthError::new("unsupported_response_type"));
+            let description = "the response type is code";
+            return Err(OAuthError::new("unsupported_response_type", description));
         }
         if query.response_mode.as_ref().is_some_and(|mode| mode != "query") {
             return Err(OAuthError::invalid_request("the response_mode is query"));

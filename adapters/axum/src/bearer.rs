@@ -1,4 +1,5 @@
 use axum::extract::{FromRef, FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
 use oauth_storage::Secret;
@@ -52,11 +53,16 @@ impl Bearer {
     /// The resource owner.
     ///
     /// # Errors
-    /// Returns `invalid_token` for the token of a client that acts for itself, which has no resource owner
-    /// (RFC 6749 4.4).
+    /// Returns `insufficient_scope` with status 403 for the token of a client that acts for itself, which has no
+    /// resource owner (RFC 6749 4.4).
     pub fn subject(&self) -> Result<&str, OAuthError> {
-        let subject = self.token.subject.as_deref();
-        subject.ok_or_else(|| refusal(self.state.resource(), BearerError::InvalidToken))
+        self.token.subject.as_deref().ok_or_else(|| {
+            let error = BearerError::InsufficientScope { scope: String::new() };
+            let challenge = self.state.resource().www_authenticate(&error);
+            OAuthError::new("insufficient_scope", "the access token has no resource owner")
+                .with_status(StatusCode::FORBIDDEN)
+                .with_challenge(challenge)
+        })
     }
 
     pub(crate) fn belongs_to(&self, state: &OAuthState) -> bool {

@@ -99,12 +99,12 @@ impl UnverifiedClientRequest {
         let context = RequestContext::default();
         let client = storage.get_client(&context, &own.client_id, None).await?;
         let expected = client.map(|client| client.metadata.token_endpoint_auth_method);
-        let error = OAuthError::invalid_client();
         Err(match expected.filter(|expected| *expected != own.method) {
             Some(expected) => {
-                error.with_description(format!("this client authenticates with {expected}"))
+                let description = format!("this client authenticates with {expected}");
+                OAuthError::new("invalid_client", description)
             }
-            None => error,
+            None => OAuthError::invalid_client(),
         })
     }
 }
@@ -116,8 +116,7 @@ impl ClientRequest {
     /// Returns `invalid_client` for a public client.
     pub fn require_secret(&self) -> Result<(), OAuthError> {
         if self.client.is_public() {
-            let error = OAuthError::invalid_client();
-            return Err(error.with_description("a public client may not do this"));
+            return Err(OAuthError::new("invalid_client", "a public client may not do this"));
         }
         Ok(())
     }
@@ -151,7 +150,10 @@ impl ClientRequest {
                 let rotation = form.token_rotation(&client)?;
                 storage.rotate_refresh_token(context, rotation).await?.issued()
             }
-            _ => return Err(OAuthError::new("unsupported_grant_type")),
+            _ => {
+                let description = "this is not a grant type of this server";
+                return Err(OAuthError::new("unsupported_grant_type", description));
+            }
         };
         // The response is the same for a replay, which has revoked the grant.
         issued.ok_or_else(OAuthError::invalid_grant)

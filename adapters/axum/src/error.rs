@@ -1,7 +1,7 @@
 use std::fmt;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oauth_storage::Error;
 use oauth_storage::endpoint::{BearerError, ErrorResponse};
@@ -19,7 +19,7 @@ use crate::response::no_store;
 /// use axum::response::IntoResponse;
 /// use oauth_storage_axum::OAuthError;
 ///
-/// let error = OAuthError::new("invalid_target").with_description("no such resource");
+/// let error = OAuthError::new("invalid_target", "no such resource");
 /// assert_eq!(error.status(), StatusCode::BAD_REQUEST);
 /// assert_eq!(error.into_response().headers()[header::CACHE_CONTROL], "no-store");
 /// ```
@@ -27,16 +27,19 @@ use crate::response::no_store;
 pub struct OAuthError(ErrorResponse);
 
 impl OAuthError {
-    /// The error with a code: status 401 and the challenge `Basic` for `invalid_client`, else 400.
+    /// The error with a code, and a description for the developer of the client: status 401 and the challenge `Basic`
+    /// for `invalid_client`, else 400.
+    ///
+    /// The description may quote a request: characters that RFC 6749 5.2 forbids are replaced.
     #[must_use]
-    pub fn new(code: &'static str) -> Self {
-        Self(ErrorResponse::new(code))
+    pub fn new(code: &'static str, description: impl Into<String>) -> Self {
+        Self(ErrorResponse::new(code).with_description(description))
     }
 
     /// `invalid_request`: a parameter is missing, repeated or malformed.
     #[must_use]
     pub fn invalid_request(description: impl Into<String>) -> Self {
-        Self::new("invalid_request").with_description(description)
+        Self::new("invalid_request", description)
     }
 
     /// `invalid_request` for a parameter that is missing: `form.token.ok_or_else(|| OAuthError::missing("token"))?`.
@@ -48,22 +51,13 @@ impl OAuthError {
     /// `invalid_client`, the same for an unknown client and a wrong secret.
     #[must_use]
     pub fn invalid_client() -> Self {
-        let description = "unknown client, or wrong client authentication";
-        Self::new("invalid_client").with_description(description)
+        Self::new("invalid_client", "unknown client, or wrong client authentication")
     }
 
     /// `invalid_grant`, the same for every code, refresh token or password that is refused.
     #[must_use]
     pub fn invalid_grant() -> Self {
-        let description = "it is unknown, wrong, expired or used, or another client's";
-        Self::new("invalid_grant").with_description(description)
-    }
-
-    /// Sets the description, for the developer of the client. It may quote a request: characters that RFC 6749 5.2
-    /// forbids are replaced.
-    #[must_use]
-    pub fn with_description(self, description: impl Into<String>) -> Self {
-        Self(self.0.with_description(description))
+        Self::new("invalid_grant", "it is unknown, wrong, expired or used, or another client's")
     }
 
     /// Sets the HTTP status.
@@ -102,6 +96,24 @@ impl OAuthError {
     pub fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
+
+    /// The headers, for a response with another body, such as a page.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::from_iter(no_store());
+        let challenge = self.0.www_authenticate.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(challenge)) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.0.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        // RFC 9110 15.5.6. The endpoints with a form take nothing else.
+        if self.status() == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        headers
+    }
 }
 
 impl From<ErrorResponse> for OAuthError {
@@ -131,25 +143,12 @@ impl From<BearerError> for OAuthError {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response = match self.0.code {
-            Some(_) => (status, no_store(), Json(self.0.body())).into_response(),
-            // A request without a token gets no error information (RFC 6750 3.1).
-            None => (status, no_store()).into_response(),
-        };
-        let headers = response.headers_mut();
-        let challenge = self.0.www_authenticate.map(HeaderValue::try_from);
-        if let Some(Ok(challenge)) = challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        let (status, headers) = (self.status(), self.headers());
+        // A request without a token gets no error information (RFC 6750 3.1).
+        match self.0.code {
+            Some(_) => (status, headers, Json(self.0.body())).into_response(),
+            None => (status, headers).into_response(),
         }
-        // RFC 9110 15.5.6. The endpoints with a form take nothing else.
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-        }
-        if let Some(seconds) = self.0.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        response
     }
 }
 

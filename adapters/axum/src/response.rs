@@ -1,7 +1,7 @@
 use std::fmt;
 
 use axum::Json;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oauth_storage::client::RegisteredClient;
 use oauth_storage::endpoint::introspection_response;
@@ -10,8 +10,11 @@ use oauth_storage::token::Token;
 use serde_json::{Map, Value};
 
 /// The headers of responses with credentials (RFC 6749 5.1).
-pub(crate) const fn no_store() -> [(HeaderName, &'static str); 2] {
-    [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")]
+pub(crate) const fn no_store() -> [(HeaderName, HeaderValue); 2] {
+    [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+    ]
 }
 
 /// A token response (RFC 6749 5.1).
@@ -84,11 +87,36 @@ impl IntoResponse for IntrospectionResponse {
 }
 
 /// A registration response with status 201 (RFC 7591 3.2.1).
-#[derive(Debug, Clone)]
-pub struct RegistrationResponse(pub RegisteredClient);
+#[derive(Clone)]
+pub struct RegistrationResponse {
+    body: Map<String, Value>,
+}
+
+impl RegistrationResponse {
+    /// The response with the client and its credentials.
+    #[must_use]
+    pub fn new(registered: &RegisteredClient) -> Self {
+        Self { body: registered.registration_response() }
+    }
+
+    /// Adds the URL of the client configuration endpoint, which a client with a registration access token needs
+    /// (RFC 7592 3).
+    #[must_use]
+    pub fn with_client_uri(mut self, uri: impl Into<String>) -> Self {
+        self.body.insert("registration_client_uri".into(), uri.into().into());
+        self
+    }
+}
 
 impl IntoResponse for RegistrationResponse {
     fn into_response(self) -> Response {
-        (StatusCode::CREATED, no_store(), Json(self.0.registration_response())).into_response()
+        (StatusCode::CREATED, no_store(), Json(self.body)).into_response()
+    }
+}
+
+/// The names of the members.
+impl fmt::Debug for RegistrationResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.body.keys()).finish()
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn authorize(
         let page = (HEADERS, page).into_response();
         let Some(OAuthForm(answer)) = answer else { return Ok(page) };
         if answer.decision != "allow" {
-            return Err(OAuthError::new("access_denied"));
+            return Err(OAuthError::new("access_denied", "the user refused"));
         }
         let user = storage.authenticate(&answer.username, &answer.password).await?;
         let Some(user) = user else { return Ok(page) };

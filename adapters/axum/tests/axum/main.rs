@@ -1,4 +1,5 @@
 //! Tests of the extractors, responses and tasks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authorization;
 mod bearer;

@@ -22,7 +22,7 @@ async fn respond(response: impl IntoResponse + Clone + Send + Sync + 'static) ->
 async fn an_error_has_its_status_its_headers_and_its_text() {
     let scope = OAuthError::from(Error::invalid("scope", InvalidReason::NotAllowed));
     let duplicate = OAuthError::from(Error::invalid("code", InvalidReason::Duplicate));
-    let slow = OAuthError::new("slow_down").with_description("wait \u{e9}\"\n");
+    let slow = OAuthError::new("slow_down", "wait \u{e9}\"\n");
     let slow = slow.with_status(StatusCode::TOO_MANY_REQUESTS).with_retry_after(30);
     let bad = OAuthError::invalid_client().with_challenge("line\nbreak".to_owned());
     for (error, status, code, description, challenge, retry_after) in [
@@ -75,7 +75,10 @@ async fn a_registration_is_created() {
     let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/"]));
     let registered = storage.register_client(new).await.unwrap();
     let secret = registered.client_secret.clone().unwrap();
-    let answer = respond(RegistrationResponse(registered)).await;
+    let response = RegistrationResponse::new(&registered).with_client_uri("https://as.example/c");
+    assert!(!format!("{response:?}").contains(secret.expose()));
+    let answer = respond(response).await;
+    assert_eq!(answer.json()["registration_client_uri"], "https://as.example/c");
     assert_eq!((answer.status, answer.header("cache-control")), (201, "no-store"));
     assert_eq!(answer.json()["client_secret"], secret.expose());
 }
