@@ -61,6 +61,7 @@ impl Purge {
     async fn run<S: GrantStorage + ClientRegistry>(self, storage: &S) {
         let mut clients_at = None::<Instant>;
         sleep(self.every.mul_f64(random() / 10.0)).await;
+        let every = self.every.max(Duration::from_millis(1));
         loop {
             report("expired rows", storage.purge().await.map(rows));
             if let Some(unused_for) = self.unused_clients
@@ -69,7 +70,7 @@ impl Purge {
                 clients_at = Some(Instant::now());
                 report("unused clients", storage.purge_clients(unused_for).await);
             }
-            sleep(self.every.mul_f64(0.9 + random() / 5.0)).await;
+            sleep(every.mul_f64(0.9 + random() / 5.0)).await;
         }
     }
 }
@@ -114,4 +115,19 @@ fn report(what: &str, result: Result<u64>) {
 fn random() -> f64 {
     f64::from(u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or(u32::MAX))
         / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_differ() {
+        let numbers: Vec<f64> = std::iter::repeat_with(random).take(100).collect();
+        assert!(numbers.iter().all(|number| (0.0..=1.0).contains(number)), "{numbers:?}");
+        let (low, high) = numbers.iter().fold((1.0, 0.0), |(low, high): (f64, f64), number| {
+            (low.min(*number), high.max(*number))
+        });
+        assert!(low < 0.3 && high > 0.7, "{numbers:?}");
+    }
 }

@@ -41,6 +41,9 @@ use oauth_storage::endpoint::ProtectedResource;
 /// let router: Router = Router::new().route("/", get(client_id)).with_state(storage);
 /// ```
 ///
+/// An `Arc` of a state of your own cannot implement `FromRef`: put it into a struct with the `OAuthState` beside it, as
+/// `App` above.
+///
 /// A handler of a router with this state can take `State<Arc<dyn Storage>>`.
 #[derive(Clone)]
 pub struct OAuthState {
