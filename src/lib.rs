@@ -58,7 +58,8 @@
 //! [`GrantStorage`] to exchange codes and refresh tokens.
 //!
 //! [`endpoint`] has what HTTP endpoints need, without a framework: parameters, client authentication,
-//! responses, protected resources. [`backend`] is for other storage implementations.
+//! responses, protected resources. The crate `oauth-storage-axum` has extractors for axum. [`backend`] is for other
+//! storage implementations.
 //!
 //! # Errors
 //!

@@ -36,6 +36,14 @@ impl AuthorizationResponse {
         Self { parameters: vec![("error", code.to_owned())] }
     }
 
+    /// Adds `error_description`, a text for the developer of the client (RFC 6749 4.1.2.1).
+    #[must_use]
+    pub fn with_description<'a>(mut self, description: impl Into<Option<&'a str>>) -> Self {
+        let description = description.into().map(str::to_owned);
+        self.parameters.extend(description.map(|text| ("error_description", text)));
+        self
+    }
+
     /// Adds the `state` of the request, if it had one.
     #[must_use]
     pub fn with_state<'a>(mut self, state: impl Into<Option<&'a str>>) -> Self {

@@ -1,8 +1,8 @@
+use crate::endpoint::ProtectedResource;
 use crate::error::Error;
 use crate::grant::GrantStorage;
-use crate::scope::Scope;
 use crate::secret::Secret;
-use crate::token::{Token, TokenKind};
+use crate::token::Token;
 
 /// Returns the access token of an `Authorization` header (RFC 6750 2.1).
 ///
@@ -36,7 +36,8 @@ pub fn bearer_token(authorization: Option<&str>) -> Option<Secret> {
 /// ```
 ///
 /// The token of a client that acts for itself has no `subject` (RFC 6749 4.4): check it where a user is needed.
-/// If clients can request resource indicators (RFC 8707), compare `context.resource` with your own.
+/// [`ProtectedResource`] has the settings: a realm, a URL of metadata, and the resource indicator (RFC 8707) that
+/// tokens must have.
 ///
 /// # Errors
 /// Returns [`BearerError`]. A token that is bound to a key or a certificate (RFC 9449, RFC 8705) is refused as
@@ -47,16 +48,22 @@ pub async fn require_scope<S: GrantStorage + ?Sized>(
     scope: &str,
 ) -> Result<Token, BearerError> {
     let token = bearer_token(authorization).ok_or(BearerError::Missing)?;
-    let found = storage.introspect(&token).await?.filter(|token| {
-        token.kind == TokenKind::Access
-            && token.context.jkt.is_none()
-            && token.context.x5t_s256.is_none()
-    });
-    let token = found.ok_or(BearerError::InvalidToken)?;
-    if scope.split_ascii_whitespace().all(|part| token.scope.contains(part)) {
-        Ok(token)
-    } else {
-        Err(BearerError::InsufficientScope { scope: scope.to_owned() })
+    let token = ProtectedResource::new().introspect(storage, &token).await?;
+    token.require_scope(scope)?;
+    Ok(token)
+}
+
+impl Token {
+    /// Checks that the scope of the access token contains all of `scope`, at a protected resource.
+    ///
+    /// # Errors
+    /// Returns [`BearerError::InsufficientScope`] if a part is missing.
+    pub fn require_scope(&self, scope: &str) -> Result<(), BearerError> {
+        if scope.split_ascii_whitespace().all(|part| self.scope.contains(part)) {
+            Ok(())
+        } else {
+            Err(BearerError::InsufficientScope { scope: scope.to_owned() })
+        }
     }
 }
 
@@ -67,7 +74,11 @@ pub enum BearerError {
     /// The request has no access token. The response has no error code.
     #[error("no access token")]
     Missing,
-    /// The access token is unknown, expired, revoked, a refresh token, or bound to a key or certificate.
+    /// The request has more than one access token (RFC 6750 2), or is malformed.
+    #[error("more than one access token, or a malformed request")]
+    InvalidRequest,
+    /// The access token is unknown, expired, revoked, a refresh token, of another resource, or bound to a key or a
+    /// certificate.
     #[error("the access token is not active")]
     InvalidToken,
     /// The scope of the access token is too narrow.
@@ -82,30 +93,34 @@ pub enum BearerError {
 }
 
 impl BearerError {
-    /// Returns the HTTP status: 401 or 403; for the storage that of [`Error::http_status`].
+    /// Returns the HTTP status: 400, 401 or 403; for the storage that of [`Error::http_status`].
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
+            Self::InvalidRequest => 400,
             Self::Missing | Self::InvalidToken => 401,
             Self::InsufficientScope { .. } => 403,
             Self::Storage(error) => error.http_status(),
         }
     }
 
-    /// Returns the value of the header `WWW-Authenticate` (RFC 6750 3); `None` if the storage failed.
+    /// Returns the error code; `None` for a request without a token.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing => None,
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::InsufficientScope { .. } => Some("insufficient_scope"),
+            Self::Storage(error) => Some(error.oauth_error_code()),
+        }
+    }
+
+    /// Returns the value of the header `WWW-Authenticate` (RFC 6750 3); `None` if the storage failed. That of
+    /// [`ProtectedResource::www_authenticate`] has a realm of your own and the URL of metadata.
     #[must_use]
     pub fn www_authenticate(&self) -> Option<String> {
-        match self {
-            Self::Missing => Some(r#"Bearer realm="OAuth""#.to_owned()),
-            Self::InvalidToken => Some(r#"Bearer realm="OAuth", error="invalid_token""#.to_owned()),
-            Self::InsufficientScope { scope } => {
-                // Text that is no scope could hold a quotation mark or a line break.
-                let scope = scope.parse::<Scope>().ok();
-                let scope = scope.map(|scope| format!(r#", scope="{scope}""#)).unwrap_or_default();
-                Some(format!(r#"Bearer realm="OAuth", error="insufficient_scope"{scope}"#))
-            }
-            Self::Storage(_) => None,
-        }
+        ProtectedResource::new().www_authenticate(self)
     }
 }
 

@@ -20,8 +20,12 @@ pub struct ErrorResponse {
     pub status: u16,
     /// The error code; `None` for a request to a protected resource without a token (RFC 6750 3.1).
     pub code: Option<&'static str>,
+    /// A text for the developer of the client.
+    pub description: Option<String>,
     /// The value of the header `WWW-Authenticate`.
     pub www_authenticate: Option<String>,
+    /// The value of the header `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
 }
 
 impl ErrorResponse {
@@ -32,33 +36,66 @@ impl ErrorResponse {
         Self {
             status: if is_client { 401 } else { 400 },
             code: Some(code),
+            description: None,
             www_authenticate: is_client.then(|| r#"Basic realm="OAuth""#.to_owned()),
+            retry_after: None,
         }
+    }
+
+    /// Sets the description. It may quote a request: characters that RFC 6749 5.2 forbids are replaced.
+    #[must_use]
+    pub fn with_description(mut self, description: impl Into<String>) -> Self {
+        let is_allowed = |c| matches!(c, ' '..='~') && c != '"' && c != '\\';
+        self.description = Some(description.into().replace(|c| !is_allowed(c), "'"));
+        self
+    }
+
+    /// Sets the HTTP status.
+    #[must_use]
+    pub const fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets the number of seconds until a retry can succeed.
+    #[must_use]
+    pub const fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// Returns the body, in JSON. Send it with `Cache-Control: no-store`.
     #[must_use]
     pub fn body(&self) -> Map<String, Value> {
-        self.code.map(|code| ("error".to_owned(), code.into())).into_iter().collect()
+        let code = self.code.map(|code| ("error".to_owned(), code.into()));
+        let description = self.description.as_deref();
+        let description = description.map(|text| ("error_description".to_owned(), text.into()));
+        code.into_iter().chain(description).collect()
     }
 }
 
+/// The description of a mistake of the client is the text of the error. Other errors are for the log of the
+/// server.
 impl From<Error> for ErrorResponse {
     fn from(error: Error) -> Self {
-        Self { status: error.http_status(), ..Self::new(error.oauth_error_code()) }
+        let response = Self::new(error.oauth_error_code()).with_status(error.http_status());
+        match response.status {
+            400 => response.with_description(error.to_string()),
+            503 => response.with_description("try again later").with_retry_after(1),
+            _ => response.with_description("internal error"),
+        }
     }
 }
 
 impl From<BearerError> for ErrorResponse {
     fn from(error: BearerError) -> Self {
-        let (status, www_authenticate) = (error.http_status(), error.www_authenticate());
-        let code = match error {
-            BearerError::Missing => None,
-            BearerError::InvalidToken => Some("invalid_token"),
-            BearerError::InsufficientScope { .. } => Some("insufficient_scope"),
-            BearerError::Storage(error) => Some(error.oauth_error_code()),
+        let response = match error {
+            BearerError::Storage(error) => return error.into(),
+            BearerError::Missing => Self { code: None, ..Self::new("") },
+            _ => Self::new(error.code().unwrap_or_default()).with_description(error.to_string()),
         };
-        Self { status, code, www_authenticate }
+        let www_authenticate = error.www_authenticate();
+        Self { www_authenticate, ..response.with_status(error.http_status()) }
     }
 }
 
@@ -66,6 +103,12 @@ impl From<BearerError> for ErrorResponse {
 mod tests {
     use super::*;
     use crate::error::InvalidReason;
+
+    #[test]
+    fn a_description_has_only_the_characters_of_rfc_6749() {
+        let response = ErrorResponse::new("x").with_description("a\"b\\c\r\n\u{e9} ~");
+        assert_eq!(response.body()["error_description"], "a'b'c''' ~");
+    }
 
     #[test]
     fn errors_become_responses() {
@@ -89,6 +132,11 @@ mod tests {
             of(BearerError::Storage(overloaded()).into()),
             (503, Some("temporarily_unavailable"))
         );
+        let unavailable = ErrorResponse::from(overloaded());
+        assert_eq!((unavailable.retry_after, unavailable.www_authenticate), (Some(1), None));
+        let internal = ErrorResponse::from(Error::configuration("the password is wrong"));
+        assert_eq!((internal.status, internal.retry_after), (500, None));
+        assert_eq!(internal.body()["error_description"], "internal error");
         let missing = ErrorResponse::from(BearerError::Missing);
         assert_eq!((missing.status, missing.body()), (401, Map::new()));
     }

@@ -1,13 +1,12 @@
 //! The authorization endpoint (RFC 6749 4.1.1, RFC 7636 4.3): from a request to a code.
 
-use axum::Form;
-use axum::extract::{Query, State, rejection::FormRejection};
-use axum::http::Method;
-use axum::response::{IntoResponse as _, Redirect, Response};
-use oauth_storage::endpoint::{AuthorizationResponse, QueryParameters};
-use oauth_storage::{NewAuthorizationCode, RequestContext, Secret};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use oauth_storage::endpoint::AuthorizationResponse;
+use oauth_storage::{RequestContext, Secret, Settings};
+use oauth_storage_axum::{AuthorizationRequest, OAuthError, OAuthForm};
 
-use crate::{App, HEADERS, ISSUER, Result, refuse};
+use crate::{App, HEADERS};
 
 /// The user's answer to the form. The request itself stays in the query.
 #[derive(serde::Deserialize)]
@@ -19,46 +18,24 @@ pub(crate) struct Answer {
 
 pub(crate) async fn authorize(
     State(storage): App,
-    method: Method,
-    Query(query): Query<QueryParameters>,
-    answer: Result<Form<Answer>, FormRejection>,
-) -> Result<Response> {
-    let context = RequestContext::default();
-    // First the client and the redirect URI: no error may go to an address that is not registered.
-    let id = query.client_id.as_deref().unwrap_or_default();
-    let client = storage.get_client(&context, id, None).await?;
-    let client = client.ok_or(refuse("invalid_request"))?;
-    let redirect_uri = client.redirect_uri(query.redirect_uri.as_deref());
-    let redirect_uri = redirect_uri.ok_or(refuse("invalid_request"))?;
-
+    request: AuthorizationRequest,
+    answer: Option<OAuthForm<Answer>>,
+) -> Response {
     let outcome = async {
-        query.parse_response_type(&client)?; // `code`, which is all that is registered
-        let scope = client.requested_scope(query.scope.as_deref(), &context.settings)?;
-        let challenge = query.parse_code_challenge(&client, &context.settings)?;
-        // On GET an axum form is the query, which must not have credentials.
-        let answer = answer.ok().filter(|_| method == Method::POST);
-        let Some(Form(answer)) = answer else { return Ok(None) };
+        let new = request.authorization_code(&Settings::default())?;
+        let page = page(request.client.display_name(), new.scope.as_str());
+        let page = (HEADERS, page).into_response();
+        let Some(OAuthForm(answer)) = answer else { return Ok(page) };
         if answer.decision != "allow" {
-            return Err(refuse("access_denied"));
+            return Err(OAuthError::new("access_denied", "the user refused"));
         }
         let user = storage.authenticate(&answer.username, &answer.password).await?;
-        let Some(user) = user else { return Ok(None) };
-        let code = Secret::generate()?;
-        let new = NewAuthorizationCode::new(&client.client_id, scope, redirect_uri, code.clone());
-        let new = new.with_code_challenge(challenge);
+        let Some(user) = user else { return Ok(page) };
+        let response = AuthorizationResponse::code(&new.code);
         storage.create_authorization_code(&RequestContext::for_user(user), new).await?;
-        Ok(Some(code))
+        Ok(request.redirect(response).into_response())
     };
-    let response = match outcome.await {
-        Ok(Some(code)) => AuthorizationResponse::code(&code),
-        Ok(None) => {
-            let scope = query.scope.as_deref().unwrap_or(client.metadata.scope.as_str());
-            return Ok((HEADERS, page(client.display_name(), scope)).into_response());
-        }
-        Err(refusal) => AuthorizationResponse::error(refusal.0.code.unwrap_or_default()),
-    };
-    let response = response.with_state(query.state.as_deref()).with_issuer(ISSUER);
-    Ok(Redirect::to(&response.redirect_to(redirect_uri)).into_response())
+    outcome.await.unwrap_or_else(|error| request.redirect_error(&error).into_response())
 }
 
 /// The page to sign in and to agree, with every value escaped.

@@ -3,6 +3,7 @@
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use oauth_storage::{PgStorage, postgres::NewUser};
+use oauth_storage_axum::Purge;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,13 +16,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     storage.migrate().await?;
     application::register_client(&storage).await?;
     storage.password_users().create(NewUser::new("alice", "1", "wonderland")).await?;
-    let purge = tokio::spawn(application::purge(storage.clone(), metrics.clone()));
+    let purge = Purge::every(std::time::Duration::from_mins(1)).spawn(storage.clone());
     let router = application::router(storage.clone(), metrics);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     println!("{testbed}\nlistening on http://127.0.0.1:8080 (alice / wonderland)");
     let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
     axum::serve(listener, router).with_graceful_shutdown(end).await?;
-    purge.abort();
+    purge.stop().await;
     storage.close().await;
     database.close().await?;
     Ok(())

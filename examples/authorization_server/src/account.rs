@@ -1,13 +1,12 @@
 //! The page of connected applications, and the end of their access.
 
-use axum::Form;
 use axum::extract::State;
-use axum::extract::rejection::FormRejection;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, Utc};
 use oauth_storage::GrantStorageExt as _;
 use oauth_storage::grant::Grant;
+use oauth_storage_axum::OAuthQuery;
 use serde::Deserialize;
 
 use super::error::{PageResult, Result};
@@ -83,9 +82,9 @@ pub(crate) struct DisconnectQuery {
 pub(crate) async fn disconnect_page(
     State(server): Shared,
     jar: CookieJar,
-    query: Result<Form<DisconnectQuery>, FormRejection>,
+    query: Result<OAuthQuery<DisconnectQuery>>,
 ) -> PageResult {
-    let Form(query) = query?;
+    let OAuthQuery(query) = query?;
     let Some(session) = server.sessions.find(&jar) else {
         return Ok(Redirect::to("sign-in").into_response());
     };

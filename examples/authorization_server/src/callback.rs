@@ -60,7 +60,9 @@ impl Callback {
     /// Core 3.1.2.6).
     pub(crate) fn answer(&self, outcome: Result<Parameters>) -> Response {
         let mut parameters = outcome.unwrap_or_else(|error| {
-            vec![("error", error.code.to_owned()), ("error_description", error.description)]
+            let description = error.description().unwrap_or_default().to_owned();
+            let code = error.code().unwrap_or_default().to_owned();
+            vec![("error", code), ("error_description", description)]
         });
         parameters.extend(self.state.clone().map(|state| ("state", state)));
         parameters.push(("iss", self.issuer.clone()));

@@ -1,16 +1,14 @@
 //! The forms of the pages, and their protection against other sites.
 
-use std::sync::Arc;
-
-use axum::Form;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum_extra::extract::CookieJar;
 use oauth_storage::Secret;
+use oauth_storage_axum::OAuthForm;
 use serde::Deserialize;
 
-use super::Server;
-use super::error::{OAuthError, PageError, PageResult};
+use super::App;
+use super::error::{PageError, PageResult};
 use super::session::Session;
 
 /// A form that a page of this server sent, and the session of the browser.
@@ -48,17 +46,17 @@ impl PageForm {
     }
 }
 
-impl FromRequest<Arc<Server>> for PageForm {
+impl FromRequest<App> for PageForm {
     type Rejection = PageError;
 
-    async fn from_request(request: Request, server: &Arc<Server>) -> PageResult<Self> {
+    async fn from_request(request: Request, app: &App) -> PageResult<Self> {
+        let server = &app.server;
         if !is_own(request.headers(), &server.origin) {
             let message = format!("This form came from another site. Open {}/", server.origin);
             return Err(PageError::forbidden(message));
         }
         let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
-        let fields = Form::<Fields>::from_request(request, server).await;
-        let Form(fields) = fields.map_err(OAuthError::from)?;
+        let OAuthForm(fields) = OAuthForm::<Fields>::from_request(request, app).await?;
         Ok(Self { session, fields })
     }
 }

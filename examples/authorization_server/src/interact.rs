@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use axum::Form;
-use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
+use oauth_storage_axum::OAuthQuery;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::authorization::Authorization;
 use super::authorize::Step;
-use super::error::{OAuthError, PageResult};
+use super::error::{OAuthError, PageResult, Result};
 use super::form::PageForm;
 use super::session::SignIn;
 use super::{Server, Shared, pages};
@@ -37,9 +36,9 @@ async fn read(server: &Server, query: Option<String>) -> PageResult<Option<Autho
 
 pub(crate) async fn sign_in_page(
     State(server): Shared,
-    query: Result<Form<PageQuery>, FormRejection>,
+    query: Result<OAuthQuery<PageQuery>>,
 ) -> PageResult {
-    let Form(PageQuery { query }) = query?;
+    let OAuthQuery(PageQuery { query }) = query?;
     Ok(pages::sign_in(read(&server, query).await?.as_ref(), None))
 }
 

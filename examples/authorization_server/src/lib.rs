@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
@@ -37,6 +37,7 @@ use oauth_storage::client::{Client, GrantType};
 use oauth_storage::id_token::SigningAlgorithm;
 use oauth_storage::jwt::IdTokenSigner;
 use oauth_storage::{RequestContext, Scope, Settings, Storage, User};
+use oauth_storage_axum::OAuthState;
 use serde_json::{Map, Value};
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
@@ -74,7 +75,7 @@ pub struct ResourceServer {
 
 /// The state of the server.
 pub(crate) struct Server {
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     signer: Arc<IdTokenSigner>,
     config: Config,
     /// The origin of the issuer, which browsers send with the forms of the pages.
@@ -87,6 +88,13 @@ pub(crate) struct Server {
 }
 
 type Shared = State<Arc<Server>>;
+
+/// The state of the router.
+#[derive(Clone, FromRef)]
+pub(crate) struct App {
+    server: Arc<Server>,
+    oauth: OAuthState,
+}
 
 /// The endpoints. The signer must be that of the storage; its keys may change while the server runs.
 ///
@@ -132,12 +140,12 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/submit.js", get(pages::submit))
         .fallback(pages::not_found)
         .layer(map_response(add_headers))
-        .with_state(server)
+        .with_state(App { oauth: OAuthState::new(Arc::clone(&server.storage)), server })
 }
 
 /// Opens an endpoint to the scripts of all sites (CORS). They send tokens and secrets explicitly; the
 /// browser adds no cookie.
-fn public(endpoint: MethodRouter<Arc<Server>>, methods: &[Method]) -> MethodRouter<Arc<Server>> {
+fn public(endpoint: MethodRouter<App>, methods: &[Method]) -> MethodRouter<App> {
     let dpop = HeaderName::from_static("dpop");
     let cors = CorsLayer::new()
         .allow_origin(Any)
@@ -152,7 +160,7 @@ impl Server {
     fn new(storage: impl Storage + 'static, signer: Arc<IdTokenSigner>, config: Config) -> Self {
         let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
         Self {
-            storage: Box::new(storage),
+            storage: Arc::new(storage),
             signer,
             origin: origin.unwrap_or_default(),
             sessions: Sessions::new(&config.issuer),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use super::error::{OAuthError, Result};
+use super::error::{Result, too_many_requests};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -30,9 +30,9 @@ impl Limiter {
     /// Status 429 if the address has none left.
     pub(crate) fn check(&self, address: SocketAddr) -> Result<()> {
         self.clean();
-        self.limiter.check_key(&network(address.ip())).map_err(|until| {
-            OAuthError::too_many_requests(until.wait_time_from(DefaultClock::default().now()))
-        })
+        self.limiter
+            .check_key(&network(address.ip()))
+            .map_err(|until| too_many_requests(until.wait_time_from(DefaultClock::default().now())))
     }
 
     /// Drops the addresses that have all their attempts again.

@@ -15,10 +15,8 @@ use lexopt::prelude::*;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
 use oauth_storage::postgres::NewUser;
-use oauth_storage::{
-    ClientRegistry as _, GrantStorageExt as _, PgStorage, RequestContext, ResponseType, Scope,
-    Secret, Settings,
-};
+use oauth_storage::{PgStorage, RequestContext, ResponseType, Scope, Secret, Settings};
+use oauth_storage_axum::Purge;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
@@ -90,30 +88,19 @@ async fn run() -> Result<()> {
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");
-    let purge = tokio::spawn(purge(storage.clone()));
+    // Deletes expired rows, and clients that nobody has used for a month.
+    let purge = Purge::every(Duration::from_mins(5))
+        .with_unused_clients(Duration::from_hours(24 * 30))
+        .spawn(storage.clone());
     let end = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(end).await?;
 
-    purge.abort();
+    purge.stop().await;
     storage.close().await;
     database.close().await?;
     println!("ended");
     Ok(())
-}
-
-/// Deletes expired rows, and clients that nobody has used for a month.
-async fn purge(storage: PgStorage) {
-    loop {
-        let purged = async {
-            storage.purge().await?;
-            storage.purge_clients(Duration::from_hours(24 * 30)).await
-        };
-        if let Err(error) = purged.await {
-            tracing::warn!(%error, "the purge failed");
-        }
-        tokio::time::sleep(Duration::from_mins(5)).await;
-    }
 }
 
 /// Claims for the ID token, only if no access token is issued: then the client cannot call the

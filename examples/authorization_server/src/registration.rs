@@ -10,7 +10,7 @@ use oauth_storage::endpoint::bearer_token;
 use oauth_storage::{ClientMetadata, RequestContext, Secret};
 use serde_json::{Map, Value};
 
-use super::error::{OAuthError, Result};
+use super::error::{OAuthError, Result, invalid_token};
 use super::register::{INVALID, admit, refused, response};
 use super::{Server, Shared};
 
@@ -44,7 +44,7 @@ pub(crate) async fn update(
         return Err(OAuthError::new(INVALID, "register again for a client secret"));
     }
     let changed = server.storage.update_client(&client_id, admit(&server, metadata)?).await;
-    let changed = changed.map_err(refused)?.ok_or_else(OAuthError::invalid_token)?;
+    let changed = changed.map_err(refused)?.ok_or_else(invalid_token)?;
     let registered = RegisteredClient::new(changed).with_registration_access_token(token);
     Ok(Json(response(&server, &registered)))
 }
@@ -67,9 +67,9 @@ async fn authenticate(
     headers: &HeaderMap,
 ) -> Result<(Client, Secret)> {
     let header = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let token = bearer_token(header).ok_or_else(OAuthError::invalid_token)?;
+    let token = bearer_token(header).ok_or_else(invalid_token)?;
     let found = server.storage.get_registration(client_id, &token).await?;
-    found.map(|client| (client, token)).ok_or_else(OAuthError::invalid_token)
+    found.map(|client| (client, token)).ok_or_else(invalid_token)
 }
 
 /// A secret in the request must be the current one (RFC 7592 2.2).

@@ -1,0 +1,12 @@
+//! Tests of the extractors, responses and tasks.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod authorization;
+mod bearer;
+mod client;
+mod form;
+mod purge;
+mod readme;
+mod require_scope;
+mod response;
+mod support;
