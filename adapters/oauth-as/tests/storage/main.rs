@@ -1,0 +1,8 @@
+//! The storage on a real server.
+//!
+//! By default the races run a part of their count, so that `cargo test` stays short;
+//! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
+#![allow(clippy::disallowed_methods)]
+
+mod conformance;
+mod support;
