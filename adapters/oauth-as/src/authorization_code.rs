@@ -1,7 +1,7 @@
 //! Authorization codes.
 
-use oauth_as::authorization::{AuthorizationCodeRecord, AuthorizationCodeState};
 use oauth_as::StorageError;
+use oauth_as::authorization::{AuthorizationCodeRecord, AuthorizationCodeState};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -52,8 +52,7 @@ impl Row {
         let sealed = match record.state.minted() {
             None | Some((None, None)) => None,
             Some(_) => {
-                let state =
-                    std::mem::replace(&mut record.state, AuthorizationCodeState::Issued);
+                let state = std::mem::replace(&mut record.state, AuthorizationCodeState::Issued);
                 Some(keys.seal(Purpose::CodeState, &code, digest.head, &state)?)
             }
         };

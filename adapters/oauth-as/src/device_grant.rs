@@ -33,8 +33,7 @@ struct Row {
 
 impl Row {
     fn new(keys: &Keys, mut grant: DeviceGrant) -> Result<Self, StorageError> {
-        let codes =
-            (std::mem::take(&mut grant.device_code), std::mem::take(&mut grant.user_code));
+        let codes = (std::mem::take(&mut grant.device_code), std::mem::take(&mut grant.user_code));
         let digest = Digest::of(&codes.0);
         let (state, subject) = state(&grant.state);
         Ok(Self {

@@ -1,8 +1,6 @@
 //! Refresh tokens.
 
-use oauth_as::{
-    IssuedToken, RefreshTokenRecord, RevocationWindow, StorageError, WriteOutcome,
-};
+use oauth_as::{IssuedToken, RefreshTokenRecord, RevocationWindow, StorageError, WriteOutcome};
 use uuid::Uuid;
 
 use crate::digest::{self, Digest};

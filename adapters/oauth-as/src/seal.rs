@@ -148,7 +148,8 @@ impl Keys {
         row: Uuid,
         value: &T,
     ) -> Result<Vec<u8>, StorageError> {
-        let text = Zeroizing::new(serde_json::to_vec(value).map_err(|error| error::encode(&error))?);
+        let text =
+            Zeroizing::new(serde_json::to_vec(value).map_err(|error| error::encode(&error))?);
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| error::no_randomness())?;
         let payload = Payload { msg: &text, aad: row.as_bytes() };

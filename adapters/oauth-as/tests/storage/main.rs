@@ -5,4 +5,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod conformance;
+mod flow;
+mod migrations;
+mod plans;
+mod races;
+mod records;
+mod secrets;
 mod support;
