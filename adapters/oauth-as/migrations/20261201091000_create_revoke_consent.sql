@@ -9,8 +9,8 @@ DECLARE
     deleted bigint;
     total   bigint := 0;
 BEGIN
-    -- The row is locked before the scope in no other function, so this cannot wait in a circle: a writer of
-    -- consents holds no scope.
+    -- The row first, because without it there is nothing to revoke. Nobody who holds this scope waits for the row: a
+    -- write that holds it has the scope of its client as well, so delete_client has no row yet.
     DELETE FROM oauth_as.consent
     WHERE consent = consent_revoked AND client = of_client AND subject = of_subject;
     IF NOT FOUND THEN

@@ -12,3 +12,4 @@ mod races;
 mod records;
 mod secrets;
 mod support;
+mod third_party;

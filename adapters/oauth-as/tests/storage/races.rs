@@ -188,7 +188,7 @@ async fn head_start(step: usize, all: usize, first: bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_record_has_one_winner_in_two_processes() {
     let test = TestStorage::new("races").await;
-    let items = count(300, 20);
+    let items = count(300, 8);
     for contest in CONTESTS {
         for item in 0..items {
             contest.prepare(&test.storage, item).await;
