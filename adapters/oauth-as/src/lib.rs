@@ -92,6 +92,11 @@
 //! `client-assertion`, `consent`, `dpop` and `par` add methods to its trait.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod access_token;
 mod authorization_code;
 mod client;
