@@ -2,7 +2,8 @@
 //!
 //! By default the races run a part of their count, so that `cargo test` stays short;
 //! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "statements of a test, not of the storage")]
 
 mod conformance;
 mod flow;

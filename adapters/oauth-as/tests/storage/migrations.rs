@@ -8,7 +8,8 @@ use crate::support::TestStorage;
 async fn migrations_run_twice_and_beside_those_of_oauth_storage() {
     let test = TestStorage::new("migrate").await;
     let (one, two) = tokio::join!(test.storage.migrate(), test.storage.migrate());
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     let neighbour = PgStorage::connect(test.database.url()).await.unwrap();
     neighbour.migrate().await.unwrap();
     test.storage.migrate().await.unwrap();

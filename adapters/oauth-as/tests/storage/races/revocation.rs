@@ -35,7 +35,7 @@ async fn write(storage: &OauthAsStorage, round: usize, racer: &str) -> usize {
             0 => storage.put_token(token(&name, &client, &family)).await,
             1 => storage.put_refresh_token(refresh(&name, &client, &family)).await,
             // Only a deleted client refuses a pushed request.
-            _ if round % 3 == 0 => {
+            _ if round.is_multiple_of(3) => {
                 storage.put_pushed_authorization_request(pushed(&name, &client)).await
             }
             _ => storage.put_token(token(&name, &client, &family)).await,
