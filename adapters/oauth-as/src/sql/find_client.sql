@@ -1,0 +1,1 @@
+SELECT document, sealed FROM oauth_as.client WHERE client = $1

@@ -1,0 +1,1 @@
+SELECT document FROM oauth_as.consent WHERE consent = $1

@@ -1,0 +1,1 @@
+SELECT document, sealed FROM oauth_as.device_grant WHERE digest = $1 AND digest_tail = $2
