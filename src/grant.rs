@@ -84,6 +84,8 @@ pub struct Purged {
     pub grants: u64,
     /// Number of short-lived records: replay identifiers, pushed and pending requests.
     pub records: u64,
+    /// Number of sessions of users.
+    pub sessions: u64,
     /// True if there may be more to remove.
     pub more: bool,
 }

@@ -49,6 +49,7 @@
 //! | replay identifier | | [`ReplayStorage`]: claim (`jti` of assertions and DPoP proofs) |
 //! | pushed request | | [`PushedRequestStorage`]: push, take (RFC 9126) |
 //! | pending request | | [`PendingRequestStorage`]: suspend, find, change, resume |
+//! | session of a user | | [`UserSessionStorage`]: start, find, reauthenticate, list, end |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
@@ -116,6 +117,7 @@ mod settings;
 mod storage;
 pub mod token;
 pub mod user;
+pub mod user_session;
 
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
@@ -139,3 +141,4 @@ pub use settings::{Settings, UnknownScope};
 pub use storage::Storage;
 pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};
+pub use user_session::UserSessionStorage;

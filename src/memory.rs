@@ -11,6 +11,7 @@ mod record;
 mod state;
 mod token;
 mod user;
+mod user_session;
 
 use std::fmt;
 use std::ops::Deref;

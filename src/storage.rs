@@ -9,6 +9,7 @@ use crate::pushed_request::PushedRequestStorage;
 use crate::replay::ReplayStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
+use crate::user_session::UserSessionStorage;
 
 /// A complete storage: all traits together.
 ///
@@ -38,6 +39,7 @@ pub trait Storage:
     + ReplayStorage
     + PushedRequestStorage
     + PendingRequestStorage
+    + UserSessionStorage
 {
 }
 
@@ -52,6 +54,7 @@ impl<T> Storage for T where
         + ReplayStorage
         + PushedRequestStorage
         + PendingRequestStorage
+        + UserSessionStorage
         + ?Sized
 {
 }

@@ -101,6 +101,7 @@ async fn purge<S: GrantStorage + ?Sized>(
         sum.authorization_codes += purged.authorization_codes;
         sum.grants += purged.grants;
         sum.records += purged.records;
+        sum.sessions += purged.sessions;
         sum.more = purged.more;
         if progress(purged).is_break() || !purged.more {
             return Ok(sum);

@@ -179,6 +179,7 @@ impl GrantStorage for MemoryStorage {
 
     async fn erase_subject(&self, subject: &str) -> Result<u64> {
         let mut state = self.state().await;
+        state.sessions.retain(|_, row| row.session.subject != subject);
         let before = state.grants.len();
         state.grants.retain(|_, grant| grant.subject.as_deref() != Some(subject));
         Ok((before - state.grants.len()) as u64)
@@ -233,12 +234,17 @@ impl GrantStorage for MemoryStorage {
             state.records.iter().filter(|(_, row)| !row.is_live(now)).map(|(d, _)| *d).collect();
         records.truncate(limit);
         records.iter().for_each(|digest| drop(state.records.remove(digest)));
+        let mut sessions: Vec<_> =
+            state.sessions.iter().filter(|(_, row)| !row.is_live(now)).map(|(sid, _)| *sid).collect();
+        sessions.truncate(limit);
+        sessions.iter().for_each(|sid| drop(state.sessions.remove(sid)));
         Ok(Purged {
             records: records.len() as u64,
+            sessions: sessions.len() as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: [tokens.len(), codes.len(), records.len()].contains(&limit),
+            more: [tokens.len(), codes.len(), records.len(), sessions.len()].contains(&limit),
         })
     }
 }

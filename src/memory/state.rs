@@ -7,6 +7,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::record::RecordRow;
+use super::user_session::SessionRow;
 use crate::authorization_code::{AuthorizationCode, CodeChallenge};
 use crate::client::Client;
 use crate::client::secret::MAX_PREVIOUS_SECRETS;
@@ -26,6 +27,8 @@ pub(super) struct State {
     pub(super) tokens: HashMap<TokenHash, TokenRow>,
     pub(super) codes: HashMap<TokenHash, CodeRow>,
     pub(super) records: HashMap<TokenHash, RecordRow>,
+    /// By `sid`, which is in the order of creation.
+    pub(super) sessions: BTreeMap<Uuid, SessionRow>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

@@ -129,6 +129,13 @@ meters! {
     find_pending_request,
     change_pending_request,
     resume_request,
+    start_session,
+    find_session,
+    reauthenticate_session,
+    list_sessions,
+    end_session,
+    end_session_of,
+    end_sessions_of,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

@@ -1,4 +1,4 @@
-//! Revocation and deletion of every grant of a subject or a client.
+//! Revocation and deletion of every grant of a subject, a client or a session.
 //!
 //! A scan finds the next grants by keyset, and a statement changes those that are not locked. Each
 //! batch is committed separately and holds its locks for some milliseconds. Locked grants come
@@ -43,7 +43,7 @@ impl<C: Connections> PgStorage<C> {
         let mut changed = 0;
         let mut locked = Vec::new();
         let mut place = match owner {
-            Owner::Subject { .. } => Some(Place::Grant(Uuid::nil())),
+            Owner::Subject { .. } | Owner::Session { .. } => Some(Place::Grant(Uuid::nil())),
             Owner::Client { .. } => Some(Place::Bucket(0)),
         };
         let mut sizes = BatchSizes { scan: BATCH, change: BATCH };

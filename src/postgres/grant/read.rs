@@ -128,20 +128,24 @@ impl<C: Connections> PgStorage<C> {
         } else {
             call.statement(|connection| purge_credentials(connection, batch)).await
         };
-        // If one of them cannot be purged, the other still is.
+        // If one of them cannot be purged, the others still are.
         let records = call
             .statement(|connection| {
                 sqlx::query_file!("src/postgres/sql/purge_records.sql", batch).execute(connection)
             })
             .await
             .map(|done| done.rows_affected());
-        let is_done = |rows: u64| rows > 0;
-        let mut purged = credentials.map_err(|error| {
-            error.after_commit_if(records.as_ref().is_ok_and(|records| is_done(*records)))
-        })?;
-        let credentials = purged.tokens + purged.authorization_codes;
-        purged.records = records.map_err(|e| e.after_commit_if(is_done(credentials)))?;
-        purged.more |= i64::try_from(purged.records).is_ok_and(|records| records >= batch);
+        drop(call);
+        let sessions = self.purge_sessions(batch).await;
+        let rows = |done: &Result<u64>| done.as_ref().copied().unwrap_or_default();
+        let done = credentials.as_ref().map_or(0, |done| done.tokens + done.authorization_codes)
+            + rows(&records)
+            + rows(&sessions);
+        let mut purged = credentials.map_err(|error| error.after_commit_if(done > 0))?;
+        purged.records = records.map_err(|error| error.after_commit_if(done > 0))?;
+        purged.sessions = sessions.map_err(|error| error.after_commit_if(done > 0))?;
+        let is_full = |rows: u64| i64::try_from(rows).is_ok_and(|rows| rows >= batch);
+        purged.more |= is_full(purged.records) || is_full(purged.sessions);
         Ok(purged)
     }
 }
@@ -158,6 +162,7 @@ async fn purge_credentials(connection: &mut PgConnection, batch: i64) -> sqlx::R
         authorization_codes: count(row.authorization_codes),
         grants: count(row.grants),
         records: 0,
+        sessions: 0,
         more: is_full && row.tokens + row.authorization_codes > 0,
     })
 }
@@ -194,6 +199,7 @@ async fn purge_on_cluster(connection: &mut PgConnection, limit: i64) -> sqlx::Re
         authorization_codes: codes,
         grants: grants.rows_affected(),
         records: 0,
+        sessions: 0,
         more: more && tokens + codes > 0,
     })
 }
