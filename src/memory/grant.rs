@@ -234,8 +234,12 @@ impl GrantStorage for MemoryStorage {
             state.records.iter().filter(|(_, row)| !row.is_live(now)).map(|(d, _)| *d).collect();
         records.truncate(limit);
         records.iter().for_each(|digest| drop(state.records.remove(digest)));
-        let mut sessions: Vec<_> =
-            state.sessions.iter().filter(|(_, row)| !row.is_live(now)).map(|(sid, _)| *sid).collect();
+        let mut sessions: Vec<_> = state
+            .sessions
+            .iter()
+            .filter(|(_, row)| !row.is_live(now))
+            .map(|(sid, _)| *sid)
+            .collect();
         sessions.truncate(limit);
         sessions.iter().for_each(|sid| drop(state.sessions.remove(sid)));
         Ok(Purged {

@@ -45,8 +45,8 @@ impl SessionRow {
         let session = &mut self.session;
         session.auth_time = auth_time(&user).map_or(now, |time| time.min(now));
         session.absolute_expires_at = after(now, self.lifetime);
-        session.expires_at = after(now, self.idle_timeout.unwrap_or(self.lifetime))
-            .min(session.absolute_expires_at);
+        session.expires_at =
+            after(now, self.idle_timeout.unwrap_or(self.lifetime)).min(session.absolute_expires_at);
         session.acr = user.acr;
         session.amr = user.amr;
     }
@@ -74,9 +74,10 @@ impl State {
     /// Fails if the subject has no such live session.
     pub(super) fn check_session(&self, sid: Uuid, subject: Option<&str>) -> Result<()> {
         let now = self.now();
-        let found = self.sessions.get(&sid).is_some_and(|row| {
-            row.is_live(now) && Some(row.session.subject.as_str()) == subject
-        });
+        let found = self
+            .sessions
+            .get(&sid)
+            .is_some_and(|row| row.is_live(now) && Some(row.session.subject.as_str()) == subject);
         if found { Ok(()) } else { Err(Error::invalid("session", InvalidReason::Unknown)) }
     }
 

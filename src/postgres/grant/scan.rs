@@ -123,7 +123,8 @@ pub(super) async fn scan(
             let Some(rows) = rows else { return Ok(None) };
             let last = rows.last().filter(|_| is_full(rows.len()));
             let next = last.map(|row| Place::Grant(row.grant_id));
-            let wanted = rows.iter().filter(|row| is_wanted(row.matches && !row.offline, row.revoked));
+            let wanted =
+                rows.iter().filter(|row| is_wanted(row.matches && !row.offline, row.revoked));
             let wanted = wanted.map(|row| row.grant_id).collect();
             let clients = rows.into_iter().filter(|row| row.matches).map(|row| row.client_id);
             client_ids.lock().unwrap_or_else(PoisonError::into_inner).extend(clients);

@@ -209,13 +209,8 @@ impl<C: Connections> PgStorage<C> {
     ) -> Result<Option<Vec<Uuid>>> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement_unless_cut_off(|connection| {
-            sqlx::query_file_scalar!(
-                "src/postgres/sql/erase_sessions_of.sql",
-                subject,
-                from,
-                limit
-            )
-            .fetch_all(connection)
+            sqlx::query_file_scalar!("src/postgres/sql/erase_sessions_of.sql", subject, from, limit)
+                .fetch_all(connection)
         })
         .await
     }
@@ -248,7 +243,8 @@ impl<C: Connections> PgStorage<C> {
         if unfinished.is_empty() {
             return Ok(purged);
         }
-        let finished = self.delete_ended_sessions(&unfinished).await.map_err(Error::after_commit)?;
+        let finished =
+            self.delete_ended_sessions(&unfinished).await.map_err(Error::after_commit)?;
         Ok(purged + finished.len() as u64)
     }
 }

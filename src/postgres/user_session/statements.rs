@@ -58,7 +58,9 @@ impl<'a> Authentications<'a> {
             subject: users.clone().map(|user| user.subject.as_str()).collect(),
             auth_time: users.clone().map(auth_time).collect(),
             acr: users.clone().map(|user| user.acr.as_deref()).collect(),
-            amr: users.map(|user| encode(&user.amr, user.amr.is_empty())).collect::<Result<_, _>>()?,
+            amr: users
+                .map(|user| encode(&user.amr, user.amr.is_empty()))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -187,14 +189,10 @@ impl Statement for FindSession {
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
         let (digest, tail) = halves(batch.iter().map(|find| &find.0));
-        let rows = sqlx::query_file_as!(
-            SessionRow,
-            "src/postgres/sql/find_sessions.sql",
-            &digest,
-            &tail
-        )
-        .fetch_all(connection)
-        .await?;
+        let rows =
+            sqlx::query_file_as!(SessionRow, "src/postgres/sql/find_sessions.sql", &digest, &tail)
+                .fetch_all(connection)
+                .await?;
         found(batch.len(), rows)
     }
 
