@@ -89,6 +89,8 @@ mod token_grant;
 mod token_input;
 mod token_lookup;
 mod user;
+mod user_session;
+mod user_session_end;
 
 use std::any::Any;
 use std::fmt;
@@ -161,6 +163,8 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         concurrency_revocation::RULES,
         purge::RULES,
         record::RULES,
+        user_session::RULES,
+        user_session_end::RULES,
     ]
     .into_iter()
     .flatten()

@@ -11,10 +11,12 @@ use super::flow::{
     authorized, authorized_by, granted, next_pair, redeem, redeem_with, rotate, rotation, strict,
 };
 use super::record::{MINUTE, SECOND, push, take};
+use super::user_session::{find, start, started};
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
 use oauth_storage::token::{NewToken, TokenState};
-use oauth_storage::{GrantStorageExt as _, RedemptionOutcome};
+use oauth_storage::user_session::{NewUserSession, SignOut};
+use oauth_storage::{GrantStorageExt as _, RedemptionOutcome, User};
 
 rules!("purge" {
     removes_what_expired: "contract 2, purge: expired tokens and codes, and the grants that ended with them",
@@ -25,6 +27,7 @@ rules!("purge" {
     runs_in_batches: "contract 2, purge: in bounded batches, and whether there is more",
     batch_size_is_bounded: "contract 3, bad input: a batch of 1 to 100,000",
     takes_expired_records: "contract 2, purge: expired records, and no others",
+    takes_expired_sessions: "contract 2, purge: expired sessions, and no others",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -171,4 +174,21 @@ async fn takes_expired_records(cx: Context) {
     assert_eq!(take(&cx, &client, &gone).await, None);
     assert!(take(&cx, &client, &kept).await.is_some());
     assert_eq!(purge_all(&cx).await.records, 0);
+}
+
+async fn takes_expired_sessions(cx: Context) {
+    purge_all(&cx).await;
+    let new = || NewUserSession::new(User::new(unique()));
+    let expired = start(&cx, new().with_lifetime(SHORT)).await;
+    let idle = start(&cx, new().with_idle_timeout(SHORT)).await;
+    let live = started(&cx, &unique()).await;
+    outlast().await;
+    let purged = cx.storage.purge_expired(1).await.expect("purge_expired");
+    assert_eq!((purged.sessions, purged.more), (1, true), "a batch is no larger than its limit");
+    assert_eq!(purge_all(&cx).await.sessions, 1);
+    for gone in [expired, idle] {
+        let out = cx.storage.end_session(&gone.secret).await.expect("end_session");
+        assert_eq!(out, SignOut::default(), "it is gone");
+    }
+    assert_eq!(find(&cx, &live.secret).await, Some(live.session), "a live session stays");
 }
