@@ -6,8 +6,8 @@ use super::context::{
     ACTIVE, Context, REVOKED, metadata, new_code, refused, request, scope, secret, subject, tokens,
     unique,
 };
-use super::user_session::{self, find};
 use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
+use super::user_session::{self, find};
 use oauth_storage::client::ClientSecretRotation;
 use oauth_storage::error::InvalidReason;
 use oauth_storage::id_token::NewIdToken;

@@ -128,11 +128,7 @@ async fn input_is_checked(cx: Context) {
         (user("a\0b"), "subject", InvalidReason::Character),
         (user(&"x".repeat(256)), "subject", InvalidReason::TooLong(0)),
         (new().with_details(large), "details", InvalidReason::TooLong(0)),
-        (
-            new().with_details(object(json!({ "x": "a\0b" }))),
-            "details",
-            InvalidReason::Character,
-        ),
+        (new().with_details(object(json!({ "x": "a\0b" }))), "details", InvalidReason::Character),
         (new().with_lifetime(Duration::ZERO), "lifetime", InvalidReason::OutOfRange),
         (new().with_lifetime(Duration::MAX), "lifetime", InvalidReason::OutOfRange),
         (new().with_idle_timeout(Duration::ZERO), "idle_timeout", InvalidReason::OutOfRange),

@@ -15,7 +15,8 @@ use oauth_storage::grant::{GrantContext, GrantState};
 use oauth_storage::token::TokenRef;
 use oauth_storage::user_session::{EndedSession, SignOut, StartedSession, UserSession};
 use oauth_storage::{
-    CodeRedemption, NewAuthorizationCode, NewClient, RequestContext, Scope, Settings, User,
+    CodeRedemption, NewAuthorizationCode, NewClient, RedemptionOutcome, RequestContext, Scope,
+    Secret, Settings, User,
 };
 
 rules!("user_session" {
@@ -91,6 +92,8 @@ async fn code_needs_a_live_session(cx: Context) {
     let sid = GrantContext::default().with_sid(foreign.sid.to_string());
     let mut of_nobody = with(&live);
     of_nobody.client_id = unique();
+    let mut joining = with(&live).with_grant_id(joined);
+    joining.code = Secret::generate_for(joined).expect("randomness");
     let nobody = RequestContext::default();
     for (request, new, field, reason) in [
         (&user, with(&gone.session), "session", InvalidReason::Unknown),
@@ -104,7 +107,7 @@ async fn code_needs_a_live_session(cx: Context) {
             "session",
             InvalidReason::NotAllowed,
         ),
-        (&user, with(&live).with_grant_id(joined), "session", InvalidReason::NotAllowed),
+        (&user, joining, "session", InvalidReason::NotAllowed),
         (&user, of_nobody, "client_id", InvalidReason::Unknown),
     ] {
         let code = new.code.clone();
@@ -139,7 +142,7 @@ async fn sign_out_ends_its_grants(cx: Context) {
     assert_eq!(cx.states(&one, &pair).await, [REVOKED; 2]);
     assert_eq!(cx.states(&two, &offline).await, [ACTIVE; 2], "offline_access says otherwise");
     assert!(!is_live(&cx, waiting).await);
-    assert_eq!(redeem(&cx, &code).await, oauth_storage::RedemptionOutcome::Invalid);
+    assert_eq!(redeem(&cx, &code).await, RedemptionOutcome::Invalid);
     assert!(is_live(&cx, elsewhere).await && is_live(&cx, sessionless.grant_id).await);
     assert_eq!(find(&cx, &here.secret).await, None);
     assert_eq!(find(&cx, &there.secret).await, Some(there.session));
@@ -241,8 +244,7 @@ async fn one_sign_out_reports(cx: Context) {
 
 async fn no_grant_survives(cx: Context) {
     let (client, subject) = (client(&cx).await, unique());
-    let sessions =
-        [started(&cx, &subject).await.session, started(&cx, &subject).await.session];
+    let sessions = [started(&cx, &subject).await.session, started(&cx, &subject).await.session];
     let outcomes = together(64, |n| {
         let (cx, session, client) = (cx.clone(), sessions[n % 2].clone(), client.clone());
         async move {

@@ -5,5 +5,6 @@
 mod claims;
 mod hint;
 mod keys;
+mod logout;
 mod rsa;
 mod support;

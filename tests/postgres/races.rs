@@ -6,6 +6,7 @@
 mod other_process;
 mod records;
 mod revoke;
+mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
