@@ -1,7 +1,5 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 2.4).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 

@@ -78,7 +78,7 @@ fn bad_values_are_refused_by_field() {
         (new().with_sid(long.as_str()), "sid", InvalidReason::TooLong(2048)),
         (NewLogoutToken::new("").with_sid(SID), "client_id", InvalidReason::Empty),
         (
-            new().with_sid(SID).with_signing_alg(SigningAlgorithm::Rs256),
+            new().with_sid(SID).with_signing_alg(SigningAlgorithm::RS256),
             "id_token_signed_response_alg",
             InvalidReason::Unsupported,
         ),
