@@ -1,6 +1,7 @@
 //! [`UserSessionStorage`] for PostgreSQL.
 
 mod end;
+mod remove;
 mod statements;
 
 use async_trait::async_trait;

@@ -102,6 +102,15 @@ impl<C: Connections> PgStorage<C> {
         Ok(batch)
     }
 
+    /// Revokes the listed grants and returns the number of those that were not revoked before.
+    pub(in crate::postgres) async fn revoke_listed_grants(
+        &self,
+        grant_ids: Vec<Uuid>,
+    ) -> Result<u64> {
+        let mut sizes = BatchSizes { scan: BATCH, change: BATCH };
+        self.change_locked_grants(grant_ids, Change::Revoke, &mut sizes).await
+    }
+
     /// Changes the grants that were locked and returns their number.
     async fn change_locked_grants(
         &self,

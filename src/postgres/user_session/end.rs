@@ -1,10 +1,10 @@
-//! The ends of sessions: sign-outs, erasure and the purge.
+//! Sign-outs.
 //!
 //! A sign-out marks its sessions, revokes their grants, and deletes the rows last. A statement that stores a
 //! code holds the row of the session, so the mark waits for it, and the scan for grants that follows sees
 //! its grant. A later one finds the mark. Until the rows are deleted, another call continues.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -19,13 +19,29 @@ use crate::secret::Secret;
 use crate::user_session::{EndedSession, SignOut};
 
 /// The number of sessions in a statement that marks or deletes them: about ten milliseconds.
-const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 1_000;
+
+/// The number of sessions in a scan for their grants.
+const CHUNK: usize = 100;
+
+/// The number of grants of a session that such a scan finds.
+const FIRST: usize = 20;
 
 /// A session that is marked as ended.
 struct MarkedSession {
     sid: Uuid,
     subject: String,
     client_ids: Vec<String>,
+}
+
+/// A grant of a session.
+struct FoundGrant {
+    sid: String,
+    grant_id: Uuid,
+    client_id: String,
+    matches: bool,
+    revoked: bool,
+    offline: bool,
 }
 
 /// A session in a scan; with its clients if it was marked.
@@ -140,14 +156,13 @@ impl<C: Connections> PgStorage<C> {
     async fn finish_sign_out(
         &self,
         operation: &'static str,
-        marked: Vec<MarkedSession>,
+        mut marked: Vec<MarkedSession>,
     ) -> Result<SignOut> {
         let mut sign_out = SignOut::default();
-        for session in marked {
-            let done = self.revoke_grants_of_session(session.sid, session.client_ids).await;
-            let (revoked, client_ids) = done.map_err(Error::after_commit)?;
-            sign_out.revoked_grants += revoked;
-            sign_out.sessions.push(EndedSession::new(session.sid, session.subject, client_ids));
+        while !marked.is_empty() {
+            let chunk = marked.split_off(marked.len().saturating_sub(CHUNK));
+            let done = self.revoke_grants_of_sessions(chunk, &mut sign_out).await;
+            done.map_err(Error::after_commit)?;
         }
         self.meters().revoked(operation, sign_out.revoked_grants);
         let sids: Vec<Uuid> = sign_out.sessions.iter().map(|session| session.sid).collect();
@@ -164,19 +179,71 @@ impl<C: Connections> PgStorage<C> {
         Ok(sign_out)
     }
 
+    /// Revokes the grants of some sessions. A scan finds the first grants of each, because most have few.
+    async fn revoke_grants_of_sessions(
+        &self,
+        sessions: Vec<MarkedSession>,
+        sign_out: &mut SignOut,
+    ) -> Result<()> {
+        let sids: Vec<String> = sessions.iter().map(|session| session.sid.to_string()).collect();
+        let found = self.scan_grants_of_sessions(&sids).await?;
+        // Without a scan, the grants of each session are scanned.
+        let is_scanned = found.is_some();
+        let mut first: HashMap<String, Vec<FoundGrant>> = HashMap::new();
+        for grant in found.unwrap_or_default() {
+            first.entry(grant.sid.clone()).or_default().push(grant);
+        }
+        let own = |grant: &&FoundGrant| grant.matches && !grant.offline && !grant.revoked;
+        let wanted = first.values().flatten().filter(own).map(|grant| grant.grant_id).collect();
+        sign_out.revoked_grants += self.revoke_listed_grants(wanted).await?;
+        for (session, sid) in sessions.into_iter().zip(&sids) {
+            let first = first.remove(sid).unwrap_or_default();
+            let mut client_ids = BTreeSet::from_iter(session.client_ids);
+            if !is_scanned || first.len() >= FIRST {
+                let (revoked, all) = self.revoke_grants_of_session(session.sid, client_ids).await?;
+                sign_out.revoked_grants += revoked;
+                client_ids = all;
+            } else {
+                let own = first.into_iter().filter(|grant| grant.matches);
+                client_ids.extend(own.map(|grant| grant.client_id));
+            }
+            sign_out.sessions.push(EndedSession::new(session.sid, session.subject, client_ids));
+        }
+        Ok(())
+    }
+
+    /// Returns `None` on a cluster, which has no such joins, and if the server cancelled the scan.
+    async fn scan_grants_of_sessions(&self, sids: &[String]) -> Result<Option<Vec<FoundGrant>>> {
+        if self.connections.is_cluster() {
+            return Ok(None);
+        }
+        let limit = i64::try_from(FIRST).unwrap_or(i64::MAX);
+        let mut call = self.connections.begin(Effect::Write).await?;
+        call.statement_unless_cut_off(|connection| {
+            sqlx::query_file_as!(
+                FoundGrant,
+                "src/postgres/sql/scan_grants_of_sessions.sql",
+                sids,
+                limit
+            )
+            .fetch_all(connection)
+        })
+        .await
+    }
+
     /// Revokes the grants of a session. Returns their number, and the clients of all its grants.
-    async fn revoke_grants_of_session(
+    pub(super) async fn revoke_grants_of_session(
         &self,
         sid: Uuid,
-        client_ids: Vec<String>,
+        client_ids: BTreeSet<String>,
     ) -> Result<(u64, BTreeSet<String>)> {
-        let client_ids = Mutex::new(BTreeSet::from_iter(client_ids));
+        let client_ids = Mutex::new(client_ids);
         let owner = Owner::Session { sid: &sid.to_string(), client_ids: &client_ids };
         let revoked = self.change_grants(owner, Change::Revoke).await?;
         Ok((revoked, client_ids.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    async fn delete_ended_sessions(&self, sids: &[Uuid]) -> Result<Vec<Uuid>> {
+    pub(super) async fn delete_ended_sessions(&self, sids: &[Uuid]) -> Result<Vec<Uuid>> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection| {
             sqlx::query_file_scalar!("src/postgres/sql/delete_ended_sessions.sql", sids)
@@ -184,73 +251,10 @@ impl<C: Connections> PgStorage<C> {
         })
         .await
     }
-
-    /// Deletes the sessions of a subject and returns their number.
-    pub(in crate::postgres) async fn erase_sessions_of(&self, subject: &str) -> Result<u64> {
-        let (mut erased, mut after, mut size) = (0, Some(Uuid::nil()), BATCH);
-        while let Some(from) = after {
-            let limit = i64::try_from(size).unwrap_or(i64::MAX);
-            let rows = self.erase_next_sessions(subject, from, limit).await;
-            let Some(rows) = rows.map_err(|error| error.after_commit_if(erased > 0))? else {
-                size = half(size).map_err(|error| error.after_commit_if(erased > 0))?;
-                continue;
-            };
-            erased += rows.len() as u64;
-            after = rows.last().filter(|_| rows.len() >= size).copied();
-        }
-        Ok(erased)
-    }
-
-    async fn erase_next_sessions(
-        &self,
-        subject: &str,
-        from: Uuid,
-        limit: i64,
-    ) -> Result<Option<Vec<Uuid>>> {
-        let mut call = self.connections.begin(Effect::Write).await?;
-        call.statement_unless_cut_off(|connection| {
-            sqlx::query_file_scalar!("src/postgres/sql/erase_sessions_of.sql", subject, from, limit)
-                .fetch_all(connection)
-        })
-        .await
-    }
-
-    /// Removes expired sessions, and finishes interrupted sign-outs. Returns the number of sessions.
-    pub(in crate::postgres) async fn purge_sessions(&self, batch: i64) -> Result<u64> {
-        let mut call = self.connections.begin(Effect::Write).await?;
-        let purged = call
-            .statement(|connection| {
-                sqlx::query_file!("src/postgres/sql/purge_sessions.sql", batch).execute(connection)
-            })
-            .await?
-            .rows_affected();
-        let unfinished = call
-            .statement(|connection| {
-                sqlx::query_file_scalar!(
-                    "src/postgres/sql/find_unfinished_sign_outs.sql",
-                    batch.min(100)
-                )
-                .fetch_all(connection)
-            })
-            .await;
-        drop(call);
-        let unfinished = unfinished.map_err(|error| error.after_commit_if(purged > 0))?;
-        for sid in &unfinished {
-            let revoked = self.revoke_grants_of_session(*sid, Vec::new()).await;
-            let (revoked, _) = revoked.map_err(|error| error.after_commit_if(purged > 0))?;
-            self.meters().revoked("purge_expired", revoked);
-        }
-        if unfinished.is_empty() {
-            return Ok(purged);
-        }
-        let finished =
-            self.delete_ended_sessions(&unfinished).await.map_err(Error::after_commit)?;
-        Ok(purged + finished.len() as u64)
-    }
 }
 
 /// Halves the size of a batch that the server cancelled. Fails if it is one session.
-fn half(size: usize) -> Result<usize> {
+pub(super) fn half(size: usize) -> Result<usize> {
     if size > 1 {
         return Ok(size / 2);
     }
