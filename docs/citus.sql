@@ -4,7 +4,7 @@
 -- Everything of a grant is on one shard. A primary key must contain the column that the table is
 -- distributed by, so the digest alone is unique on each shard only.
 --
--- Clients, their lock rows and the shipped users stay on the coordinator.
+-- Clients, their lock rows, records, sessions and the shipped users stay on the coordinator.
 ALTER TABLE oauth_storage.token
     DROP CONSTRAINT token_pkey,
     ADD CONSTRAINT token_pkey PRIMARY KEY (digest, grant_id);

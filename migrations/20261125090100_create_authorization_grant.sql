@@ -35,6 +35,9 @@ CREATE INDEX authorization_grant_subject ON oauth_storage.authorization_grant
 -- share an index entry: 8 bytes a grant of a large client instead of 72 with the identifier as the key.
 CREATE INDEX authorization_grant_client_id ON oauth_storage.authorization_grant
     (hashtextextended(client_id, 0::bigint), (uuid_hash(grant_id) & 4095));
+-- Keyset scans over the grants of a session at the server. Grants of no session are not in it.
+CREATE INDEX authorization_grant_sid ON oauth_storage.authorization_grant
+    (hashtextextended(context ->> 'sid', 0::bigint), grant_id) WHERE context ? 'sid';
 
 COMMENT ON TABLE oauth_storage.authorization_grant IS
     'Grants: one row for one act of authorization (RFC 6749 1.3).';
@@ -55,4 +58,4 @@ COMMENT ON COLUMN oauth_storage.authorization_grant.subject IS
 COMMENT ON COLUMN oauth_storage.authorization_grant.scope IS
     'The granted scope, tokens separated by single spaces.';
 COMMENT ON COLUMN oauth_storage.authorization_grant.context IS
-    'Values that travel to every token and that no statement decides by, as one object: nonce, auth_time, acr, amr, claims, resource, jkt, x5t#S256, extension; null for none. Must not hold a secret.';
+    'Values that travel to every token and that no statement decides by, as one object, but for the sid of a sign-out: nonce, auth_time, acr, amr, sid, claims, resource, jkt, x5t#S256, extension; null for none. Must not hold a secret.';

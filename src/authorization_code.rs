@@ -18,6 +18,7 @@ use crate::request::RequestContext;
 use crate::response_type::ResponseType;
 use crate::scope::Scope;
 use crate::secret::Secret;
+use crate::user_session::UserSession;
 
 /// The record of an unused authorization code, without the code itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -102,6 +103,10 @@ pub struct NewAuthorizationCode {
     /// The grant it joins, which must be live and of the same client, subject and scope; `None` for a
     /// new grant. In a hybrid flow the access token may be stored first; a grant ends with its last token.
     pub grant_id: Option<Uuid>,
+    /// The session of the user that the new grant belongs to, as `sid`. It must be live and of the request's
+    /// user when the code is stored; a sign-out then ends the grant. A code that joins a grant has the
+    /// session of that grant, so store the code first if the response has an access token as well.
+    pub session: Option<Uuid>,
     /// The `nonce` of the authentication request.
     pub nonce: Option<String>,
     /// Other values for the tokens. A code that joins a grant has the context of that grant, so it may
@@ -126,6 +131,7 @@ impl NewAuthorizationCode {
             code: code.into(),
             code_challenge: None,
             grant_id: None,
+            session: None,
             nonce: None,
             context: GrantContext::default(),
         }
@@ -138,6 +144,8 @@ impl NewAuthorizationCode {
         with_code_challenge(code_challenge: impl Into<Option<CodeChallenge>>) => code_challenge.into();
         /// Sets the existing grant that the code joins.
         with_grant_id(grant_id: impl Into<Option<Uuid>>) => grant_id.into();
+        /// Sets the session of the user.
+        with_session(session: &UserSession) => Some(session.sid);
         /// Sets the `nonce` of the authentication request.
         with_nonce(nonce: impl Into<Option<String>>) => nonce.into();
         /// Sets other values for the tokens.
@@ -151,13 +159,16 @@ impl NewAuthorizationCode {
         self.grant_id.or_else(|| self.code.grant_id()).unwrap_or_else(Uuid::now_v7)
     }
 
-    /// Returns the context to store, with the nonce and the user's authentication. For storage
+    /// Returns the context to store, with the nonce, the session and the user's authentication. For storage
     /// implementations.
     #[must_use]
     pub fn full_context(&self, request: &RequestContext) -> GrantContext {
         let mut context = self.context.clone().or_from(request.user.as_ref());
         if self.nonce.is_some() {
             context.nonce.clone_from(&self.nonce);
+        }
+        if let Some(session) = self.session {
+            context.sid = Some(session.to_string());
         }
         context
     }
@@ -182,12 +193,20 @@ impl NewAuthorizationCode {
             }
             // They would be lost: the code has the context of the grant.
             for (field, is_given) in [
+                ("session", self.session.is_some()),
                 ("nonce", self.nonce.is_some()),
                 ("context", self.context != GrantContext::default()),
             ] {
                 if is_given {
                     return Err(Error::invalid(field, InvalidReason::NotAllowed));
                 }
+            }
+        }
+        if let Some(session) = self.session {
+            // Two sessions, of which a sign-out would find one.
+            let context = self.context.clone().or_from(request.user.as_ref());
+            if context.sid.is_some_and(|sid| sid != session.to_string()) {
+                return Err(Error::invalid("session", InvalidReason::NotAllowed));
             }
         }
         check_redirect_uri(&self.redirect_uri)?;

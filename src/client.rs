@@ -1,5 +1,6 @@
 //! Clients: their registration, metadata and secrets.
 
+mod backchannel_logout;
 mod grant_type;
 mod metadata;
 mod registration;

@@ -181,7 +181,8 @@ impl Error {
     /// Returns the OAuth 2.0 error code for this error (RFC 6749 4.1.2.1, 5.2). A mistake of the
     /// client is `invalid_request`, `invalid_scope`, `unsupported_response_type` or
     /// `unsupported_grant_type`; a client that is unknown, disabled, or not registered for the type is
-    /// `unauthorized_client`. `Unavailable` and `Overloaded` are `temporarily_unavailable`. The
+    /// `unauthorized_client`; a session that has ended is `login_required` (OpenID Connect Core
+    /// 3.1.2.6). `Unavailable` and `Overloaded` are `temporarily_unavailable`. The
     /// rest is `server_error`, including `Duplicate` and `OutOfRange`, because the server chose
     /// those values.
     ///
@@ -195,6 +196,7 @@ impl Error {
     pub fn oauth_error_code(&self) -> &'static str {
         match self {
             Self::Invalid { field: "scope", .. } => "invalid_scope",
+            Self::Invalid { field: "session", reason: InvalidReason::Unknown } => "login_required",
             Self::Invalid { field: "client_id", reason: InvalidReason::Unknown } => {
                 "unauthorized_client"
             }

@@ -90,6 +90,8 @@ pub struct Purged {
     pub device_authorizations: u64,
     /// Number of retired signing keys.
     pub signing_keys: u64,
+    /// Number of sessions of users.
+    pub sessions: u64,
     /// True if there may be more to remove.
     pub more: bool,
 }
@@ -111,6 +113,7 @@ impl AddAssign for Purged {
             records,
             device_authorizations,
             signing_keys,
+            sessions,
             more,
         } = other;
         self.tokens += tokens;
@@ -119,6 +122,7 @@ impl AddAssign for Purged {
         self.records += records;
         self.device_authorizations += device_authorizations;
         self.signing_keys += signing_keys;
+        self.sessions += sessions;
         self.more |= more;
     }
 }

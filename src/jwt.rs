@@ -1,4 +1,4 @@
-//! An ID token signer: ES256 and RS256, and a JWK set of all verification keys.
+//! A signer of ID tokens and logout tokens: ES256 and RS256, and a JWK set of all verification keys.
 //!
 //! [`IdTokenSigner`] is an [`IdTokenStorage`]; its [`jwk_set`](IdTokenSigner::jwk_set) is the body
 //! of the server's `/jwks`. [`SigningKeys`] explains the rotation of keys; [`ManagedKeys`] keeps them in a
@@ -11,6 +11,7 @@ mod encryption;
 mod hint;
 mod key;
 mod keys;
+mod logout;
 mod managed;
 mod rsa;
 
@@ -27,11 +28,12 @@ use url::Url;
 pub use self::encryption::{KeyEncryption, KeyEncryptionKey};
 pub use self::key::{PublicKey, SigningKey};
 pub use self::keys::{JwkSet, SigningKeys};
+pub use self::logout::NewLogoutToken;
 pub use self::managed::ManagedKeys;
 use crate::check::{MAX_IDENTIFIER_BYTES, check_client_id, check_text};
 use crate::context::GrantContext;
 use crate::error::{Error, InvalidReason, Result};
-use crate::id_token::{IdTokenHint, IdTokenStorage, NewIdToken};
+use crate::id_token::{IdTokenHint, IdTokenStorage, NewIdToken, SigningAlgorithm};
 use crate::redirect_uri::is_loopback;
 use crate::request::RequestContext;
 use crate::secret::Secret;
@@ -252,13 +254,23 @@ impl IdTokenSigner {
             }
         }
 
+        self.sign_claims("JWT", id_token.signing_alg, &Value::Object(claims))
+    }
+
+    /// Signs claims as a JWS of a type.
+    fn sign_claims(
+        &self,
+        typ: &str,
+        signing_alg: Option<SigningAlgorithm>,
+        claims: &Value,
+    ) -> Result<String> {
         let keys = self.keys();
         let unsupported =
             Error::invalid("id_token_signed_response_alg", InvalidReason::Unsupported);
-        let key = keys.active(id_token.signing_alg).ok_or(unsupported)?;
-        let header = json!({ "alg": key.algorithm(), "typ": "JWT", "kid": key.kid() }).to_string();
+        let key = keys.active(signing_alg).ok_or(unsupported)?;
+        let header = json!({ "alg": key.algorithm(), "typ": typ, "kid": key.kid() }).to_string();
         let header = URL_SAFE_NO_PAD.encode(header);
-        let claims = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string());
+        let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
         let input = format!("{header}.{claims}");
         let signature = URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes())?);
         Ok(format!("{input}.{signature}"))

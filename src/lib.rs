@@ -52,6 +52,7 @@
 //! | consent | | [`ConsentStorage`]: add, get, list, withdraw |
 //! | device authorization | | [`DeviceAuthorizationStorage`]: start, find, approve, deny, poll (RFC 8628) |
 //! | signing key | | [`SigningKeyStorage`]: list, add, rotate, revoke, re-encrypt |
+//! | session of a user | | [`UserSessionStorage`]: start, find, reauthenticate, list, end |
 //!
 //! The nine methods are the storage interface of [aioauth](https://github.com/aliev/aioauth), for servers that are
 //! ported from it. They do not prevent two concurrent requests from spending one credential twice: use
@@ -123,6 +124,7 @@ pub mod signing_key;
 mod storage;
 pub mod token;
 pub mod user;
+pub mod user_session;
 
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
@@ -149,3 +151,4 @@ pub use signing_key::SigningKeyStorage;
 pub use storage::Storage;
 pub use token::{NewToken, TokenPair, TokenRef, TokenStorage};
 pub use user::{User, UserStorage};
+pub use user_session::UserSessionStorage;

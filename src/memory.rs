@@ -14,6 +14,7 @@ mod signing_key;
 mod state;
 mod token;
 mod user;
+mod user_session;
 
 use std::fmt;
 use std::ops::Deref;

@@ -20,6 +20,7 @@ mod signing_key;
 mod token;
 #[cfg(feature = "password")]
 mod user;
+mod user_session;
 
 use std::fmt;
 use std::sync::Arc;
@@ -212,6 +213,7 @@ mod tests {
     use crate::scope::Scope;
     use crate::secret::Secret;
     use crate::token::{NewToken, TokenPair, TokenRef, TokenStorage as _};
+    use crate::user_session::UserSessionStorage as _;
 
     /// The system's allocator caches allocations of up to 1032 bytes for each thread. Beyond that a
     /// lookup took a fifth longer.
@@ -232,6 +234,7 @@ mod tests {
             ("redeem", size_of_val(&*storage.redeem_authorization_code(&request, redeem))),
             ("rotate", size_of_val(&*storage.rotate_refresh_token(&request, rotate))),
             ("revoke_token", size_of_val(&*storage.revoke_token(&request, "client", token))),
+            ("find_session", size_of_val(&*storage.find_session(&secret))),
         ] {
             assert!(size <= 1032, "{what}: {size} bytes");
         }

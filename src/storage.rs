@@ -12,6 +12,7 @@ use crate::replay::ReplayStorage;
 use crate::signing_key::SigningKeyStorage;
 use crate::token::TokenStorage;
 use crate::user::UserStorage;
+use crate::user_session::UserSessionStorage;
 
 /// A complete storage: all traits together.
 ///
@@ -44,6 +45,7 @@ pub trait Storage:
     + DeviceAuthorizationStorage
     + ConsentStorage
     + SigningKeyStorage
+    + UserSessionStorage
 {
 }
 
@@ -61,6 +63,7 @@ impl<T> Storage for T where
         + DeviceAuthorizationStorage
         + ConsentStorage
         + SigningKeyStorage
+        + UserSessionStorage
         + ?Sized
 {
 }

@@ -8,13 +8,15 @@ use super::context::{
 };
 use super::flow::{authorized, granted, issued_pair, rotated, rotation, strict};
 use super::signing_key::{issuer, key_of, list, short};
+use super::user_session::{self, find};
 use oauth_storage::client::ClientSecretRotation;
 use oauth_storage::error::InvalidReason;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::id_token::SigningAlgorithm::ES256;
 use oauth_storage::signing_key::KeyRotationOutcome;
 use oauth_storage::token::{NewToken, TokenRef};
-use oauth_storage::{Error, NewClient, RequestContext, Storage};
+use oauth_storage::user_session::NewUserSession;
+use oauth_storage::{Error, NewClient, RequestContext, Storage, User};
 
 rules!("forwarding" {
     behind_an_arc: "contract 1: `Arc<dyn Storage>` is a storage",
@@ -68,6 +70,7 @@ async fn exercise(storage: impl Storage, direct: &Context) {
 
     exercise_grants(&storage, direct, id).await;
     exercise_signing_keys(&storage, direct).await;
+    exercise_sessions(&storage, direct).await;
 
     let nobody = storage.authenticate("", &secret()).await;
     assert!(matches!(nobody, Ok(None) | Err(Error::Configuration { .. })), "{nobody:?}");
@@ -132,6 +135,34 @@ async fn exercise_signing_keys(storage: &impl Storage, direct: &Context) {
     assert_eq!(list(direct, &issuer).await[0].key, again);
     let revoked = storage.revoke_signing_keys(key_of(&issuer, ES256)).await;
     assert_eq!(revoked.expect("revoke_signing_keys"), 1);
+}
+
+/// The same for the methods of sessions.
+async fn exercise_sessions(storage: &impl Storage, direct: &Context) {
+    let user = User::new(unique());
+    let new = NewUserSession::new(user.clone());
+    let started = storage.start_session(new).await.expect("start_session");
+    assert_eq!(find(direct, &started.secret).await.as_ref(), Some(&started.session));
+    let found = storage.find_session(&started.secret).await.expect("find_session");
+    assert_eq!(found.as_ref(), Some(&started.session));
+    let again = storage.reauthenticate_session(&started.secret, user.clone()).await;
+    let again = again.expect("reauthenticate_session").expect("it is live");
+    assert_eq!(find(direct, &again.secret).await.as_ref(), Some(&again.session));
+    let page = storage.list_sessions(&user.subject, None, 1).await.expect("list_sessions");
+    assert_eq!(page.sessions, [again.session]);
+    let out = storage.end_session(&again.secret).await.expect("end_session");
+    assert_eq!(out.sessions.len(), 1);
+    assert_eq!(find(direct, &again.secret).await, None);
+    for everywhere in [false, true] {
+        let started = user_session::started(direct, &user.subject).await;
+        let out = if everywhere {
+            storage.end_sessions_of(&user.subject, None).await
+        } else {
+            storage.end_session_of(&user.subject, started.session.sid).await
+        };
+        assert_eq!(out.expect("a sign-out").sessions.len(), 1);
+        assert_eq!(find(direct, &started.secret).await, None);
+    }
 }
 
 async fn behind_an_arc(cx: Context) {

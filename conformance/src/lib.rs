@@ -92,6 +92,8 @@ mod token_grant;
 mod token_input;
 mod token_lookup;
 mod user;
+mod user_session;
+mod user_session_end;
 
 use std::any::Any;
 use std::fmt;
@@ -167,6 +169,8 @@ pub fn rules() -> impl Iterator<Item = Rule> {
         device_authorization::RULES,
         consent::RULES,
         signing_key::RULES,
+        user_session::RULES,
+        user_session_end::RULES,
     ]
     .into_iter()
     .flatten()

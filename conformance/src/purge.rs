@@ -12,6 +12,7 @@ use super::flow::{
 };
 use super::record::{MINUTE, SECOND, push, take};
 use super::signing_key::{add, issuer, key_of, list, rotate as rotate_keys, short};
+use super::user_session::{find, start, started};
 use oauth_storage::device_authorization::{
     DeviceApproval, DeviceAuthorization, DevicePoll, DevicePollOutcome, NewDeviceAuthorization,
     UserCodeLookup, UserCodeOutcome,
@@ -21,7 +22,8 @@ use oauth_storage::grant::{GrantState, Purged, RotationOutcome};
 use oauth_storage::id_token::SigningAlgorithm::ES256;
 use oauth_storage::signing_key::KeyRotationOutcome;
 use oauth_storage::token::{NewToken, TokenState};
-use oauth_storage::{GrantStorageExt as _, RedemptionOutcome};
+use oauth_storage::user_session::{NewUserSession, SignOut};
+use oauth_storage::{GrantStorageExt as _, RedemptionOutcome, User};
 
 rules!("purge" {
     removes_what_expired: "contract 2, purge: expired tokens and codes, and the grants that ended with them",
@@ -34,6 +36,7 @@ rules!("purge" {
     takes_expired_records: "contract 2, purge: expired records, and no others",
     takes_expired_devices: "contract 2, purge: expired device authorizations, with grants that issued nothing",
     takes_expired_signing_keys: "contract 2, purge: expired signing keys, and no others",
+    takes_expired_sessions: "contract 2, purge: expired sessions, and no others",
 });
 
 async fn purge_all(cx: &Context) -> Purged {
@@ -224,4 +227,21 @@ async fn takes_expired_signing_keys(cx: Context) {
     assert_eq!(purge_all(&cx).await.signing_keys, 0);
     assert_eq!(list(&cx, &issuer).await, before, "the active key stays");
     assert_eq!(before.len(), 1);
+}
+
+async fn takes_expired_sessions(cx: Context) {
+    purge_all(&cx).await;
+    let new = || NewUserSession::new(User::new(unique()));
+    let expired = start(&cx, new().with_lifetime(SHORT)).await;
+    let idle = start(&cx, new().with_idle_timeout(SHORT)).await;
+    let live = started(&cx, &unique()).await;
+    outlast().await;
+    let purged = cx.storage.purge_expired(1).await.expect("purge_expired");
+    assert_eq!((purged.sessions, purged.more), (1, true), "a batch is no larger than its limit");
+    assert_eq!(purge_all(&cx).await.sessions, 1);
+    for gone in [expired, idle] {
+        let out = cx.storage.end_session(&gone.secret).await.expect("end_session");
+        assert_eq!(out, SignOut::default(), "it is gone");
+    }
+    assert_eq!(find(&cx, &live.secret).await, Some(live.session), "a live session stays");
 }

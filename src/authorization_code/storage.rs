@@ -13,7 +13,7 @@ pub trait AuthorizationCodeStorage: Send + Sync {
     ///
     /// # Errors
     /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if `client_id` is
-    /// unknown or disabled, if `code` already exists, if `code_challenge_method` is `plain` and the
+    /// unknown or disabled, if `session` has ended or is of another user, if `code` already exists, if `code_challenge_method` is `plain` and the
     /// settings do not allow it, or if another value is invalid, such as a lifetime of more than
     /// ten minutes.
     async fn create_authorization_code(

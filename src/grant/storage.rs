@@ -158,7 +158,7 @@ pub trait GrantStorage: Send + Sync {
 
     /// Deletes all rows that name a subject and returns the number of deleted grants. The rows of
     /// their tokens and codes contain no personal data; they are no longer found, and the purge
-    /// removes them. Its consents, and a user in the shipped user table, are deleted as well. Runs in batches, as
+    /// removes them. Its consents and sessions, and a user in the shipped user table, are deleted as well. Runs in batches, as
     /// [`revoke_subject`](Self::revoke_subject) does.
     ///
     /// # Errors
@@ -179,8 +179,8 @@ pub trait GrantStorage: Send + Sync {
         limit: usize,
     ) -> Result<GrantPage>;
 
-    /// Removes up to `limit` (1 to 100,000) expired tokens and as many expired codes, the oldest
-    /// first, and the grants that ended with them. Several callers, on several nodes, share the
+    /// Removes up to `limit` (1 to 100,000) expired tokens and as many expired codes, records and
+    /// sessions, the oldest first, and the grants that ended with the credentials. Several callers, on several nodes, share the
     /// work. Used codes and rotated tokens stay until they expire, because until then a second use
     /// must be distinguished from an unknown credential. [`purge`](crate::GrantStorageExt::purge)
     /// continues until nothing is left.

@@ -40,12 +40,18 @@ impl AuthorizationCodeStorage for MemoryStorage {
             }
         } else {
             enabled?;
+            if let Some(sid) = code.session {
+                state.check_session(sid, subject.as_deref())?;
+            }
             if existing.is_some() {
                 return Err(Error::invalid("code", InvalidReason::Duplicate));
             }
         }
         if state.codes.contains_key(&digest) {
             return Err(Error::invalid("code", InvalidReason::Duplicate));
+        }
+        if let Some(session) = code.session.and_then(|sid| state.sessions.get_mut(&sid)) {
+            session.note_client(&code.client_id);
         }
         let expires_at = after(now, request.settings.authorization_code_expires_in);
         let grant = state.grants.entry(grant_id).or_insert_with(|| GrantRow {

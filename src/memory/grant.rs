@@ -179,6 +179,7 @@ impl GrantStorage for MemoryStorage {
 
     async fn erase_subject(&self, subject: &str) -> Result<u64> {
         let mut state = self.state().await;
+        state.sessions.retain(|_, row| row.session.subject != subject);
         let before = state.grants.len();
         state.grants.retain(|_, grant| grant.subject.as_deref() != Some(subject));
         state.consents.retain(|(of, _), _| of != subject);
@@ -249,15 +250,31 @@ impl GrantStorage for MemoryStorage {
         }
         let expired = state.signing_keys.extract_if(.., |own| own.is_expired(now)).take(limit);
         let signing_keys = expired.count();
+        let mut sessions: Vec<_> = state
+            .sessions
+            .iter()
+            .filter(|(_, row)| !row.is_live(now))
+            .map(|(sid, _)| *sid)
+            .collect();
+        sessions.truncate(limit);
+        sessions.iter().for_each(|sid| drop(state.sessions.remove(sid)));
         Ok(Purged {
             device_authorizations: devices.len() as u64,
             records: records.len() as u64,
             signing_keys: signing_keys as u64,
+            sessions: sessions.len() as u64,
             tokens: tokens.len() as u64,
             authorization_codes: codes.len() as u64,
             grants,
-            more: [tokens.len(), codes.len(), records.len(), devices.len(), signing_keys]
-                .contains(&limit),
+            more: [
+                tokens.len(),
+                codes.len(),
+                records.len(),
+                devices.len(),
+                signing_keys,
+                sessions.len(),
+            ]
+            .contains(&limit),
         })
     }
 }

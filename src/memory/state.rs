@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::device_authorization::DeviceRow;
 use super::record::RecordRow;
+use super::user_session::SessionRow;
 use crate::authorization_code::{AuthorizationCode, CodeChallenge};
 use crate::client::Client;
 use crate::client::secret::MAX_PREVIOUS_SECRETS;
@@ -33,6 +34,8 @@ pub(super) struct State {
     /// By subject and client.
     pub(super) consents: BTreeMap<(String, String), Consent>,
     pub(super) signing_keys: Vec<StoredSigningKey>,
+    /// By `sid`, which is in the order of creation.
+    pub(super) sessions: BTreeMap<Uuid, SessionRow>,
     /// The offset by which the clock was moved forward.
     pub(super) clock: TimeDelta,
 }

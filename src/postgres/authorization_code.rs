@@ -1,6 +1,7 @@
 //! [`AuthorizationCodeStorage`] for PostgreSQL.
 
 mod create;
+mod session;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::create::{CreateCode, CreateCodeInGrant};
+use self::session::{CreateCodeInSession, InSession};
 use crate::authorization_code::{
     AuthorizationCode, AuthorizationCodeStorage, CodeChallenge, NewAuthorizationCode,
 };
@@ -36,7 +38,7 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                 code.check(request)?;
                 let (digest, context) = (code.code.digest(), code.full_context(request));
                 let names_grant = self.connections.grant_of(&code.code).is_some();
-                let joins = code.grant_id.is_some();
+                let (joins, session) = (code.grant_id.is_some(), code.session);
                 // The server sets the times.
                 let code = AuthorizationCode {
                     grant_id: code.full_grant_id(),
@@ -60,6 +62,13 @@ impl<C: Connections> AuthorizationCodeStorage for PgStorage<C> {
                     let joined = Box::pin(self.connections.run(CreateCodeInGrant(create))).await?;
                     let joined = joined.ok_or_else(|| unknown("grant_id"))?;
                     (joined.now, joined.into_context(code.grant_id)?)
+                } else if let Some(sid) = session {
+                    let create = CreateCodeInSession { sid, create };
+                    match Box::pin(self.connections.run(create)).await? {
+                        InSession::Stored(now) => (now, code.context),
+                        InSession::UnknownClient => return Err(unknown("client_id")),
+                        InSession::UnknownSession => return Err(unknown("session")),
+                    }
                 } else {
                     let issued_at = self.connections.run(create).await?;
                     (issued_at.ok_or_else(|| unknown("client_id"))?, code.context)

@@ -143,6 +143,13 @@ meters! {
     rotate_signing_keys,
     revoke_signing_keys,
     reencrypt_signing_key,
+    start_session,
+    find_session,
+    reauthenticate_session,
+    list_sessions,
+    end_session,
+    end_session_of,
+    end_sessions_of,
     #[cfg(feature = "password")]
     authenticate,
     #[cfg(feature = "password")]

@@ -132,8 +132,8 @@ impl PgUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Deletes a user. Their grants stay; [`erase_subject`](crate::GrantStorage::erase_subject)
-    /// deletes them. Returns false for an unknown user.
+    /// Deletes a user. Their grants and sessions stay;
+    /// [`erase_subject`](crate::GrantStorage::erase_subject) deletes them. Returns false for an unknown user.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`]).
@@ -152,7 +152,9 @@ impl PgUsers {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Disables a user or enables them again. Returns false for an unknown user.
+    /// Disables a user or enables them again. Their grants and sessions stay; end them with
+    /// [`end_sessions_of`](crate::UserSessionStorage::end_sessions_of) and
+    /// [`revoke_subject`](crate::GrantStorage::revoke_subject). Returns false for an unknown user.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`]).

@@ -5,6 +5,7 @@
 mod claims;
 mod hint;
 mod keys;
+mod logout;
 mod managed;
 mod rsa;
 mod support;

@@ -6,3 +6,4 @@ mod erased;
 mod fair;
 mod linear;
 mod registration;
+mod sessions;

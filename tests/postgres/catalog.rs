@@ -31,7 +31,8 @@ async fn the_schema_matches_the_design() {
             "record",
             "signing_key",
             "token",
-            "user_account"
+            "user_account",
+            "user_session"
         ]
     );
 
@@ -69,6 +70,8 @@ async fn the_schema_matches_the_design() {
             "authorization_grant_client_id btree (hashtextextended(client_id, (0)::bigint), \
              ((uuid_hash(grant_id) & 4095)))",
             "UNIQUE authorization_grant_pkey btree (grant_id)",
+            "authorization_grant_sid btree (hashtextextended((context ->> 'sid'::text), \
+             (0)::bigint), grant_id) WHERE (context ? 'sid'::text)",
             "authorization_grant_subject btree (hashtextextended(subject, (0)::bigint), grant_id) \
              WHERE (subject IS NOT NULL)",
             "UNIQUE client_lock_pkey btree (client_id)",
@@ -91,6 +94,12 @@ async fn the_schema_matches_the_design() {
             "UNIQUE token_pkey btree (digest)",
             "UNIQUE user_account_pkey btree (username)",
             "UNIQUE user_account_subject_key btree (subject)",
+            "user_session_ended_at btree (ended_at) WHERE (ended_at IS NOT NULL)",
+            "user_session_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
+             '2000-01-01 00:00:00+00'::timestamp with time zone))",
+            "UNIQUE user_session_pkey btree (digest)",
+            "UNIQUE user_session_sid_key btree (sid)",
+            "user_session_subject btree (hashtextextended(subject, (0)::bigint), sid)",
         ]
     );
 

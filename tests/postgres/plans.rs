@@ -12,11 +12,13 @@ use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::pending_request::NewPendingRequest;
 use oauth_storage::replay::Claim;
 use oauth_storage::token::{NewToken, TokenRef};
+use oauth_storage::user_session::NewUserSession;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
     CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, GrantStorage as _,
     NewAuthorizationCode, NewClient, PendingRequestStorage as _, PgStorage, RedemptionOutcome,
     ReplayStorage as _, RequestContext, Secret, Settings, TokenPair, TokenStorage as _, User,
+    UserSessionStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use sqlx::{Connection as _, PgConnection};
@@ -64,6 +66,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     };
     let grants = store_grants(rows / 2, &owner("client", 20_000), &owner("user", 10_000));
     let consenting = owner("user", 1_000);
+    let session_owner = owner("user", 10_000);
     run_sql(
         database.url(),
         &format!(
@@ -91,6 +94,18 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
              INSERT INTO oauth_storage.consent (granted_at, updated_at, subject, client_id, scope)
              SELECT now(), now(), {consenting}, 'client-' || n, 'openid'
              FROM generate_series(1, 20000) n;
+             -- A session in five is of one user, and half of the grants of one session.
+             INSERT INTO oauth_storage.user_session (created_at, authenticated_at, expires_at,
+                 absolute_expires_at, lifetime, idle_timeout, sid, digest, digest_tail, subject)
+             SELECT now(), now(), now() + n * interval '1 second', now() + interval '12 hours',
+                 '12 hours', '30 minutes', md5('sid' || n)::uuid, md5('cookie' || n)::uuid,
+                 md5('tail')::uuid, {session_owner}
+             FROM generate_series(-100, 20000) n;
+             UPDATE oauth_storage.authorization_grant
+             SET context = jsonb_build_object('sid', CASE WHEN n % 2 = 0 THEN 'large' ELSE 's' || n END)
+             FROM (SELECT row_number() OVER () AS n, grant_id AS id
+                   FROM oauth_storage.authorization_grant LIMIT {rows} / 5) numbered
+             WHERE grant_id = id;
              -- The use of today is written.
              UPDATE oauth_storage.client SET last_used_at = now()"
         ),
@@ -117,6 +132,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
                 "record",
                 "device_authorization",
                 "consent",
+                "user_session",
             ];
             if tables.iter().any(|table| plan.contains(&format!("Seq Scan on {table}"))) {
                 failures.push(format!("{what} has a sequential scan:\n{plan}"));
@@ -211,7 +227,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("revoke_client", logged, 2);
         let (purged, logged) = plans(&cluster, storage.purge_expired(1000)).await;
         purged.unwrap();
-        check("purge_expired", logged, 4);
+        check("purge_expired", logged, 6);
         let claim = Claim::new("test", Uuid::now_v7().to_string(), Duration::from_secs(60));
         let (_, logged) = plans(&cluster, storage.claim(claim)).await;
         check("claim", logged, 1);
@@ -271,7 +287,8 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         check("withdraw_consent", logged, 3);
         let (erased, logged) = plans(&cluster, storage.erase_subject("user-76")).await;
         erased.unwrap();
-        check("erase_subject", logged, 6);
+        check("erase_subject", logged, 8);
+        check_sessions(&cluster, &storage, &client_id, &mut check).await;
         let (_, logged) = plans(&cluster, storage.read_client(&client_id)).await;
         check("read_client", logged, 1);
         let (_, logged) = plans(&cluster, storage.list_clients(Some("client-5"), 10)).await;
@@ -299,6 +316,48 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(updated >= 400, "{updated} updates");
     assert!(hot * 100 >= updated * 99, "{hot} of {updated} updates were HOT");
+}
+
+/// The statements on sessions.
+async fn check_sessions(
+    cluster: &Cluster,
+    storage: &PgStorage,
+    client_id: &str,
+    check: &mut impl FnMut(&str, Vec<String>, usize),
+) {
+    let user = || User::new("user-80");
+    let new = NewUserSession::new(user()).with_idle_timeout(Duration::from_millis(500));
+    let (started, logged) = plans(cluster, storage.start_session(new)).await;
+    let secret = started.unwrap().secret;
+    check("start_session", logged, 1);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let (found, logged) = plans(cluster, storage.find_session(&secret)).await;
+    // The session, and its use.
+    check("find_session", logged, 2);
+    if found.unwrap().is_none() {
+        return; // The machine was slow.
+    }
+    let other = storage.start_session(NewUserSession::new(user())).await.unwrap();
+    let (again, logged) =
+        plans(cluster, storage.reauthenticate_session(&other.secret, user())).await;
+    let again = again.unwrap().unwrap();
+    check("reauthenticate_session", logged, 1);
+    let code = Secret::generate().unwrap();
+    let new = NewAuthorizationCode::new(client_id, scope(), URI, code).with_session(&again.session);
+    let request = RequestContext::for_user(again.session.user());
+    let (made, logged) = plans(cluster, storage.create_authorization_code(&request, new)).await;
+    made.unwrap();
+    check("create_authorization_code for a session", logged, 1);
+    let (listed, logged) = plans(cluster, storage.list_sessions("user-0", None, 10)).await;
+    assert_eq!(listed.unwrap().sessions.len(), 10);
+    check("list_sessions", logged, 1);
+    // A mark, a scan for grants, a revocation, and a deletion.
+    let (out, logged) = plans(cluster, storage.end_session(&again.secret)).await;
+    assert_eq!(out.unwrap().revoked_grants, 1);
+    check("end_session", logged, 4);
+    let (out, logged) = plans(cluster, storage.end_sessions_of("user-80", None)).await;
+    assert!(!out.unwrap().sessions.is_empty());
+    check("end_sessions_of", logged, 12);
 }
 
 /// A lane plans a statement once. A plan made for an empty table must stay good while the table grows, until the

@@ -7,6 +7,7 @@ mod devices;
 mod other_process;
 mod records;
 mod revoke;
+mod sessions;
 mod signing_keys;
 
 use std::collections::HashMap;

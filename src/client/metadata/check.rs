@@ -40,6 +40,7 @@ impl ClientMetadata {
                 check_text(field, value, 2048)?;
             }
         }
+        self.backchannel_logout_uri()?;
         check_display_text("client_name", details.client_name.as_deref())?;
         // Names and URIs in other languages (RFC 7591 2.2).
         for (name, value) in &details.other {

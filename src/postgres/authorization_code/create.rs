@@ -56,22 +56,45 @@ impl CreateCode {
     }
 }
 
+impl CreateCode {
+    /// Stores the code and its new grant on a cluster.
+    pub(super) async fn insert_in_new_grant(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let code = &self.code;
+        self.insert(connection, now).await?;
+        let grant = NewGrantRow {
+            granted_at: now,
+            expires_at: after(now, self.lifetime),
+            refresh_expires_at: None,
+            grant_id: code.grant_id,
+            client_id: &code.client_id,
+            subject: code.subject.as_deref(),
+            scope: &code.scope,
+            context: &code.context,
+        };
+        grant.insert(connection).await
+    }
+}
+
 /// The codes of a batch as parameter arrays.
-struct CodeColumns<'a> {
-    digest: Vec<Uuid>,
-    tail: Vec<Uuid>,
-    grant_id: Vec<Uuid>,
-    client_id: Vec<&'a str>,
-    subject: Vec<Option<&'a str>>,
-    scope: Vec<&'a str>,
-    response_type: Vec<String>,
-    redirect_uri: Vec<&'a str>,
-    code_challenge: Vec<Option<&'a str>>,
-    lifetime: Vec<i64>,
+pub(super) struct CodeColumns<'a> {
+    pub(super) digest: Vec<Uuid>,
+    pub(super) tail: Vec<Uuid>,
+    pub(super) grant_id: Vec<Uuid>,
+    pub(super) client_id: Vec<&'a str>,
+    pub(super) subject: Vec<Option<&'a str>>,
+    pub(super) scope: Vec<&'a str>,
+    pub(super) response_type: Vec<String>,
+    pub(super) redirect_uri: Vec<&'a str>,
+    pub(super) code_challenge: Vec<Option<&'a str>>,
+    pub(super) lifetime: Vec<i64>,
 }
 
 impl<'a> CodeColumns<'a> {
-    fn new(batch: impl Iterator<Item = &'a CreateCode> + Clone) -> Self {
+    pub(super) fn new(batch: impl Iterator<Item = &'a CreateCode> + Clone) -> Self {
         let each = || batch.clone().map(|create| &create.code);
         let (digest, tail) = batch.clone().map(|c| c.digest.halves()).unzip();
         Self {
@@ -132,18 +155,7 @@ impl Statement for CreateCode {
         let mut transaction = connection.begin().await?;
         let now = cluster::lock_client(&mut transaction, &code.client_id).await?;
         if let Some(now) = now {
-            self.insert(&mut transaction, now).await?;
-            let grant = NewGrantRow {
-                granted_at: now,
-                expires_at: after(now, self.lifetime),
-                refresh_expires_at: None,
-                grant_id: code.grant_id,
-                client_id: &code.client_id,
-                subject: code.subject.as_deref(),
-                scope: &code.scope,
-                context: &code.context,
-            };
-            grant.insert(&mut transaction).await?;
+            self.insert_in_new_grant(&mut transaction, now).await?;
         }
         transaction.commit().await?;
         Ok(now)

@@ -1,4 +1,4 @@
-//! Revocation and deletion of every grant of a subject or a client.
+//! Revocation and deletion of every grant of a subject, a client or a session.
 //!
 //! A scan finds the next grants by keyset, and a statement changes those that are not locked. Each
 //! batch is committed separately and holds its locks for some milliseconds. Locked grants come
@@ -43,7 +43,7 @@ impl<C: Connections> PgStorage<C> {
         let mut changed = 0;
         let mut locked = Vec::new();
         let mut place = match owner {
-            Owner::Subject { .. } => Some(Place::Grant(Uuid::nil())),
+            Owner::Subject { .. } | Owner::Session { .. } => Some(Place::Grant(Uuid::nil())),
             Owner::Client { .. } => Some(Place::Bucket(0)),
         };
         let mut sizes = BatchSizes { scan: BATCH, change: BATCH };
@@ -100,6 +100,15 @@ impl<C: Connections> PgStorage<C> {
         }
         batch.next = scan.next;
         Ok(batch)
+    }
+
+    /// Revokes the listed grants and returns the number of those that were not revoked before.
+    pub(in crate::postgres) async fn revoke_listed_grants(
+        &self,
+        grant_ids: Vec<Uuid>,
+    ) -> Result<u64> {
+        let mut sizes = BatchSizes { scan: BATCH, change: BATCH };
+        self.change_locked_grants(grant_ids, Change::Revoke, &mut sizes).await
     }
 
     /// Changes the grants that were locked and returns their number.

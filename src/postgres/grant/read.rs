@@ -136,9 +136,14 @@ impl<C: Connections> PgStorage<C> {
         };
         let records = call.statement(|connection| purge_records(connection, batch)).await;
         let signing_keys = call.statement(|connection| purge_signing_keys(connection, batch)).await;
+        drop(call);
+        let sessions = self.purge_sessions(batch).await.map(|sessions| {
+            let more = i64::try_from(sessions).is_ok_and(|sessions| sessions >= batch);
+            Purged { sessions, more, ..Purged::default() }
+        });
         // If one of them cannot be purged, the others still are.
         let (mut purged, mut failed) = (Purged::default(), None);
-        for part in [credentials, devices, records, signing_keys] {
+        for part in [credentials, devices, records, signing_keys, sessions] {
             match part {
                 Ok(part) => purged += part,
                 Err(error) => failed = failed.or(Some(error)),

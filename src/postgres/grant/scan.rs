@@ -1,4 +1,7 @@
-//! Scans for the grants of a subject or a client.
+//! Scans for the grants of a subject, a client or a session.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,6 +22,12 @@ pub(in crate::postgres) enum Owner<'a> {
         /// Only while this deletion of the client is unfinished, if set.
         deleted_at: Option<DateTime<Utc>>,
     },
+    /// A session of a user. Grants with the scope `offline_access` are not changed.
+    Session {
+        sid: &'a str,
+        /// Collects the clients of all grants.
+        client_ids: &'a Mutex<BTreeSet<String>>,
+    },
 }
 
 /// The change to a grant.
@@ -28,7 +37,7 @@ pub(in crate::postgres) enum Change {
     Delete,
 }
 
-/// The place of a scan: a grant of a subject, or a bucket of a client's grants.
+/// The place of a scan: a grant of a subject or a session, or a bucket of a client's grants.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Place {
     Grant(Uuid),
@@ -98,6 +107,28 @@ pub(super) async fn scan(
             let wanted = rows.iter().filter(|row| is_wanted(row.matches, row.revoked));
             let wanted = wanted.map(|row| row.grant_id).collect();
             Ok(Some(Scan { wanted, next: last.map(Place::Bucket), is_of_one_bucket }))
+        }
+        (Owner::Session { sid, client_ids }, Place::Grant(after)) => {
+            let rows = call
+                .statement_unless_cut_off(|connection| {
+                    sqlx::query_file!(
+                        "src/postgres/sql/scan_grants_of_session.sql",
+                        sid,
+                        after,
+                        limit,
+                    )
+                    .fetch_all(connection)
+                })
+                .await?;
+            let Some(rows) = rows else { return Ok(None) };
+            let last = rows.last().filter(|_| is_full(rows.len()));
+            let next = last.map(|row| Place::Grant(row.grant_id));
+            let wanted =
+                rows.iter().filter(|row| is_wanted(row.matches && !row.offline, row.revoked));
+            let wanted = wanted.map(|row| row.grant_id).collect();
+            let clients = rows.into_iter().filter(|row| row.matches).map(|row| row.client_id);
+            client_ids.lock().unwrap_or_else(PoisonError::into_inner).extend(clients);
+            Ok(Some(Scan { wanted, next, is_of_one_bucket: false }))
         }
         // Unreachable: a place is of the kind of its owner.
         _ => Ok(Some(Scan { wanted: Vec::new(), next: None, is_of_one_bucket: false })),
