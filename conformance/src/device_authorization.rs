@@ -406,7 +406,7 @@ async fn values_are_checked(cx: Context) {
     for (context, field, reason) in bad_contexts() {
         let new = new().with_context(context.clone());
         let result = cx.storage.start_device_authorization(new).await;
-        refused(result, field, reason.clone(), "start_device_authorization");
+        refused(result, field, reason, "start_device_authorization");
         let approval =
             DeviceApproval::new(&device.user_code, &shown, scope()).with_context(context);
         let result = cx.storage.approve_device_authorization(&request(), approval).await;
