@@ -160,8 +160,8 @@ mod tests {
             [(vec![], false), (vec![other], false), (vec![own], true), (vec![other, own], true)]
         {
             let tokens = TokenPair::generate().unwrap();
-            let resource_list = resources.iter().map(|own| (*own).to_owned()).collect();
-            let context = GrantContext { resource: resource_list, ..GrantContext::default() };
+            let list = resources.iter().map(|own| (*own).to_owned()).collect();
+            let context = GrantContext::default().with_resource(list);
             let new = NewToken::new(&id, "a".parse().unwrap(), tokens.clone());
             let new = new.with_context(context);
             storage.create_token(&RequestContext::default(), new).await.unwrap();
