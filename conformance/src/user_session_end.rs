@@ -235,7 +235,7 @@ async fn one_sign_out_reports(cx: Context) {
     assert_eq!(outs.iter().map(|out| out.revoked_grants).sum::<u64>(), 8, "each grant once");
     let mut reported: Vec<Uuid> = Vec::new();
     for session in outs.iter().flat_map(|out| &out.sessions) {
-        assert_eq!(session.client_ids, [client.clone()], "with its clients");
+        assert_eq!(session.client_ids, std::slice::from_ref(&client), "with its clients");
         reported.push(session.sid);
     }
     reported.sort_unstable();

@@ -20,7 +20,7 @@ async fn migrate_runs_twice_and_pending_lists_the_rest() {
     let storage = connect(database.url()).await;
     let pending = storage.pending_migrations().await.unwrap();
     assert_eq!(pending[0].description, "create client");
-    assert_eq!(pending.len(), 7);
+    assert_eq!(pending.len(), 8);
     storage.migrate().await.unwrap();
     assert_eq!(storage.pending_migrations().await.unwrap(), []);
     storage.migrate().await.unwrap();
