@@ -7,7 +7,6 @@ WITH held AS MATERIALIZED (
     ORDER BY sid
     FOR UPDATE
 )
-DELETE FROM oauth_storage.user_session AS row
-USING held
-WHERE row.sid = held.sid
-RETURNING row.sid
+DELETE FROM oauth_storage.user_session
+WHERE sid = ANY (ARRAY (SELECT sid FROM held))
+RETURNING sid

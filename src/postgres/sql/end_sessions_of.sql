@@ -1,7 +1,8 @@
 -- Marks the next sessions of a subject, but one ($2), as ended, as end_session.sql does. One row for each
 -- that was scanned, in the order of their identifiers.
 --
--- Rows are compared for the reason that scan_grants_of_subject.sql gives.
+-- Rows are compared for the reason that scan_grants_of_subject.sql gives. A join with the scan instead of the
+-- arrays would read the whole table.
 WITH scanned AS MATERIALIZED (
     SELECT sid, subject = $1 AND sid IS DISTINCT FROM $2 AS matches
     FROM oauth_storage.user_session
@@ -12,19 +13,18 @@ WITH scanned AS MATERIALIZED (
     ORDER BY hashtextextended(subject, 0::bigint), sid
     LIMIT $4
 ), held AS MATERIALIZED (
-    SELECT session.sid
-    FROM scanned
-    JOIN oauth_storage.user_session AS session ON session.sid = scanned.sid AND scanned.matches
-    ORDER BY session.sid
-    FOR NO KEY UPDATE OF session
+    SELECT sid
+    FROM oauth_storage.user_session
+    WHERE sid = ANY (ARRAY (SELECT sid FROM scanned WHERE matches))
+    ORDER BY sid
+    FOR NO KEY UPDATE
 ), ended AS (
-    UPDATE oauth_storage.user_session AS row
+    UPDATE oauth_storage.user_session
     SET
-        ended_at = coalesce(row.ended_at, statement_timestamp()),
-        expires_at = least(row.expires_at, statement_timestamp())
-    FROM held
-    WHERE row.sid = held.sid
-    RETURNING row.sid, row.client_ids
+        ended_at = coalesce(ended_at, statement_timestamp()),
+        expires_at = least(expires_at, statement_timestamp())
+    WHERE sid = ANY (ARRAY (SELECT sid FROM held))
+    RETURNING sid, client_ids
 )
 SELECT scanned.sid AS "sid!", ended.client_ids AS "client_ids?"
 FROM scanned

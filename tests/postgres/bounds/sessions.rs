@@ -164,7 +164,7 @@ async fn an_interrupted_sign_out_continues() {
         };
         let out = out.unwrap();
         assert_eq!((out.sessions.len(), out.sessions[0].sid), (1, sid));
-        assert_eq!(out.sessions[0].client_ids, [client_id.clone()]);
+        assert_eq!(out.sessions[0].client_ids, [client_id.as_str()]);
         assert_eq!(out.revoked_grants, u64::from(way != 1));
     }
     // If nobody continues, the purge does, after a minute.

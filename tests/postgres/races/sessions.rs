@@ -90,7 +90,7 @@ async fn s9_no_grant_survives_a_sign_out_on_two_processes() {
         assert_eq!(number(&test, LIVE_GRANTS).await, 0, "a grant has survived, round {round}");
         assert_eq!(out.revoked_grants, (ours + theirs) as u64);
         assert_eq!(out.sessions.len(), cookies.len());
-        assert!(out.sessions.iter().all(|session| session.client_ids == [client_id.clone()]));
+        assert!(out.sessions.iter().all(|session| session.client_ids == [client_id.as_str()]));
         reported += out.sessions.len();
     }
     println!("{reported} sessions");
