@@ -63,6 +63,14 @@ async fn store_codes(storage: &PgStorage, client_id: &str, sessions: &[UserSessi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s9_no_grant_survives_a_sign_out_on_two_processes() {
     let test = TestStorage::new("session_codes").await;
+    // Each statement takes some milliseconds after its snapshot, or a race would be rare.
+    test.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+             $$BEGIN PERFORM pg_sleep(random() * 0.005); RETURN NEW; END$$;
+         CREATE TRIGGER slow BEFORE INSERT ON oauth_storage.authorization_grant
+             FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    .await;
     let (client_id, _) = test.client().await;
     let storage = storage(test.database.url()).await;
     let mut reported = 0;
