@@ -1,4 +1,4 @@
-//! Consent: what a subject allowed a client, remembered beyond its grants.
+//! Consent of a subject to a client, which outlives the grants.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -37,14 +37,14 @@ use crate::scope::{MAX_SCOPE_TOKENS, Scope};
 /// ```
 #[async_trait]
 pub trait ConsentStorage: Send + Sync {
-    /// Adds to what a subject allowed a client, and returns all of it.
+    /// Adds a scope to the consent of a subject for a client, and returns the whole consent.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`], which names the field, if a value is invalid; with `client_id` if the
     /// client is unknown or disabled; with `scope` and [`InvalidReason::TooMany`] if the sum is too large.
     async fn add_consent(&self, subject: &str, client_id: &str, scope: &Scope) -> Result<Consent>;
 
-    /// Returns what a subject allowed a client; `None` if nothing.
+    /// Returns the consent of a subject for a client; `None` if there is none.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`]).
@@ -64,6 +64,8 @@ pub trait ConsentStorage: Send + Sync {
 
     /// Withdraws the consent of a subject for a client, and revokes every grant of the two. No grant stored
     /// before the call is active after it.
+    ///
+    /// A request that read the consent before can store its grant afterwards. It is listed, and can be revoked.
     ///
     /// The consent is deleted first. The grants are revoked in batches, as
     /// [`revoke_subject`](crate::GrantStorage::revoke_subject) does; after an error call it again.
@@ -123,7 +125,7 @@ pub struct WithdrawalOutcome {
     /// True if there was a consent.
     pub withdrawn: bool,
     /// Number of grants that were revoked.
-    pub grants: u64,
+    pub revoked_grants: u64,
 }
 
 /// Checks the names of a consent to add. For storage implementations.

@@ -198,7 +198,8 @@ pub struct DeviceApproval {
     pub client_id: String,
     /// The granted scope, at most the requested one.
     pub scope: Scope,
-    /// Other values for the tokens. Missing authentication values are taken from the request's user.
+    /// Other values for the tokens. Missing authentication values are taken from the request's user, except
+    /// `sid`, because the session is that of the browser.
     pub context: GrantContext,
 }
 
@@ -233,10 +234,12 @@ impl DeviceApproval {
         with_context(context: GrantContext) => context;
     }
 
-    /// Returns the context to store, with the user's authentication. For storage implementations.
+    /// Returns the context to store, with the user's authentication, but without the session: a sign-out in the
+    /// browser is not one of the device. For storage implementations.
     #[must_use]
     pub fn full_context(&self, request: &RequestContext) -> GrantContext {
-        self.context.clone().or_from(request.user.as_ref())
+        let sid = self.context.sid.clone();
+        GrantContext { sid, ..self.context.clone().or_from(request.user.as_ref()) }
     }
 
     /// Checks every value and returns the subject. For storage implementations.

@@ -1,7 +1,7 @@
 //! Storage for an OAuth 2.0 / OpenID Connect authorization server, on PostgreSQL.
 //!
 //! You write the server, in any framework. This crate stores its clients, grants, tokens,
-//! authorization codes and users. [`Storage`] combines its traits; [`MemoryStorage`] is for tests.
+//! authorization codes, users, their sessions and consent, device authorizations and signing keys. [`Storage`] combines its traits; [`MemoryStorage`] is for tests.
 #![cfg_attr(feature = "postgres", doc = "[`PgStorage`] is the storage on PostgreSQL.")]
 #![cfg_attr(
     all(any(doc, doctest), feature = "jwt"),

@@ -1,5 +1,5 @@
-//! Pending authorization requests: what waits for sign-in and consent, so that a server needs no memory of
-//! its own and any node can continue.
+//! Authorization requests that wait for sign-in and consent. Any node can continue them, so a server needs no
+//! memory of its own.
 
 use std::fmt;
 use std::time::Duration;
@@ -160,6 +160,12 @@ impl fmt::Debug for PendingRequest {
 }
 
 impl PendingRequest {
+    /// A request that was found. For storage implementations.
+    #[must_use]
+    pub const fn new(value: Map<String, Value>, version: i32, expires_at: DateTime<Utc>) -> Self {
+        Self { value, version, expires_at }
+    }
+
     /// Checks the value. For storage implementations.
     ///
     /// # Errors

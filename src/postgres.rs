@@ -74,6 +74,15 @@ pub struct PgStorage<C = Pooled> {
 }
 
 impl PgStorage {
+    /// Sets the signer of ID tokens, which may need the storage itself, as that of
+    /// [`ManagedKeys`](https://docs.rs/oauth-storage/latest/oauth_storage/jwt/struct.ManagedKeys.html) does.
+    /// Clones made before keep theirs.
+    #[must_use]
+    pub fn with_id_tokens(mut self, id_tokens: impl IdTokenStorage + 'static) -> Self {
+        self.id_tokens = Some(Arc::new(id_tokens));
+        self
+    }
+
     /// Connects with the default options.
     ///
     /// # Errors

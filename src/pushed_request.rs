@@ -107,18 +107,27 @@ impl NewPushedRequest {
         check_expires_in(self.expires_in)
     }
 
+    /// Generates the reference. For storage implementations.
+    ///
+    /// # Errors
+    /// Returns [`Error::Configuration`] if the operating system provides no randomness.
+    pub fn generate(&self) -> Result<PushedRequest> {
+        let request_uri = format!("{PREFIX}{}", Secret::generate_unnamed()?.expose());
+        Ok(PushedRequest::new(request_uri, self.expires_in))
+    }
+
     /// The reference to return, and the record to store.
     pub(crate) fn into_record(self) -> Result<(PushedRequest, NewRecord)> {
         self.check()?;
-        let request_uri = format!("{PREFIX}{}", Secret::generate_unnamed()?.expose());
+        let pushed = self.generate()?;
         let record = NewRecord {
             kind: RecordKind::Pushed,
-            digest: RecordKind::Pushed.digest(&[&request_uri]),
+            digest: RecordKind::Pushed.digest(&[&pushed.request_uri]),
             client_id: Some(self.client_id),
             value: Some(self.parameters),
             expires_in: self.expires_in,
         };
-        Ok((PushedRequest { request_uri, expires_in: self.expires_in }, record))
+        Ok((pushed, record))
     }
 }
 
@@ -152,6 +161,12 @@ impl fmt::Debug for PushedRequest {
 }
 
 impl PushedRequest {
+    /// A reference and its lifetime. For storage implementations.
+    #[must_use]
+    pub const fn new(request_uri: String, expires_in: Duration) -> Self {
+        Self { request_uri, expires_in }
+    }
+
     /// Returns the body of the response. Send it with status 201 and `Cache-Control: no-store`.
     #[must_use]
     pub fn response(&self) -> Map<String, Value> {

@@ -30,7 +30,8 @@ use crate::user_session::UserSessionStorage;
 /// | [`get_id_token`](IdTokenStorage::get_id_token) | [`IdTokenStorage`] |
 ///
 /// In addition, [`ClientRegistry`] registers and manages clients, and [`GrantStorage`] has the
-/// operations that spend a credential once. Prefer those to the nine methods where both apply.
+/// operations that spend a credential once. Prefer those to the nine methods where both apply. The
+/// other traits are for what else a server stores; each is independent of the rest.
 pub trait Storage:
     ClientStorage
     + ClientRegistry

@@ -18,7 +18,7 @@ rules!("consent" {
     is_withdrawn_with_its_grants: "contract 3, consent: every grant of the pair, and of no other",
     leaves_with_its_subject: "S22: erasing a subject deletes its consents",
     leaves_with_its_client: "S19: deleting a client deletes its consents, and a new one of its name has none",
-    needs_an_enabled_client: "S21: nothing is stored for a client that is unknown or disabled",
+    needs_an_enabled_client: "S20: nothing is stored for a client that is unknown or disabled",
     additions_add_up: "contract 3, exactly once: of 64 additions at once none is lost",
     one_withdrawal_wins: "contract 3, exactly once: of 64 withdrawals at once one finds the consent",
     is_bounded: "contract 3, bad input: a scope of at most 100 tokens in sum",
@@ -115,7 +115,7 @@ async fn is_withdrawn_with_its_grants(cx: Context) {
     let (beside, _) = granted(&cx, &user, &other).await;
     let (bobs, _) = granted(&cx, &request(), &client).await;
     let outcome = cx.storage.withdraw_consent(alice, &client).await.expect("withdraw_consent");
-    assert_eq!((outcome.withdrawn, outcome.grants), (true, 2));
+    assert_eq!((outcome.withdrawn, outcome.revoked_grants), (true, 2));
     assert_eq!(get(&cx, alice, &client).await, None);
     for pair in [&first, &second] {
         assert_eq!(cx.states(&client, pair).await, [REVOKED; 2]);
@@ -124,11 +124,11 @@ async fn is_withdrawn_with_its_grants(cx: Context) {
     assert_eq!(cx.states(&client, &bobs).await, [ACTIVE; 2]);
     assert_eq!(get(&cx, alice, &other).await, Some(kept));
     let outcome = cx.storage.withdraw_consent(alice, &client).await.expect("withdraw_consent");
-    assert_eq!((outcome.withdrawn, outcome.grants), (false, 0));
+    assert_eq!((outcome.withdrawn, outcome.revoked_grants), (false, 0));
     // A grant without a consent is revoked as well.
     granted(&cx, &user, &client).await;
     let outcome = cx.storage.withdraw_consent(alice, &client).await.expect("withdraw_consent");
-    assert_eq!((outcome.withdrawn, outcome.grants), (false, 1));
+    assert_eq!((outcome.withdrawn, outcome.revoked_grants), (false, 1));
 }
 
 async fn leaves_with_its_subject(cx: Context) {
@@ -204,13 +204,13 @@ async fn names_are_checked(cx: Context) {
         refused(result, "subject", reason, "add_consent");
         assert_eq!(get(&cx, &subject, &client).await, None);
         let outcome = cx.storage.withdraw_consent(&subject, &client).await.expect("withdraw");
-        assert_eq!((outcome.withdrawn, outcome.grants), (false, 0));
+        assert_eq!((outcome.withdrawn, outcome.revoked_grants), (false, 0));
         assert_eq!(cx.storage.list_consents(&subject, None, 1).await.expect("list"), []);
     }
     for client in strange_client_ids() {
         assert_eq!(get(&cx, "alice", &client).await, None);
         assert!(cx.storage.add_consent("alice", &client, &openid).await.is_err());
         let outcome = cx.storage.withdraw_consent("alice", &client).await.expect("withdraw");
-        assert_eq!((outcome.withdrawn, outcome.grants), (false, 0));
+        assert_eq!((outcome.withdrawn, outcome.revoked_grants), (false, 0));
     }
 }

@@ -106,6 +106,16 @@ impl ClientMetadata {
         }
     }
 
+    /// Metadata for the device authorization grant (RFC 8628), with refresh tokens.
+    #[must_use]
+    pub fn device_code() -> Self {
+        Self {
+            grant_types: vec![GrantType::DeviceCode, GrantType::RefreshToken],
+            response_types: Vec::new(),
+            ..Self::default()
+        }
+    }
+
     /// Makes the client public, without a secret (RFC 6749 2.1).
     #[must_use]
     pub fn public(self) -> Self {

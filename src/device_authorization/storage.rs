@@ -23,7 +23,7 @@ use crate::request::RequestContext;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), oauth_storage::Error> {
 /// # let storage = MemoryStorage::new();
-/// # let new = NewClient::new(ClientMetadata::authorization_code(["https://client.example/cb"]));
+/// # let new = NewClient::new(ClientMetadata::device_code().public());
 /// # let client_id = storage.register_client(new).await?.client.client_id;
 /// // At the device authorization endpoint.
 /// let new = NewDeviceAuthorization::new(&client_id, "openid".parse()?);
@@ -85,14 +85,15 @@ pub trait DeviceAuthorizationStorage: Send + Sync {
         approval: DeviceApproval,
     ) -> Result<bool>;
 
-    /// Denies an authorization. Returns false if none with this user code waits.
+    /// Denies an authorization. Returns false if none with this user code waits. Find it first, because only a
+    /// lookup can limit attempts.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn deny_device_authorization(&self, user_code: &str) -> Result<bool>;
 
     /// Answers the token request of a device (RFC 8628 3.4). Of any number of polls on any number of nodes
-    /// exactly one is issued the tokens. Whether a poll comes too early is decided by the clock of the storage.
+    /// exactly one is issued the tokens. The storage's clock decides whether a poll is early.
     ///
     /// If the response with the tokens is lost, the user has to approve again.
     ///

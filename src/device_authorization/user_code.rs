@@ -67,7 +67,7 @@ pub fn user_code_digest(typed: &str) -> Option<TokenHash> {
 /// use oauth_storage::device_authorization::UserCodeLookup;
 ///
 /// // At most ten attempts of a session within five minutes.
-/// let lookup = UserCodeLookup::new("wdjb mjht").limited("session 17", 10, Duration::from_secs(300));
+/// let lookup = UserCodeLookup::new("wdjb mjht").with_limit("session 17", 10, Duration::from_secs(300));
 /// assert!(lookup.check().is_ok());
 /// ```
 #[derive(Clone)]
@@ -93,7 +93,12 @@ impl UserCodeLookup {
     /// Limits the attempts of a guesser, such as a signed-in user, on all nodes together. Every attempt counts,
     /// also one that finds an authorization.
     #[must_use]
-    pub fn limited(mut self, guesser: impl Into<String>, attempts: u32, window: Duration) -> Self {
+    pub fn with_limit(
+        mut self,
+        guesser: impl Into<String>,
+        attempts: u32,
+        window: Duration,
+    ) -> Self {
         self.guesser = Some(guesser.into());
         self.attempts = attempts;
         self.window = window;

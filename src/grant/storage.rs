@@ -130,7 +130,8 @@ pub trait GrantStorage: Send + Sync {
     /// Fails only if the storage does (see [`Error`](crate::Error)).
     async fn revoke_grant_of(&self, subject: &str, grant_id: Uuid) -> Result<bool>;
 
-    /// Revokes every grant of a subject for a client and returns their number: "disconnect this
+    /// Revokes every grant of a subject for a client and returns their number. The consent stays;
+    /// [`withdraw_consent`](crate::ConsentStorage::withdraw_consent) ends both: "disconnect this
     /// application". Runs in batches, as [`revoke_subject`](Self::revoke_subject) does.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ impl ConsentStorage for MemoryStorage {
         let of_both = |grant: &GrantRow| {
             grant.subject.as_deref() == Some(subject) && grant.client_id == client_id
         };
-        let grants = state.revoke_grants(|_, grant| of_both(grant));
-        Ok(WithdrawalOutcome { withdrawn, grants })
+        let revoked_grants = state.revoke_grants(|_, grant| of_both(grant));
+        Ok(WithdrawalOutcome { withdrawn, revoked_grants })
     }
 }

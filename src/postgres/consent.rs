@@ -40,7 +40,7 @@ impl Names {
     }
 }
 
-/// What a subject allowed a client.
+/// The stored part of a consent.
 struct ConsentRow {
     scope: String,
     granted_at: DateTime<Utc>,
@@ -184,7 +184,7 @@ impl<C: Connections> PgStorage<C> {
 
     async fn withdraw(&self, subject: &str, client_id: &str) -> Result<WithdrawalOutcome> {
         if check_consent(subject, client_id).is_err() {
-            return Ok(WithdrawalOutcome { withdrawn: false, grants: 0 });
+            return Ok(WithdrawalOutcome { withdrawn: false, revoked_grants: 0 });
         }
         let mut call = self.connections.begin(Effect::Write).await?;
         let deleted = call
@@ -197,9 +197,9 @@ impl<C: Connections> PgStorage<C> {
         let withdrawn = deleted.rows_affected() > 0;
         let owner = Owner::Subject { subject, client_id: Some(client_id) };
         let revoked = self.change_grants(owner, Change::Revoke).await;
-        let grants = revoked.map_err(|error| error.after_commit_if(withdrawn))?;
-        self.meters().revoked("withdraw_consent", grants);
-        Ok(WithdrawalOutcome { withdrawn, grants })
+        let revoked_grants = revoked.map_err(|error| error.after_commit_if(withdrawn))?;
+        self.meters().revoked("withdraw_consent", revoked_grants);
+        Ok(WithdrawalOutcome { withdrawn, revoked_grants })
     }
 
     /// Deletes every consent of a subject or for a client, in batches.

@@ -14,11 +14,12 @@ use oauth_storage::endpoint::FormParameters;
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::token::{NewToken, TokenRef};
+use oauth_storage::user_session::NewUserSession;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
     CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, GrantStorage as _,
     NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome, RequestContext, Secret,
-    Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
+    Settings, TokenPair, TokenStorage as _, User, UserSessionStorage as _, UserStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 use tracing_subscriber::fmt::MakeWriter;
@@ -172,7 +173,7 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     see(&new);
     let device = storage.start_device_authorization(new).await.unwrap();
     see(&device);
-    let lookup = UserCodeLookup::new(&device.user_code).limited(
+    let lookup = UserCodeLookup::new(&device.user_code).with_limit(
         needle("guesser").expose(),
         5,
         Duration::from_secs(60),
@@ -190,6 +191,17 @@ async fn use_secrets(storage: &PgStorage) -> (Vec<Secret>, String) {
     generated.extend(outcome.issued().map(|issued| issued.tokens.access_token));
     generated.extend([device.device_code, Secret::new(device.user_code)]);
     see(&storage.add_consent("alice", &client_id, &scope()).await.unwrap());
+    let new = NewUserSession::new(User::new("alice"));
+    see(&new);
+    let started = storage.start_session(new).await.unwrap();
+    see(&started);
+    see(&storage.find_session(&started.secret).await.unwrap());
+    let again = storage.reauthenticate_session(&started.secret, User::new("alice")).await.unwrap();
+    see(&again);
+    let again = again.unwrap();
+    see(&storage.list_sessions("alice", None, 10).await.unwrap());
+    see(&storage.end_session(&again.secret).await.unwrap());
+    generated.extend([started.secret, again.secret]);
 
     storage.revoke_token(&request, &client_id, TokenRef::Any(&refresh)).await.unwrap();
     storage.revoke_token(&request, &client_id, TokenRef::Any(&needle("unknown"))).await.unwrap();

@@ -255,7 +255,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         assert_eq!(outcome.unwrap(), DevicePollOutcome::Pending);
         check("poll_device_authorization", logged, 1);
         let lookup = UserCodeLookup::new(&device.user_code);
-        let lookup = lookup.limited(Uuid::now_v7(), 5, Duration::from_secs(60));
+        let lookup = lookup.with_limit(Uuid::now_v7(), 5, Duration::from_secs(60));
         let (found, logged) = plans(&cluster, storage.find_device_authorization(lookup)).await;
         check("find_device_authorization", logged, 1);
         let UserCodeOutcome::Found(shown) = found.unwrap() else { panic!("not found") };

@@ -136,7 +136,7 @@ async fn the_documented_rights_allow_nothing_else() {
 #[tokio::test]
 async fn without_the_right_to_migrate_a_pending_migration_is_denied() {
     let roles = Roles::new("roles_pending").await;
-    let undo = "DROP TABLE oauth_storage.user_account;
+    let undo = "DROP TABLE oauth_storage.signing_key;
          DELETE FROM oauth_storage._sqlx_migrations
          WHERE version = (SELECT max(version) FROM oauth_storage._sqlx_migrations)";
     run_sql(&roles.url(&roles.owner), undo).await;

@@ -101,7 +101,23 @@ impl Drop for PurgeTask {
 }
 
 const fn rows(purged: Purged) -> u64 {
-    purged.tokens + purged.authorization_codes + purged.grants + purged.records
+    let Purged {
+        tokens,
+        authorization_codes,
+        grants,
+        records,
+        device_authorizations,
+        signing_keys,
+        sessions,
+        more: _,
+    } = purged;
+    tokens
+        + authorization_codes
+        + grants
+        + records
+        + device_authorizations
+        + signing_keys
+        + sessions
 }
 
 fn report(what: &str, result: Result<u64>) {

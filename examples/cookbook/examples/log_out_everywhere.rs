@@ -1,8 +1,9 @@
-//! Ends every grant of a user, for example after a password change.
+//! Ends every session and every grant of a user, for example after a password change.
 use oauth_storage::token::NewToken;
+use oauth_storage::user_session::NewUserSession;
 use oauth_storage::{
     ClientMetadata, ClientRegistry as _, Error, GrantStorage as _, MemoryStorage, NewClient,
-    RequestContext, TokenPair, TokenStorage as _, User,
+    RequestContext, TokenPair, TokenStorage as _, User, UserSessionStorage as _,
 };
 
 #[tokio::main]
@@ -15,6 +16,12 @@ async fn main() -> Result<(), Error> {
     let new = NewToken::new(client_id, "profile".parse()?, tokens.clone());
     storage.create_token(&alice, new).await?;
 
+    let session = storage.start_session(NewUserSession::new(User::new("alice"))).await?;
+
+    // The sessions first: a stolen cookie gets no further grant.
+    let ended = storage.end_sessions_of("alice", None).await?;
+    assert_eq!(ended.sessions.len(), 1);
+    assert_eq!(storage.find_session(&session.secret).await?, None);
     let revoked = storage.revoke_subject("alice").await?;
     assert_eq!(revoked, 1);
     assert_eq!(storage.introspect(&tokens.access_token).await?, None);

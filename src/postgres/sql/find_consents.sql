@@ -1,4 +1,4 @@
--- Finds consents, a batch at once. One row for each that exists and whose client is known.
+-- Finds consents, a batch at once. One row for each that exists.
 SELECT
     input.position AS "position!", consent.scope AS "scope!", consent.granted_at AS "granted_at!",
     consent.updated_at AS "updated_at!"

@@ -1,12 +1,17 @@
 //! S22: an erased subject leaves no trace in a dump.
 
+use oauth_storage::device_authorization::{
+    DeviceApproval, NewDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
+};
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::token::NewToken;
+use oauth_storage::user_session::NewUserSession;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, CodeRedemption,
-    GrantStorage as _, NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome,
-    RequestContext, Secret, TokenPair, TokenStorage as _, User,
+    ConsentStorage as _, DeviceAuthorizationStorage as _, GrantStorage as _, NewAuthorizationCode,
+    NewClient, PgStorage, RedemptionOutcome, RequestContext, Secret, TokenPair, TokenStorage as _,
+    User, UserSessionStorage as _,
 };
 use oauth_storage_testbed::Cluster;
 
@@ -14,7 +19,8 @@ use crate::support::{URI, dump, scope};
 
 const SUBJECT: &str = "n33dle-of-a-person";
 
-/// Everything that names a subject: a user, an unused code, a spent one, tokens, rotated and not.
+/// Everything that names a subject: a user, an unused code, a spent one, tokens, rotated and not, a consent, a
+/// session, an approved device.
 async fn live_a_life(storage: &PgStorage, client_id: &str) -> Vec<TokenPair> {
     let user = NewUser::new("somebody", SUBJECT, Secret::new("wonderland"));
     storage.password_users().create(user).await.unwrap();
@@ -35,6 +41,17 @@ async fn live_a_life(storage: &PgStorage, client_id: &str) -> Vec<TokenPair> {
     let new = NewToken::new(client_id, scope(), revoked.clone());
     let grant_id = storage.create_token(&request, new).await.unwrap().grant_id;
     storage.revoke_grant(grant_id).await.unwrap();
+    storage.add_consent(SUBJECT, client_id, &scope()).await.unwrap();
+    storage.start_session(NewUserSession::new(User::new(SUBJECT))).await.unwrap();
+    let device = storage
+        .start_device_authorization(NewDeviceAuthorization::new(client_id, scope()))
+        .await
+        .unwrap();
+    let lookup = UserCodeLookup::new(&device.user_code);
+    let found = storage.find_device_authorization(lookup).await.unwrap();
+    let UserCodeOutcome::Found(shown) = found else { panic!("{found:?}") };
+    let approval = DeviceApproval::new(&device.user_code, &shown, scope());
+    assert!(storage.approve_device_authorization(&request, approval).await.unwrap());
     vec![first.tokens, second.tokens, revoked]
 }
 
@@ -58,12 +75,12 @@ async fn s22_an_erased_subject_leaves_no_trace_in_a_dump() {
         assert!(dump.contains("somebody else"), "the dump has the rows");
         dump.matches(SUBJECT).count()
     };
-    assert!(traces().await >= 4, "the user and three grants");
+    assert!(traces().await >= 7, "the user, four grants, a consent and a session");
     // A revocation keeps them.
     storage.revoke_subject(SUBJECT).await.unwrap();
-    assert!(traces().await >= 4);
+    assert!(traces().await >= 7);
 
-    assert_eq!(storage.erase_subject(SUBJECT).await.unwrap(), 3);
+    assert_eq!(storage.erase_subject(SUBJECT).await.unwrap(), 4);
     assert_eq!(traces().await, 0);
     for pair in &tokens {
         for token in [&pair.access_token, pair.refresh_token.as_ref().unwrap()] {

@@ -12,17 +12,19 @@ use oauth_storage::device_authorization::{
 };
 use oauth_storage::grant::{GrantContext, RotationOutcome, TokenRotation};
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::pending_request::NewPendingRequest;
+use oauth_storage::pending_request::{NewPendingRequest, PendingRequest};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::pushed_request::NewPushedRequest;
 use oauth_storage::replay::Claim;
 use oauth_storage::token::{NewToken, TokenRef};
+use oauth_storage::user_session::NewUserSession;
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
     CodeRedemption, ConsentStorage as _, DeviceAuthorizationStorage as _, Error, GrantStorage as _,
     IdTokenStorage as _, NewAuthorizationCode, NewClient, PendingRequestStorage as _, PgStorage,
     PushedRequestStorage as _, RedemptionOutcome, ReplayStorage as _, RequestContext, Scope,
-    Secret, Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
+    Secret, Settings, SigningKeyStorage as _, TokenPair, TokenStorage as _, User,
+    UserSessionStorage as _, UserStorage as _,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -239,7 +241,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
             let window = h.settings.access_token_expires_in;
             let attempts = u32::try_from(h.limit).unwrap_or(u32::MAX);
             let lookup =
-                if n < 3 { lookup } else { lookup.limited(h.text(n + 1), attempts, window) };
+                if n < 3 { lookup } else { lookup.with_limit(h.text(n + 1), attempts, window) };
             s.find_device_authorization(lookup).await
         });
         call!("approve_device_authorization", |s, h, id| async {
@@ -307,6 +309,36 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
         new.id = h.secret(0);
         s.suspend_request(new).await
     });
+    call!("find_pending_request", |s, h, _id| async { s.find_pending_request(&h.secret(0)).await });
+    call!("change_pending_request", |s, h, _id| async {
+        let value = h.context.extension.clone().unwrap_or_default();
+        let changed = PendingRequest::new(value, i32::MAX, Default::default());
+        s.change_pending_request(&h.secret(0), changed).await
+    });
+    call!("start_session", |s, h, _id| async {
+        let details = h.context.claims.clone().unwrap_or_default();
+        let new = NewUserSession::new(h.request().user.unwrap()).with_details(details);
+        let lifetime = h.settings.refresh_token_expires_in;
+        s.start_session(
+            new.with_lifetime(lifetime).with_idle_timeout(h.settings.access_token_expires_in),
+        )
+        .await
+    });
+    call!("find_session", |s, h, _id| async { s.find_session(&h.secret(1)).await });
+    call!("reauthenticate_session", |s, h, _id| async {
+        s.reauthenticate_session(&h.secret(1), h.request().user.unwrap()).await
+    });
+    call!("list_sessions", |s, h, _id| async {
+        s.list_sessions(&h.text(0), Some(Uuid::from_u128(h.id)), h.limit).await
+    });
+    call!("end_session", |s, h, _id| async { s.end_session(&h.secret(1)).await });
+    call!("end_session_of", |s, h, _id| async {
+        s.end_session_of(&h.text(0), Uuid::from_u128(h.id)).await
+    });
+    call!("end_sessions_of", |s, h, _id| async {
+        s.end_sessions_of(&h.text(0), Some(Uuid::from_u128(h.id))).await
+    });
+    call!("list_signing_keys", |s, h, _id| async { s.list_signing_keys(&h.text(0)).await });
     call!("resume_request", |s, h, _id| async { s.resume_request(&h.secret(0)).await });
     call!("erase_subject", |s, h, _id| async { s.erase_subject(&h.text(5)).await });
     call!("revoke_subject", |s, h, _id| async { s.revoke_subject(&h.text(0)).await });
