@@ -10,7 +10,7 @@ CREATE TABLE oauth_storage.consent (
 ) WITH (fillfactor = 90);
 
 -- For the deletion of a client.
-CREATE INDEX consent_client_id ON oauth_storage.consent (client_id);
+CREATE INDEX consent_client_id ON oauth_storage.consent (client_id, subject);
 
 COMMENT ON TABLE oauth_storage.consent IS
     'The scope that a subject allowed a client.';

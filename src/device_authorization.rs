@@ -160,6 +160,9 @@ impl fmt::Debug for DeviceAuthorization {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PendingDeviceAuthorization {
+    /// The identifier, and the grant that an approval stores. An approval and a denial need it beside the user
+    /// code, so that nobody can guess codes by them.
+    pub grant_id: Uuid,
     /// The client that asked.
     pub client_id: String,
     /// The requested scope.
@@ -176,13 +179,14 @@ impl PendingDeviceAuthorization {
     /// Creates the result of a lookup. For storage implementations.
     #[must_use]
     pub const fn new(
+        grant_id: Uuid,
         client_id: String,
         scope: Scope,
         context: GrantContext,
         issued_at: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Self {
-        Self { client_id, scope, context, issued_at, expires_at }
+        Self { grant_id, client_id, scope, context, issued_at, expires_at }
     }
 }
 
@@ -194,6 +198,8 @@ impl PendingDeviceAuthorization {
 pub struct DeviceApproval {
     /// The user code, in any spelling.
     pub user_code: String,
+    /// The identifier of the authorization that the page showed.
+    pub grant_id: Uuid,
     /// The client that the page showed.
     pub client_id: String,
     /// The granted scope, at most the requested one.
@@ -223,6 +229,7 @@ impl DeviceApproval {
     ) -> Self {
         Self {
             user_code: user_code.into(),
+            grant_id: shown.grant_id,
             client_id: shown.client_id.clone(),
             scope,
             context: shown.context.clone(),

@@ -14,6 +14,7 @@ use oauth_storage::device_authorization::{
 use oauth_storage::error::InvalidReason;
 use oauth_storage::grant::GrantState;
 use oauth_storage::{RequestContext, Scope, Settings};
+use uuid::Uuid;
 
 rules!("device_authorization" {
     device_gets_its_tokens: "RFC 8628 3.2 to 3.5: pending until the user approves, then the tokens of that user",
@@ -69,8 +70,8 @@ async fn approve(cx: &Context, user: &RequestContext, user_code: &str) -> bool {
     approve_with(cx, user, DeviceApproval::new(user_code, &shown, scope)).await
 }
 
-async fn deny(cx: &Context, user_code: &str) -> bool {
-    let denied = cx.storage.deny_device_authorization(user_code).await;
+async fn deny(cx: &Context, user_code: &str, grant_id: Uuid) -> bool {
+    let denied = cx.storage.deny_device_authorization(user_code, grant_id).await;
     denied.expect("deny_device_authorization")
 }
 
@@ -120,7 +121,7 @@ async fn user_code_has_any_spelling(cx: Context) {
     }
     assert!(approve(&cx, &request(), &plain.to_lowercase()).await);
     let other = start(&cx, &client).await;
-    assert!(deny(&cx, &other.user_code.to_lowercase()).await);
+    assert!(deny(&cx, &other.user_code.to_lowercase(), other.grant_id()).await);
 }
 
 async fn slow_down_is_for_early_polls(cx: Context) {
@@ -154,8 +155,8 @@ async fn denied_stays_denied(cx: Context) {
     let client = cx.client().await;
     let device = start(&cx, &client).await;
     let shown = shown(&cx, &device.user_code).await;
-    assert!(deny(&cx, &device.user_code).await);
-    assert!(!deny(&cx, &device.user_code).await, "it is decided");
+    assert!(deny(&cx, &device.user_code, device.grant_id()).await);
+    assert!(!deny(&cx, &device.user_code, device.grant_id()).await, "it is decided");
     let approval = DeviceApproval::new(&device.user_code, &shown, scope());
     assert!(!approve_with(&cx, &request(), approval).await, "it is decided");
     for _ in 0..2 {
@@ -175,7 +176,7 @@ async fn expired_is_reported(cx: Context) {
     assert_eq!(find(&cx, &device.user_code).await, UserCodeOutcome::Unknown);
     let approval = DeviceApproval::new(&device.user_code, &shown, scope());
     assert!(!approve_with(&cx, &request(), approval).await);
-    assert!(!deny(&cx, &device.user_code).await);
+    assert!(!deny(&cx, &device.user_code, device.grant_id()).await);
     for device in [&device, &approved] {
         assert_eq!(poll(&cx, &client, device).await, DevicePollOutcome::Expired);
     }
@@ -196,6 +197,10 @@ async fn approval_is_for_what_was_shown(cx: Context) {
     let mut approval = DeviceApproval::new(&device.user_code, &shown, scope());
     approval.client_id = other;
     assert!(!approve_with(&cx, &request(), approval).await, "another client was shown");
+    let mut approval = DeviceApproval::new(&device.user_code, &shown, scope());
+    approval.grant_id = Uuid::nil();
+    assert!(!approve_with(&cx, &request(), approval).await, "a guessed code approves nothing");
+    assert!(!deny(&cx, &device.user_code, Uuid::nil()).await, "and denies nothing");
     let wider: Scope = format!("{} more", scope()).parse().unwrap();
     let approval = DeviceApproval::new(&device.user_code, &shown, wider);
     let result = cx.storage.approve_device_authorization(&request(), approval).await;
@@ -340,7 +345,7 @@ async fn one_decision_wins(cx: Context) {
                     assert_ne!(outcome, DevicePollOutcome::Invalid, "refused for a race");
                     false
                 } else if n % 2 == 0 {
-                    deny(&cx, &device.user_code).await
+                    deny(&cx, &device.user_code, device.grant_id()).await
                 } else {
                     let approval = DeviceApproval::new(&device.user_code, &shown, scope());
                     approve_with(&cx, &request(), approval).await
@@ -442,7 +447,7 @@ async fn strange_input_finds_nothing(cx: Context) {
     for text in ["", "\0", "WDJB-MJH", "' OR 1=1 --", &"W".repeat(100_000), "🦀🦀🦀🦀🦀🦀🦀🦀"]
     {
         assert_eq!(find(&cx, text).await, UserCodeOutcome::Unknown, "{text:.20}");
-        assert!(!deny(&cx, text).await, "{text:.20}");
+        assert!(!deny(&cx, text, Uuid::nil()).await, "{text:.20}");
         for poll in [DevicePoll::new(&client, text), DevicePoll::new(text, secret())] {
             let outcome = cx.storage.poll_device_authorization(&none, poll).await;
             assert_eq!(outcome.expect("poll"), DevicePollOutcome::Invalid, "{text:.20}");

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{
     DeviceApproval, DeviceAuthorization, DevicePoll, DevicePollOutcome, NewDeviceAuthorization,
@@ -73,8 +74,9 @@ pub trait DeviceAuthorizationStorage: Send + Sync {
     async fn find_device_authorization(&self, lookup: UserCodeLookup) -> Result<UserCodeOutcome>;
 
     /// Approves an authorization for the user of the request and stores its grant, which is listed and
-    /// revoked as any other. Returns false if none of the client with this user code waits: it has
-    /// expired, or was approved or denied before.
+    /// revoked as any other. Returns false if it no longer waits: it has expired, or was approved or denied
+    /// before. If an earlier call ended with an unknown outcome, the listed grants of the user show whether it
+    /// was approved.
     ///
     /// # Errors
     /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a value is invalid; with
@@ -85,12 +87,12 @@ pub trait DeviceAuthorizationStorage: Send + Sync {
         approval: DeviceApproval,
     ) -> Result<bool>;
 
-    /// Denies an authorization. Returns false if none with this user code waits. Find it first, because only a
-    /// lookup can limit attempts.
+    /// Denies the authorization with a user code that [`find`](Self::find_device_authorization) returned with
+    /// this identifier. Returns false if it no longer waits.
     ///
     /// # Errors
     /// Fails only if the storage does (see [`Error`](crate::Error)).
-    async fn deny_device_authorization(&self, user_code: &str) -> Result<bool>;
+    async fn deny_device_authorization(&self, user_code: &str, grant_id: Uuid) -> Result<bool>;
 
     /// Answers the token request of a device (RFC 8628 3.4). Of any number of polls on any number of nodes
     /// exactly one is issued the tokens. The storage's clock decides whether a poll is early.
@@ -111,6 +113,6 @@ forward!(DeviceAuthorizationStorage {
     fn start_device_authorization(&self, device: NewDeviceAuthorization) -> Result<DeviceAuthorization>;
     fn find_device_authorization(&self, lookup: UserCodeLookup) -> Result<UserCodeOutcome>;
     fn approve_device_authorization(&self, request: &RequestContext, approval: DeviceApproval) -> Result<bool>;
-    fn deny_device_authorization(&self, user_code: &str) -> Result<bool>;
+    fn deny_device_authorization(&self, user_code: &str, grant_id: Uuid) -> Result<bool>;
     fn poll_device_authorization(&self, request: &RequestContext, poll: DevicePoll) -> Result<DevicePollOutcome>;
 });

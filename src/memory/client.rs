@@ -189,6 +189,7 @@ impl ClientRegistry for MemoryStorage {
         }
         state.grants.retain(|_, grant| grant.client_id != client_id);
         state.consents.retain(|_, consent| consent.client_id != client_id);
+        state.devices.retain(|_, device| device.client_id != client_id);
         Ok(true)
     }
 

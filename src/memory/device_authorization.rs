@@ -27,7 +27,7 @@ use crate::token::TokenKind;
 pub(super) struct DeviceRow {
     user_code: TokenHash,
     decision: Decision,
-    client_id: String,
+    pub(super) client_id: String,
     scope: Scope,
     context: GrantContext,
     issued_at: DateTime<Utc>,
@@ -46,10 +46,17 @@ enum Decision {
 
 impl State {
     /// Finds the pending authorization with a user code.
-    fn pending_device(&mut self, user_code: TokenHash) -> Option<&mut DeviceRow> {
+    fn pending_device(
+        &mut self,
+        user_code: TokenHash,
+        grant_id: Option<Uuid>,
+    ) -> Option<&mut DeviceRow> {
         let now = self.now();
         self.devices.values_mut().find(|row| {
-            row.user_code == user_code && row.decision == Decision::Pending && row.expires_at > now
+            row.user_code == user_code
+                && grant_id.is_none_or(|grant_id| row.grant_id == grant_id)
+                && row.decision == Decision::Pending
+                && row.expires_at > now
         })
     }
 
@@ -79,7 +86,10 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         loop {
             let codes = device.generate()?;
             let Some(user_code) = user_code_digest(&codes.user_code) else { continue };
-            let is_taken = |row: &DeviceRow| row.user_code == user_code && row.expires_at > now;
+            let is_taken = |row: &DeviceRow| {
+                row.user_code == user_code
+                    && (row.expires_at > now || row.decision == Decision::Approved)
+            };
             if state.devices.values().any(is_taken) {
                 continue;
             }
@@ -112,13 +122,14 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         let Some(user_code) = lookup.user_code_digest() else {
             return Ok(UserCodeOutcome::Unknown);
         };
-        let Some(row) = state.pending_device(user_code).cloned() else {
+        let Some(row) = state.pending_device(user_code, None).cloned() else {
             return Ok(UserCodeOutcome::Unknown);
         };
         if state.check_enabled(&row.client_id).is_err() {
             return Ok(UserCodeOutcome::Unknown);
         }
         Ok(UserCodeOutcome::Found(Box::new(PendingDeviceAuthorization::new(
+            row.grant_id,
             row.client_id,
             row.scope,
             row.context,
@@ -140,7 +151,7 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         if state.check_enabled(&approval.client_id).is_err() {
             return Ok(false);
         }
-        let device = state.pending_device(user_code);
+        let device = state.pending_device(user_code, Some(approval.grant_id));
         let Some(device) = device.filter(|row| row.client_id == approval.client_id) else {
             return Ok(false);
         };
@@ -163,10 +174,12 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         Ok(true)
     }
 
-    async fn deny_device_authorization(&self, user_code: &str) -> Result<bool> {
+    async fn deny_device_authorization(&self, user_code: &str, grant_id: Uuid) -> Result<bool> {
         let Some(user_code) = user_code_digest(user_code) else { return Ok(false) };
         let mut state = self.state().await;
-        let Some(device) = state.pending_device(user_code) else { return Ok(false) };
+        let Some(device) = state.pending_device(user_code, Some(grant_id)) else {
+            return Ok(false);
+        };
         device.decision = Decision::Denied;
         Ok(true)
     }

@@ -12,12 +12,13 @@ use crate::postgres::error::Effect;
 use crate::postgres::grant::{Change, Owner};
 use crate::postgres::telemetry::observe;
 use crate::postgres::token::by_position;
+use crate::postgres::user_session::half;
 use crate::postgres::{PgStorage, cluster};
 use crate::record::RecordKind;
 use crate::scope::{MAX_SCOPE_BYTES, MAX_SCOPE_TOKENS, Scope};
 
 /// The number of consents that a statement deletes: some milliseconds.
-const BATCH: i64 = 1_000;
+const BATCH: usize = 1_000;
 
 /// The subject and the client of a consent.
 struct Names {
@@ -204,32 +205,15 @@ impl<C: Connections> PgStorage<C> {
 
     /// Deletes every consent of a subject or for a client, in batches.
     pub(super) async fn delete_consents(&self, owner: ConsentOwner<'_>) -> Result<()> {
-        loop {
-            let mut call = self.connections.begin(Effect::Write).await?;
-            let deleted = call
-                .statement(async |connection| match owner {
-                    ConsentOwner::Subject(subject) => {
-                        let file = sqlx::query_file!(
-                            "src/postgres/sql/delete_consents_of_subject.sql",
-                            subject,
-                            BATCH
-                        );
-                        file.execute(connection).await
-                    }
-                    ConsentOwner::Client { client_id, deleted_at } => {
-                        let file = sqlx::query_file!(
-                            "src/postgres/sql/delete_consents_of_client.sql",
-                            client_id,
-                            BATCH,
-                            deleted_at,
-                        );
-                        file.execute(connection).await
-                    }
-                })
-                .await?;
-            if deleted.rows_affected() == 0 {
-                break;
-            }
+        let (mut after, mut size) = (Some(String::new()), BATCH);
+        while let Some(from) = after.take() {
+            let Some(scanned) = self.delete_next_consents(owner, &from, size).await? else {
+                size = half(size)?;
+                after = Some(from);
+                continue;
+            };
+            let is_full = scanned.len() >= size;
+            after = scanned.into_iter().next_back().filter(|_| is_full);
         }
         let (subject, client_id, deleted_at) = match owner {
             ConsentOwner::Subject(subject) => (Some(subject), None, None),
@@ -249,6 +233,43 @@ impl<C: Connections> PgStorage<C> {
         })
         .await
         .map(drop)
+    }
+}
+
+impl<C: Connections> PgStorage<C> {
+    /// Returns the clients or subjects that were scanned, or `None` if the server cancelled the statement.
+    async fn delete_next_consents(
+        &self,
+        owner: ConsentOwner<'_>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<String>>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut call = self.connections.begin(Effect::Write).await?;
+        call.statement_unless_cut_off(async |connection| match owner {
+            ConsentOwner::Subject(subject) => {
+                sqlx::query_file_scalar!(
+                    "src/postgres/sql/delete_consents_of_subject.sql",
+                    subject,
+                    after,
+                    limit
+                )
+                .fetch_all(connection)
+                .await
+            }
+            ConsentOwner::Client { client_id, deleted_at } => {
+                sqlx::query_file_scalar!(
+                    "src/postgres/sql/delete_consents_of_client.sql",
+                    client_id,
+                    after,
+                    limit,
+                    deleted_at
+                )
+                .fetch_all(connection)
+                .await
+            }
+        })
+        .await
     }
 }
 

@@ -1,37 +1,29 @@
 //! [`DeviceAuthorizationStorage`] for PostgreSQL.
 
 mod approve;
+mod find;
 mod poll;
 mod start;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::device_authorization::{
     DeviceApproval, DeviceAuthorization, DeviceAuthorizationStorage, DevicePoll, DevicePollOutcome,
-    NewDeviceAuthorization, PendingDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
-    user_code_digest,
+    NewDeviceAuthorization, UserCodeLookup, UserCodeOutcome, user_code_digest,
 };
 use crate::error::{Error, InvalidReason, Result};
+use crate::postgres::PgStorage;
 use crate::postgres::batching::Connections;
-use crate::postgres::error::Effect;
 use crate::postgres::telemetry::observe;
-use crate::postgres::{PgStorage, context};
 use crate::request::RequestContext;
-use crate::scope::Scope;
-use crate::secret::TokenHash;
-use crate::settings::micros;
-use approve::Approve;
+use approve::{Approve, Deny};
+use find::{Find, Found};
 use poll::Poll;
 use start::{Start, Started};
 
 /// The number of user codes that are tried. With a million live ones, one in 25,000 is taken.
 const USER_CODES: usize = 5;
-
-/// The error of an invalid value in `device_authorization`, whose row the user code names.
-fn corrupt(column: &'static str, user_code: TokenHash, message: String) -> Error {
-    let table = "oauth_storage.device_authorization";
-    Error::Corrupt { table, column, row: user_code.to_string(), message }
-}
 
 impl<C: Connections> PgStorage<C> {
     async fn start_device(&self, device: NewDeviceAuthorization) -> Result<DeviceAuthorization> {
@@ -55,39 +47,11 @@ impl<C: Connections> PgStorage<C> {
         if user_code.is_none() && lookup.guesser.is_none() {
             return Ok(UserCodeOutcome::Unknown);
         }
-        let (guesser, tail) = lookup.guesser_digest().map(|digest| digest.halves()).unzip();
-        // Counting an attempt is a write, a lookup alone is not.
-        let effect = if guesser.is_some() { Effect::Write } else { Effect::Read };
-        let mut call = self.connections.begin(effect).await?;
-        let row = call
-            .statement(|connection| {
-                sqlx::query_file!(
-                    "src/postgres/sql/find_device_authorization.sql",
-                    user_code.map(|digest| digest.halves().0),
-                    guesser,
-                    tail,
-                    i32::try_from(lookup.attempts).unwrap_or(i32::MAX - 1),
-                    micros(lookup.window),
-                )
-                .fetch_one(connection)
-            })
-            .await?;
-        if row.is_limited {
-            return Ok(UserCodeOutcome::Limited);
+        match self.connections.run(Find::new(&lookup, user_code)).await? {
+            Found::Limited => Ok(UserCodeOutcome::Limited),
+            Found::Unknown => Ok(UserCodeOutcome::Unknown),
+            Found::Pending(row) => row.into_outcome(),
         }
-        let (Some(user_code), Some(client_id), Some(scope), Some(issued_at), Some(expires_at)) =
-            (user_code, row.client_id, row.scope, row.issued_at, row.expires_at)
-        else {
-            return Ok(UserCodeOutcome::Unknown);
-        };
-        Ok(UserCodeOutcome::Found(Box::new(PendingDeviceAuthorization::new(
-            client_id,
-            Scope::from_stored(scope).map_err(|e| corrupt("scope", user_code, e.to_string()))?,
-            context::from_column(row.context)
-                .map_err(|e| corrupt("context", user_code, e.to_string()))?,
-            issued_at,
-            expires_at,
-        ))))
     }
 
     async fn approve_device(
@@ -100,6 +64,7 @@ impl<C: Connections> PgStorage<C> {
         let Some(user_code) = approval.user_code_digest() else { return Ok(false) };
         let approve = Approve {
             user_code: user_code.halves().0,
+            grant_id: approval.grant_id,
             client_id: approval.client_id,
             subject,
             scope: approval.scope,
@@ -112,16 +77,10 @@ impl<C: Connections> PgStorage<C> {
         }
     }
 
-    async fn deny_device(&self, user_code: &str) -> Result<bool> {
+    async fn deny_device(&self, user_code: &str, grant_id: Uuid) -> Result<bool> {
         let Some(user_code) = user_code_digest(user_code) else { return Ok(false) };
-        let mut call = self.connections.begin(Effect::Write).await?;
-        call.statement(|connection| {
-            let (user_code, _) = user_code.halves();
-            sqlx::query_file!("src/postgres/sql/deny_device_authorization.sql", user_code)
-                .execute(connection)
-        })
-        .await
-        .map(|done| done.rows_affected() > 0)
+        let (user_code, _) = user_code.halves();
+        self.connections.run(Deny { user_code, grant_id }).await
     }
 
     /// Not an `async fn`, whose future would contain the poll and be too large (see the test in
@@ -180,9 +139,9 @@ impl<C: Connections> DeviceAuthorizationStorage for PgStorage<C> {
         .await
     }
 
-    async fn deny_device_authorization(&self, user_code: &str) -> Result<bool> {
+    async fn deny_device_authorization(&self, user_code: &str, grant_id: Uuid) -> Result<bool> {
         observe!(self, deny_device_authorization on device_authorization)
-            .run(self.deny_device(user_code))
+            .run(self.deny_device(user_code, grant_id))
             .await
     }
 

@@ -275,15 +275,16 @@ impl<C: Connections> GrantStorage for PgStorage<C> {
                 if check_subject(subject).is_err() {
                     return Ok(0);
                 }
-                // Sessions first, so that none of them gets a new grant.
-                let sessions = self.erase_sessions_of(subject).await?;
-                let owner = Owner::Subject { subject, client_id: None };
-                let erased = self.change_grants(owner, Change::Delete).await;
-                let erased = erased.map_err(|error| error.after_commit_if(sessions > 0))?;
-                let after_commit = |error: Error| error.after_commit_if(erased + sessions > 0);
+                // The sources of new grants first: the user, who signs in; the sessions; the consents.
+                let user = self.delete_user_of(subject).await?;
+                let sessions = self.erase_sessions_of(subject).await;
+                let sessions = sessions.map_err(|error| error.after_commit_if(user > 0))?;
+                let after_commit = |error: Error| error.after_commit_if(user + sessions > 0);
                 let consents = self.delete_consents(ConsentOwner::Subject(subject)).await;
                 consents.map_err(after_commit)?;
-                self.delete_user_of(subject).await.map_err(after_commit)?;
+                let owner = Owner::Subject { subject, client_id: None };
+                let erased = self.change_grants(owner, Change::Delete).await;
+                let erased = erased.map_err(after_commit)?;
                 Ok(erased)
             })
             .await

@@ -76,7 +76,7 @@ async fn the_schema_matches_the_design() {
              WHERE (subject IS NOT NULL)",
             "UNIQUE client_lock_pkey btree (client_id)",
             "UNIQUE client_pkey btree (client_id)",
-            "consent_client_id btree (client_id)",
+            "consent_client_id btree (client_id, subject)",
             "UNIQUE consent_pkey btree (subject, client_id)",
             "device_authorization_expires_at btree (date_bin('00:00:10'::interval, expires_at, \
              '2000-01-01 00:00:00+00'::timestamp with time zone))",

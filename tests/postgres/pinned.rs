@@ -39,6 +39,14 @@ const HOSTILE: &str = "
     CREATE FUNCTION evil.forever(integer, interval) RETURNS interval LANGUAGE sql
         AS $$ SELECT interval '100 years' $$;
     CREATE OPERATOR evil.* (LEFTARG = integer, RIGHTARG = interval, FUNCTION = evil.forever);
+    CREATE FUNCTION evil.cardinality(text[]) RETURNS integer LANGUAGE sql AS 'SELECT 1000';
+    CREATE FUNCTION evil.append(text[], text) RETURNS text[] LANGUAGE sql AS $$ SELECT '{}'::text[] $$;
+    CREATE OPERATOR evil.|| (LEFTARG = text[], RIGHTARG = text, FUNCTION = evil.append);
+    CREATE FUNCTION evil.array_append(text[], text) RETURNS text[] LANGUAGE sql
+        AS $$ SELECT '{}'::text[] $$;
+    CREATE FUNCTION evil.divide(interval, integer) RETURNS interval LANGUAGE sql
+        AS $$ SELECT interval '100 years' $$;
+    CREATE OPERATOR evil./ (LEFTARG = interval, RIGHTARG = integer, FUNCTION = evil.divide);
     CREATE FUNCTION evil.statement_timestamp() RETURNS timestamptz LANGUAGE sql
         AS $$ SELECT '1970-01-01 00:00:00+00'::timestamptz $$;
     ";

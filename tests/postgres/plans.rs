@@ -265,7 +265,8 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         assert!(approved.unwrap());
         check("approve_device_authorization", logged, 1);
         let (denied, logged) =
-            plans(&cluster, storage.deny_device_authorization(&device.user_code)).await;
+            plans(&cluster, storage.deny_device_authorization(&device.user_code, shown.grant_id))
+                .await;
         assert!(!denied.unwrap());
         check("deny_device_authorization", logged, 1);
         let (outcome, logged) =

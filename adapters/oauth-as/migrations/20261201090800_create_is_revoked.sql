@@ -9,7 +9,7 @@
 -- committed while the first one waited for its locks. That needs the isolation level READ COMMITTED.
 CREATE FUNCTION oauth_as.is_revoked(client_scope uuid, consent_scope uuid, family_scope uuid, established bigint)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     scopes uuid[] := array_remove(ARRAY[client_scope, consent_scope, family_scope], NULL);
 BEGIN

@@ -2,7 +2,7 @@
 -- wait for the end of this transaction, see is_revoked.
 CREATE FUNCTION oauth_as.record_barrier(scope_kind "char", scope_revoked uuid, revoked_at bigint, until bigint)
 RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the isolation level must be READ COMMITTED'

@@ -4,7 +4,7 @@
 -- could wait for each other.
 CREATE FUNCTION oauth_as.delete_client(client_deleted uuid, deleted_at bigint, until bigint)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     existed boolean;
 BEGIN

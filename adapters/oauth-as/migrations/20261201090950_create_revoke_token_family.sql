@@ -1,7 +1,7 @@
 -- Deletes the tokens of a family and records the barrier. Returns the number of tokens.
 CREATE FUNCTION oauth_as.revoke_token_family(family_revoked uuid, revoked_at bigint, until bigint)
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deleted bigint;
     total   bigint := 0;

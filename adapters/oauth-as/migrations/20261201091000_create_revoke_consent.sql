@@ -4,7 +4,7 @@ CREATE FUNCTION oauth_as.revoke_consent(
     consent_revoked uuid, scope_revoked uuid, of_client uuid, of_subject uuid, revoked_at bigint, until bigint
 )
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     deleted bigint;
     total   bigint := 0;

@@ -11,6 +11,7 @@ use crate::scope::Scope;
 /// Approves a device authorization and stores its grant. It runs alone, because it is rare.
 pub(super) struct Approve {
     pub(super) user_code: Uuid,
+    pub(super) grant_id: Uuid,
     pub(super) client_id: String,
     pub(super) subject: String,
     pub(super) scope: Scope,
@@ -26,6 +27,7 @@ impl Approve {
             self.subject,
             self.scope.as_str(),
             context::to_column(&self.context)?,
+            self.grant_id,
         )
         .fetch_optional(connection)
         .await
@@ -58,6 +60,7 @@ impl Statement for Approve {
             self.user_code,
             self.client_id,
             self.scope.as_str(),
+            self.grant_id,
         )
         .fetch_optional(&mut *transaction)
         .await?;
@@ -76,6 +79,41 @@ impl Statement for Approve {
         }
         transaction.commit().await?;
         Ok(approved.map(|device| device.fits))
+    }
+
+    fn key(&self) -> Option<u128> {
+        Some(self.user_code.as_u128())
+    }
+}
+
+/// Denies a device authorization. Like an approval it runs alone.
+pub(super) struct Deny {
+    pub(super) user_code: Uuid,
+    pub(super) grant_id: Uuid,
+}
+
+impl Statement for Deny {
+    /// False if none waits.
+    type Outcome = bool;
+    const NAME: &'static str = "deny_device_authorization";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(
+        connection: &mut PgConnection,
+        batch: &[Self],
+    ) -> sqlx::Result<Vec<Self::Outcome>> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for Self { user_code, grant_id } in batch {
+            let denied = sqlx::query_file!(
+                "src/postgres/sql/deny_device_authorization.sql",
+                user_code,
+                grant_id
+            )
+            .execute(&mut *connection)
+            .await?;
+            outcomes.push(denied.rows_affected() > 0);
+        }
+        Ok(outcomes)
     }
 
     fn key(&self) -> Option<u128> {

@@ -109,15 +109,15 @@ impl<C: Connections> PgStorage<C> {
         Ok(page)
     }
 
-    /// Deletes the user of a subject from the shipped user table.
-    pub(super) async fn delete_user_of(&self, subject: &str) -> Result<()> {
+    /// Deletes the user of a subject from the shipped user table. Returns the number of users.
+    pub(super) async fn delete_user_of(&self, subject: &str) -> Result<u64> {
         let mut call = self.connections.begin(Effect::Write).await?;
         call.statement(|connection| {
             sqlx::query_file!("src/postgres/sql/delete_user_of_subject.sql", subject)
                 .execute(connection)
         })
         .await
-        .map(drop)
+        .map(|deleted| deleted.rows_affected())
     }
 
     pub(super) async fn purge_batch(&self, limit: usize) -> Result<Purged> {
@@ -137,10 +137,7 @@ impl<C: Connections> PgStorage<C> {
         let records = call.statement(|connection| purge_records(connection, batch)).await;
         let signing_keys = call.statement(|connection| purge_signing_keys(connection, batch)).await;
         drop(call);
-        let sessions = self.purge_sessions(batch).await.map(|sessions| {
-            let more = i64::try_from(sessions).is_ok_and(|sessions| sessions >= batch);
-            Purged { sessions, more, ..Purged::default() }
-        });
+        let sessions = self.purge_sessions(batch).await;
         // If one of them cannot be purged, the others still are.
         let (mut purged, mut failed) = (Purged::default(), None);
         for part in [credentials, devices, records, signing_keys, sessions] {

@@ -33,11 +33,11 @@ WITH owner AS MATERIALIZED (
 ), noted AS (
     -- The clients that a sign-out tells, as many as 1,000.
     UPDATE oauth_storage.user_session AS row
-    SET client_ids = row.client_ids || input.client_id
+    SET client_ids = pg_catalog.array_append(row.client_ids, input.client_id)
     FROM input
     WHERE row.sid = input.sid
         AND NOT input.client_id = ANY (row.client_ids)
-        AND cardinality(row.client_ids) < 1000
+        AND pg_catalog.cardinality(row.client_ids) < 1000
 ), stored AS (
     INSERT INTO oauth_storage.authorization_code (
         issued_at, expires_at, grant_id, digest, digest_tail, response_type, redirect_uri, code_challenge
@@ -59,6 +59,6 @@ WITH owner AS MATERIALIZED (
 SELECT
     call.position AS "position!", statement_timestamp() AS "now!", input.position IS NOT NULL AS "stored!",
     owner.client_id IS NOT NULL AS "client_is_enabled!"
-FROM UNNEST($4::text[]) WITH ORDINALITY AS call (client_id, position)
+FROM pg_catalog.unnest($4::text[]) WITH ORDINALITY AS call (client_id, position)
 LEFT JOIN owner ON owner.client_id = call.client_id
 LEFT JOIN input ON input.position = call.position

@@ -2,7 +2,7 @@
 -- code for the session, and no later one does.
 UPDATE oauth_storage.user_session
 SET
-    ended_at = coalesce(ended_at, statement_timestamp()),
+    ended_at = statement_timestamp(),
     expires_at = least(expires_at, statement_timestamp())
 WHERE digest = $1 AND digest_tail = $2
 RETURNING sid, subject, client_ids

@@ -21,7 +21,7 @@ WITH scanned AS MATERIALIZED (
 ), ended AS (
     UPDATE oauth_storage.user_session
     SET
-        ended_at = coalesce(ended_at, statement_timestamp()),
+        ended_at = statement_timestamp(),
         expires_at = least(expires_at, statement_timestamp())
     WHERE sid = ANY (ARRAY (SELECT sid FROM held))
     RETURNING sid, client_ids

@@ -26,13 +26,13 @@ WITH ensured AS (
         END,
         previous_client_secret_hashes = CASE
             WHEN excluded.client_secret_hash
-                = ANY (array_append(client.previous_client_secret_hashes, client.client_secret_hash))
+                = ANY (pg_catalog.array_append(client.previous_client_secret_hashes, client.client_secret_hash))
             THEN client.previous_client_secret_hashes
             ELSE '{}'
         END,
         previous_client_secrets_expire_at = CASE
             WHEN excluded.client_secret_hash
-                = ANY (array_append(client.previous_client_secret_hashes, client.client_secret_hash))
+                = ANY (pg_catalog.array_append(client.previous_client_secret_hashes, client.client_secret_hash))
             THEN client.previous_client_secrets_expire_at
             ELSE '{}'
         END,

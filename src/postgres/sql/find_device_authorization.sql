@@ -20,7 +20,7 @@ WITH attempt AS (
 )
 SELECT
     coalesce((SELECT is_limited FROM attempt), false) AS "is_limited!",
-    device.client_id AS "client_id?", device.scope AS "scope?", device.context::text AS context,
+    device.grant_id AS "grant_id?", device.client_id AS "client_id?", device.scope AS "scope?", device.context::text AS context,
     device.issued_at AS "issued_at?", device.expires_at AS "expires_at?"
 FROM (VALUES (1)) AS one
 LEFT JOIN (
@@ -28,6 +28,8 @@ LEFT JOIN (
     JOIN oauth_storage.client ON client.client_id = device.client_id
         AND client.disabled_at IS NULL
         AND coalesce(client.expires_at > statement_timestamp(), true)
+        -- Not of an earlier client of the same name.
+        AND client.client_id_issued_at <= device.issued_at
 ) ON device.user_code_digest = $1
     AND device.state = 'p'
     AND device.expires_at > statement_timestamp()

@@ -7,7 +7,7 @@ SELECT
     coalesce(
         session.expires_at < session.absolute_expires_at
         AND statement_timestamp() + session.idle_timeout
-            >= least(session.expires_at + session.idle_timeout / 10, session.absolute_expires_at),
+            >= least(session.expires_at + session.idle_timeout * 0.1::float8, session.absolute_expires_at),
         false
     ) AS "is_due!"
 FROM UNNEST($1::uuid[], $2::uuid[]) WITH ORDINALITY AS input (digest, tail, position)

@@ -13,19 +13,20 @@ WITH device AS MATERIALIZED (
     FROM oauth_storage.authorization_grant
     WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM device)) AND expires_at <= statement_timestamp()
 ), locked AS MATERIALIZED (
-    SELECT ctid, grant_id
+    SELECT ctid
     FROM oauth_storage.authorization_grant
     WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM ended)) AND expires_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED
-), held AS MATERIALIZED (
-    -- A grant that is held keeps its device authorization, so that the next batch finds it.
-    SELECT grant_id FROM ended
-    EXCEPT
-    SELECT grant_id FROM locked
 ), deleted_grant AS (
     DELETE FROM oauth_storage.authorization_grant
     WHERE ctid = ANY (ARRAY (SELECT ctid FROM locked))
-    RETURNING 1
+    RETURNING grant_id
+), held AS MATERIALIZED (
+    -- A grant that is held, or was changed meanwhile, keeps its device authorization, so that the next batch
+    -- finds it.
+    SELECT grant_id FROM ended
+    EXCEPT
+    SELECT grant_id FROM deleted_grant
 ), deleted AS (
     DELETE FROM oauth_storage.device_authorization
     WHERE ctid = ANY (ARRAY (

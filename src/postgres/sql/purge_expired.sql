@@ -24,20 +24,21 @@ WITH token AS MATERIALIZED (
     WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM token UNION SELECT grant_id FROM code))
         AND expires_at <= statement_timestamp()
 ), locked AS MATERIALIZED (
-    SELECT ctid, grant_id
+    SELECT ctid
     FROM oauth_storage.authorization_grant
     WHERE grant_id = ANY (ARRAY (SELECT grant_id FROM ended))
         AND expires_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED
-), held AS MATERIALIZED (
-    -- A grant that ended and is held keeps its credentials, so that the next batch finds it by them.
-    SELECT grant_id FROM ended
-    EXCEPT
-    SELECT grant_id FROM locked
 ), deleted_grant AS (
     DELETE FROM oauth_storage.authorization_grant
     WHERE ctid = ANY (ARRAY (SELECT ctid FROM locked))
-    RETURNING 1
+    RETURNING grant_id
+), held AS MATERIALIZED (
+    -- A grant that ended and is held, or was changed meanwhile, keeps its credentials, so that the next batch
+    -- finds it by them.
+    SELECT grant_id FROM ended
+    EXCEPT
+    SELECT grant_id FROM deleted_grant
 ), deleted_token AS (
     DELETE FROM oauth_storage.token
     WHERE ctid = ANY (ARRAY (

@@ -3,7 +3,7 @@
 SELECT
     session.sid AS "sid!", found.grant_id AS "grant_id!", found.client_id AS "client_id!",
     found.matches AS "matches!", found.revoked AS "revoked!", found.offline AS "offline!"
-FROM UNNEST($1::text[]) AS session (sid)
+FROM pg_catalog.unnest($1::text[]) AS session (sid)
 CROSS JOIN LATERAL (
     SELECT
         grant_id, client_id, context ->> 'sid' = session.sid AS matches, revoked_at IS NOT NULL AS revoked,

@@ -1,5 +1,5 @@
 -- Stores device authorizations, a batch at once. One row for each call: whether its client is known and
--- enabled, and whether it was stored. A live authorization keeps its user code. No two calls have the
+-- enabled, and whether it was stored. A live authorization keeps its user code, and so does an approved one. No two calls have the
 -- same user code.
 WITH input AS MATERIALIZED (
     SELECT input.*, client.client_id AS known_client
@@ -37,7 +37,8 @@ WITH input AS MATERIALIZED (
         client_id = excluded.client_id,
         scope = excluded.scope,
         context = excluded.context
-    WHERE device_authorization.expires_at <= statement_timestamp()
+    -- The grant of one that was approved is still to be purged.
+    WHERE device_authorization.expires_at <= statement_timestamp() AND device_authorization.state <> 'a'
     RETURNING digest
 )
 SELECT

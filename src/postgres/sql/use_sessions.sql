@@ -8,7 +8,7 @@ WITH due AS MATERIALIZED (
         AND expires_at > statement_timestamp()
         AND expires_at < absolute_expires_at
         AND statement_timestamp() + idle_timeout
-            >= least(expires_at + idle_timeout / 10, absolute_expires_at)
+            >= least(expires_at + idle_timeout * 0.1::float8, absolute_expires_at)
     ORDER BY sid
     FOR NO KEY UPDATE SKIP LOCKED
 )

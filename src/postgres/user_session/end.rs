@@ -253,13 +253,13 @@ impl<C: Connections> PgStorage<C> {
     }
 }
 
-/// Halves the size of a batch that the server cancelled. Fails if it is one session.
-pub(super) fn half(size: usize) -> Result<usize> {
+/// Halves the size of a batch that the server cancelled. Fails if it is one row.
+pub(in crate::postgres) fn half(size: usize) -> Result<usize> {
     if size > 1 {
         return Ok(size / 2);
     }
     Err(Error::Unavailable {
-        message: "the server cancels even a statement for a single session".into(),
+        message: "the server cancels even a statement for a single row".into(),
         source: None,
     })
 }

@@ -6,9 +6,13 @@ use uuid::Uuid;
 
 use super::end::{BATCH, half};
 use crate::error::{Error, Result};
+use crate::grant::Purged;
 use crate::postgres::PgStorage;
 use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
+
+/// The number of interrupted sign-outs that a purge finishes.
+const UNFINISHED: i64 = 100;
 
 impl<C: Connections> PgStorage<C> {
     /// Deletes the sessions of a subject and returns their number.
@@ -41,36 +45,48 @@ impl<C: Connections> PgStorage<C> {
         .await
     }
 
-    /// Removes expired sessions, and finishes interrupted sign-outs. Returns the number of sessions.
-    pub(in crate::postgres) async fn purge_sessions(&self, batch: i64) -> Result<u64> {
+    /// Removes expired sessions, and finishes interrupted sign-outs. One that cannot be finished is logged, so
+    /// that it keeps neither the others nor the rest of the purge.
+    pub(in crate::postgres) async fn purge_sessions(&self, batch: i64) -> Result<Purged> {
         let mut call = self.connections.begin(Effect::Write).await?;
-        let purged = call
+        let expired = call
             .statement(|connection| {
                 sqlx::query_file!("src/postgres/sql/purge_sessions.sql", batch).execute(connection)
             })
             .await?
             .rows_affected();
+        let limit = batch.min(UNFINISHED);
         let unfinished = call
             .statement(|connection| {
-                sqlx::query_file_scalar!(
-                    "src/postgres/sql/find_unfinished_sign_outs.sql",
-                    batch.min(100)
-                )
-                .fetch_all(connection)
+                sqlx::query_file_scalar!("src/postgres/sql/find_unfinished_sign_outs.sql", limit)
+                    .fetch_all(connection)
             })
             .await;
         drop(call);
-        let unfinished = unfinished.map_err(|error| error.after_commit_if(purged > 0))?;
+        let unfinished = unfinished.map_err(|error| error.after_commit_if(expired > 0))?;
+        let (mut finished, mut failed) = (Vec::new(), false);
         for sid in &unfinished {
-            let revoked = self.revoke_grants_of_session(*sid, BTreeSet::new()).await;
-            let (revoked, _) = revoked.map_err(|error| error.after_commit_if(purged > 0))?;
-            self.meters().revoked("purge_expired", revoked);
+            match self.revoke_grants_of_session(*sid, BTreeSet::new()).await {
+                Ok((revoked, _)) => {
+                    self.meters().revoked("purge_expired", revoked);
+                    finished.push(*sid);
+                }
+                Err(error) => {
+                    // It took up to the deadline. The next purge begins with another one.
+                    tracing::warn!(%error, %sid, "a sign-out cannot be finished");
+                    failed = true;
+                    break;
+                }
+            }
         }
-        if unfinished.is_empty() {
-            return Ok(purged);
+        let mut purged = Purged { sessions: expired, ..Purged::default() };
+        if !finished.is_empty() {
+            let deleted = self.delete_ended_sessions(&finished).await;
+            purged.sessions += deleted.map_err(Error::after_commit)?.len() as u64;
         }
-        let finished =
-            self.delete_ended_sessions(&unfinished).await.map_err(Error::after_commit)?;
-        Ok(purged + finished.len() as u64)
+        let is_full = |rows: usize| i64::try_from(rows).is_ok_and(|rows| rows >= limit);
+        purged.more = i64::try_from(expired).is_ok_and(|expired| expired >= batch)
+            || is_full(unfinished.len()) && !failed;
+        Ok(purged)
     }
 }

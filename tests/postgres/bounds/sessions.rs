@@ -167,10 +167,10 @@ async fn an_interrupted_sign_out_continues() {
         assert_eq!(out.sessions[0].client_ids, [client_id.as_str()]);
         assert_eq!(out.revoked_grants, u64::from(way != 1));
     }
-    // If nobody continues, the purge does, after a minute.
+    // If nobody continues, the purge does, after ten minutes.
     let started = start(storage, "alice").await;
     let grant_id = store_code(storage, &client_id, &started).await;
-    test.sql("UPDATE oauth_storage.user_session SET ended_at = now() - interval '61 seconds'")
+    test.sql("UPDATE oauth_storage.user_session SET ended_at = now() - interval '601 seconds'")
         .await;
     assert_eq!(storage.purge_expired(1_000).await.unwrap().sessions, 1);
     assert!(!storage.revoke_grant(grant_id).await.unwrap(), "the purge has revoked it");

@@ -28,7 +28,7 @@ async fn decide(storage: &PgStorage, user_code: &str, approves: bool) -> bool {
         return false;
     };
     if !approves {
-        return storage.deny_device_authorization(user_code).await.unwrap();
+        return storage.deny_device_authorization(user_code, shown.grant_id).await.unwrap();
     }
     let approval = DeviceApproval::new(user_code, &shown, scope());
     storage.approve_device_authorization(&alice(), approval).await.unwrap()

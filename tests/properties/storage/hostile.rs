@@ -141,7 +141,14 @@ impl Hostile {
     fn shown(&self) -> PendingDeviceAuthorization {
         let (issued_at, expires_at) = Default::default();
         let (scope, context) = (self.scope(), self.context.clone());
-        PendingDeviceAuthorization::new(self.text(0), scope, context, issued_at, expires_at)
+        PendingDeviceAuthorization::new(
+            Uuid::from_u128(self.id),
+            self.text(0),
+            scope,
+            context,
+            issued_at,
+            expires_at,
+        )
     }
 
     fn code(&self, n: usize, client_id: &str) -> NewAuthorizationCode {
@@ -251,7 +258,7 @@ fn hostile_calls(calls: &mut Calls, storage: &PgStorage, id: &str, hostile: &Arc
             s.approve_device_authorization(&h.request(), approval).await
         });
         call!("deny_device_authorization", |s, h, _id| async {
-            s.deny_device_authorization(&h.text(n)).await
+            s.deny_device_authorization(&h.text(n), Uuid::from_u128(h.id)).await
         });
         call!("poll_device_authorization", |s, h, id| async {
             let mut poll = DevicePoll::new(h.client(n, &id), h.secret(n));
