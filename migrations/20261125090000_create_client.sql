@@ -29,14 +29,14 @@ CREATE TABLE oauth_storage.client (
     CONSTRAINT client_deleted_disabled CHECK (deleted_at IS NULL OR disabled_at IS NOT NULL),
     CONSTRAINT client_details_object CHECK (jsonb_typeof(details) = 'object'),
     CONSTRAINT client_previous_secrets_paired CHECK (
-        cardinality(previous_client_secret_hashes)
-            = cardinality(previous_client_secrets_expire_at)
-        AND cardinality(previous_client_secret_hashes) <= 2
+        pg_catalog.cardinality(previous_client_secret_hashes)
+            = pg_catalog.cardinality(previous_client_secrets_expire_at)
+        AND pg_catalog.cardinality(previous_client_secret_hashes) <= 2
     ),
     -- A plaintext secret cannot be stored by mistake.
     CONSTRAINT client_secret_hashed CHECK (
         client_secret_hash ~ '^(sha256:|\$argon2id\$)'
-        AND array_to_string(previous_client_secret_hashes, E'\n')
+        AND pg_catalog.array_to_string(previous_client_secret_hashes, E'\n')
             ~ '^((sha256:|\$argon2id\$)[^\n]*(\n|$))*$'
         AND registration_access_token_hash ~ '^sha256:'
     )

@@ -159,7 +159,8 @@ async fn s18_a_purge_is_linear() {
              INSERT INTO oauth_storage.authorization_grant (granted_at, expires_at, grant_id, client_id,
                  subject, scope)
              SELECT issued_at, expires_at, grant_id, client_id, 'user', ''
-             FROM oauth_storage.device_authorization"
+             FROM oauth_storage.device_authorization;
+             ANALYZE oauth_storage.device_authorization, oauth_storage.authorization_grant"
         ))
         .await;
         let all = test.storage.purge_with(1_000, |_| ControlFlow::Continue(()));
@@ -208,7 +209,8 @@ async fn s18_deleting_many_consents_is_linear() {
 fn store_consents(rows: usize, subject: &str, client_id: &str) -> String {
     format!(
         "INSERT INTO oauth_storage.consent (granted_at, updated_at, subject, client_id, scope)
-         SELECT now(), now(), {subject}, {client_id}, 'openid email' FROM generate_series(1, {rows}) n"
+         SELECT now(), now(), {subject}, {client_id}, 'openid email' FROM generate_series(1, {rows}) n;
+         ANALYZE oauth_storage.consent"
     )
 }
 
