@@ -22,7 +22,7 @@ CREATE TABLE oauth_storage.signing_key (
         (state = 'r') = (expires_at IS NOT NULL) AND (state = 'r') = (retired_at IS NOT NULL)
     ),
     -- The version of the format. A key in PEM or DER begins with another byte.
-    CONSTRAINT signing_key_ciphertext CHECK (substr(ciphertext, 1, 1) = '\x01')
+    CONSTRAINT signing_key_ciphertext CHECK (get_byte(ciphertext, 0) = 1)
 );
 
 -- Of any number of nodes that rotate at the same time one succeeds.
