@@ -123,7 +123,7 @@ impl Site {
             }],
             attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
         };
-        let service = router(storage, Arc::clone(&signer), config);
+        let service = router(storage, Arc::clone(&signer), config).unwrap();
         let service = service.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let resource_server = resource_server.registration_response().into();
