@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::error::{PageResult, Result};
 use super::form::PageForm;
 use super::session::Session;
-use super::{Server, Shared, name, pages};
+use super::{Server, Shared, pages};
 
 /// The sessions that the page shows, and the consents of one call.
 const PAGE: usize = 100;
@@ -68,7 +68,7 @@ impl Application {
         let configured: Vec<_> = server.config.scope.iter().collect();
         for own in &mut applications {
             if let Some(client) = server.storage.read_client(&own.client_id).await? {
-                own.name = name(&client).to_owned();
+                own.name = client.display_name().to_owned();
             }
             let place = |token: &str| configured.iter().position(|own| *own == token);
             own.scope.sort_by_cached_key(|token| (place(token), token.clone()));

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::callback::Callback;
 use super::error::{OAuthError, PageError, PageResult, Result, ensure, require};
-use super::{Server, digest, name, par};
+use super::{Server, digest, par};
 
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 const MAX_STATE_BYTES: usize = 2 * 1024;
@@ -129,7 +129,7 @@ impl Authorization {
 
     /// The name of the client.
     pub(crate) fn name(&self) -> &str {
-        name(&self.client)
+        self.client.display_name()
     }
 
     /// The query of the request, for the forms of its pages.

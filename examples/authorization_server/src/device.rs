@@ -20,7 +20,7 @@ use url::form_urlencoded;
 use super::client::ClientForm;
 use super::error::{PageResult, Result, ensure};
 use super::form::PageForm;
-use super::{Shared, digest, name, pages};
+use super::{Shared, digest, pages};
 
 /// The attempts of a user to type a code (RFC 8628 5.1). A code that is found counts twice: when it is shown
 /// and when it is allowed.
@@ -77,7 +77,7 @@ pub(crate) struct DeviceRequest {
 impl DeviceRequest {
     /// A digest of what the page shows.
     pub(crate) fn shown(&self) -> String {
-        digest(&[&self.pending.client_id, self.pending.scope.as_str(), name(&self.client)])
+        digest(&[&self.pending.client_id, self.pending.scope.as_str(), self.client.display_name()])
     }
 }
 

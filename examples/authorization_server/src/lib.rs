@@ -216,11 +216,6 @@ impl Server {
     }
 }
 
-/// The name of a client, for people.
-pub(crate) fn name(client: &Client) -> &str {
-    client.metadata.details.client_name.as_deref().unwrap_or(&client.client_id)
-}
-
 /// A digest of the parts, of which only the last may have a line break.
 pub(crate) fn digest(parts: &[&str]) -> String {
     jws::encode(Secret::new(parts.join("\n")).digest().as_bytes())

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 use oauth_storage::client::Client;
 
+use super::Shared;
 use super::session::Session;
-use super::{Shared, name};
 
 pub(crate) use account::{account, disconnect};
 pub(crate) use device::{device, device_consent, device_done};
@@ -33,7 +33,7 @@ pub(crate) async fn submit() -> impl IntoResponse {
 pub(crate) fn error(message: &str, client: Option<&Client>) -> Response {
     let application = client.and_then(|client| {
         let details = &client.metadata.details;
-        Some((name(client), details.client_uri.as_deref()?))
+        Some((client.display_name(), details.client_uri.as_deref()?))
     });
     let body = html! {
         p { (message) }

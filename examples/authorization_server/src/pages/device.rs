@@ -5,7 +5,6 @@ use maud::html;
 
 use super::{Page, hidden, logo, mark, scopes, signed_in};
 use crate::device::DeviceRequest;
-use crate::name;
 use crate::session::Session;
 
 /// Asks for the code that the device shows.
@@ -28,7 +27,7 @@ pub(crate) fn device(session: &Session, user_code: &str, problem: Option<&str>) 
 
 /// Asks whether the device may have access. Somebody else may have sent the code (RFC 8628 5.4).
 pub(crate) fn device_consent(session: &Session, device: &DeviceRequest) -> Response {
-    let name = name(&device.client);
+    let name = device.client.display_name();
     let body = html! {
         p.lead { "The application on your device would like to:" }
         (scopes(device.pending.scope.iter()))

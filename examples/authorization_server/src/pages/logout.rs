@@ -5,14 +5,13 @@ use maud::html;
 
 use super::{Page, hidden, mark, signed_in, site};
 use crate::logout::Logout;
-use crate::name;
 use crate::session::Session;
 
 /// Asks whether the user signs out, because any site can send a browser here.
 pub(crate) fn logout(session: &Session, logout: &Logout) -> Response {
     let body = html! {
         @if let Some(client) = &logout.client {
-            p.lead { "You have signed out of " strong { (name(client)) } "." }
+            p.lead { "You have signed out of " strong { (client.display_name()) } "." }
         }
         p { "Other applications of this sign-in are told." }
         @if let Some(uri) = &logout.uri {

@@ -236,7 +236,8 @@ async fn refusals_of_assertions_and_proofs() {
     // The identifier alone is not enough, nor is an assertion for a client with a secret.
     let bare = answer(site.http.post(site.url("token")).form(&form)).await;
     assert_eq!(bare.2["error"], "invalid_client");
-    let with_secret = site.register(json!({ "grant_types": ["client_credentials"] })).await;
+    let with_secret =
+        site.register(json!({ "grant_types": ["client_credentials"], "response_types": [] })).await;
     let secret_id = with_secret["client_id"].as_str().unwrap();
     let forged = key.assertion(secret_id, &site.issuer, json!({}));
     let forged_form = [("client_id", secret_id), form[1], form[2]];
