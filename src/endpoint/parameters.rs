@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::authorization_code::CodeChallenge;
 use crate::client::{Client, GrantType};
+use crate::device_authorization::DevicePoll;
 use crate::error::{Error, InvalidReason, Result};
 use crate::grant::{CodeRedemption, TokenRotation};
 use crate::response_type::ResponseType;
@@ -11,7 +12,7 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 
 /// The unparsed parameters of an authorization request (RFC 6749 4.1.1, RFC 7636 4.3, OpenID
-/// Connect Core 3.1.2.1 and 6).
+/// Connect Core 3.1.2.1 and 6, RFC 9449 10).
 ///
 /// In deserialization a parameter without a value counts as omitted (RFC 6749 3.1), and a repeated
 /// one is an error.
@@ -50,6 +51,8 @@ pub struct QueryParameters {
     pub code_challenge: Option<String>,
     #[serde(deserialize_with = "given")]
     pub code_challenge_method: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub dpop_jkt: Option<String>,
     #[serde(deserialize_with = "given")]
     pub request: Option<String>,
     #[serde(deserialize_with = "given")]
@@ -139,7 +142,7 @@ impl fmt::Debug for QueryParameters {
 }
 
 /// The unparsed parameters of a token, introspection or revocation request (RFC 6749 4 and 6, RFC
-/// 7636, RFC 7009, RFC 7662).
+/// 7636, RFC 7009, RFC 7662, RFC 8628).
 ///
 /// In deserialization a parameter without a value counts as omitted (RFC 6749 3.2), and a repeated
 /// one is an error.
@@ -168,6 +171,8 @@ pub struct FormParameters {
     pub code_verifier: Option<Secret>,
     #[serde(deserialize_with = "given")]
     pub refresh_token: Option<Secret>,
+    #[serde(deserialize_with = "given")]
+    pub device_code: Option<Secret>,
     #[serde(deserialize_with = "given")]
     pub token: Option<Secret>,
     #[serde(deserialize_with = "given")]
@@ -203,6 +208,18 @@ impl FormParameters {
             .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken));
         redemption.code_verifier = self.code_verifier;
         Ok(redemption)
+    }
+
+    /// Returns the poll that a token request of a device asks for (RFC 8628 3.4). A refresh token is issued if
+    /// the client has registered that grant type.
+    ///
+    /// # Errors
+    /// Returns [`Error::Invalid`](crate::Error::Invalid) with `device_code` if it is missing.
+    pub fn device_poll(self, client: &Client) -> Result<DevicePoll> {
+        let missing = Error::invalid("device_code", InvalidReason::Missing);
+        let device_code = self.device_code.ok_or(missing)?;
+        Ok(DevicePoll::new(&client.client_id, device_code)
+            .with_refresh_token(client.allows_grant_type(GrantType::RefreshToken)))
     }
 
     /// Returns the rotation that a token request asks for (RFC 6749 6).
@@ -251,6 +268,7 @@ mod tests {
             code: some(),
             code_verifier: some(),
             refresh_token: some(),
+            device_code: some(),
             token: some(),
             ..FormParameters::default()
         };

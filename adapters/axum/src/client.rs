@@ -83,6 +83,21 @@ impl fmt::Debug for Body {
 }
 
 impl UnverifiedClientRequest {
+    /// Parses the form as another type, for parameters that [`FormParameters`] does not have.
+    ///
+    /// # Errors
+    /// Returns `invalid_request` as [`OAuthForm`](crate::OAuthForm).
+    pub fn parse_form<T: DeserializeOwned>(&self) -> Result<T, OAuthError> {
+        parse(&self.body.0)
+    }
+
+    /// The request of a client that you have authenticated yourself, such as by an assertion (RFC 7523). **This
+    /// checks nothing.**
+    #[must_use]
+    pub fn authenticated(self, client: Client) -> ClientRequest {
+        ClientRequest { client, form: self.form, body: self.body }
+    }
+
     /// Authenticates the client. The description of the error says which method the client has registered if the
     /// request uses another one, because that is the usual mistake.
     ///

@@ -1,11 +1,13 @@
-//! The page of connected applications, and the end of their access.
+//! The account: connected applications and the end of their access, and the user's sessions.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, Utc};
-use oauth_storage::GrantStorageExt as _;
-use oauth_storage::grant::Grant;
+use oauth_storage::{GrantStorageExt as _, Scope};
 use oauth_storage_axum::OAuthQuery;
 use serde::Deserialize;
 
@@ -14,62 +16,77 @@ use super::form::PageForm;
 use super::session::Session;
 use super::{Server, Shared, pages};
 
-/// An application with access to the account, through one or more grants.
+/// The sessions that the page shows, and the consents of one call.
+const PAGE: usize = 100;
+
+/// An application that the user has allowed something, or that has grants of the user.
 pub(crate) struct Application {
     pub(crate) client_id: String,
     pub(crate) name: String,
-    /// The scope tokens of all its grants, in the order of the configured scope.
+    /// The scope tokens of the consent and of the grants, in the order of the configured scope.
     pub(crate) scope: Vec<String>,
-    pub(crate) first_granted_at: DateTime<Utc>,
-    pub(crate) last_granted_at: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) last: DateTime<Utc>,
     /// The number of live grants: usually one a device.
     pub(crate) grants: usize,
 }
 
 impl Application {
-    /// The applications of the signed-in user, the one with the newest grant first.
+    /// The applications of the signed-in user, the one with the newest consent or grant first.
     async fn of_session(server: &Server, session: &Session) -> Result<Vec<Self>> {
-        let subject = &session.sign_in.user.subject;
-        Self::of_grants(server, server.storage.list_all_grants(subject).await?).await
-    }
-
-    /// Groups grants by client. The newest grant is first, in the list and among the applications.
-    async fn of_grants(server: &Server, grants: Vec<Grant>) -> Result<Vec<Self>> {
-        let mut applications: Vec<Self> = Vec::new();
-        for grant in grants {
-            let known = applications.iter_mut().find(|known| known.client_id == grant.client_id);
-            if let Some(known) = known {
-                known.scope.extend(grant.scope.iter().map(str::to_owned));
-                known.first_granted_at = grant.granted_at;
-                known.grants += 1;
-                continue;
-            }
-            let client = server.storage.read_client(&grant.client_id).await?;
-            let name = client.and_then(|client| client.metadata.details.client_name);
-            applications.push(Self {
-                name: name.unwrap_or_else(|| grant.client_id.clone()),
-                scope: grant.scope.iter().map(str::to_owned).collect(),
-                client_id: grant.client_id,
-                first_granted_at: grant.granted_at,
-                last_granted_at: grant.granted_at,
-                grants: 1,
+        let (subject, mut found) = (&session.record.subject, BTreeMap::new());
+        let mut add = |client_id: &str, scope: &Scope, times: [DateTime<Utc>; 2], grants: usize| {
+            let own = found.entry(client_id.to_owned()).or_insert_with(|| Self {
+                client_id: client_id.to_owned(),
+                name: client_id.to_owned(),
+                scope: Vec::new(),
+                since: times[0],
+                last: times[1],
+                grants: 0,
             });
+            own.scope.extend(scope.iter().map(str::to_owned));
+            own.since = own.since.min(times[0]);
+            own.last = own.last.max(times[1]);
+            own.grants += grants;
+        };
+        let mut after: Option<String> = None;
+        loop {
+            let page = server.storage.list_consents(subject, after.as_deref(), PAGE).await?;
+            for own in &page {
+                add(&own.client_id, &own.scope, [own.granted_at, own.updated_at], 0);
+            }
+            after = page.last().map(|consent| consent.client_id.clone());
+            if page.len() < PAGE {
+                break;
+            }
         }
+        for own in server.storage.list_all_grants(subject).await? {
+            add(&own.client_id, &own.scope, [own.granted_at, own.granted_at], 1);
+        }
+        let mut applications: Vec<_> = found.into_values().collect();
+        applications.sort_by_key(|own| Reverse(own.last));
         let configured: Vec<_> = server.config.scope.iter().collect();
-        for Self { scope, .. } in &mut applications {
+        for own in &mut applications {
+            if let Some(client) = server.storage.read_client(&own.client_id).await? {
+                own.name = client.display_name().to_owned();
+            }
             let place = |token: &str| configured.iter().position(|own| *own == token);
-            scope.sort_by_cached_key(|token| (place(token), token.clone()));
-            scope.dedup();
+            own.scope.sort_by_cached_key(|token| (place(token), token.clone()));
+            own.scope.dedup();
         }
         Ok(applications)
     }
 }
 
 pub(crate) async fn account(State(server): Shared, jar: CookieJar) -> PageResult {
-    let Some(session) = server.sessions.find(&jar) else {
+    let Some(session) = server.session(&jar).await? else {
         return Ok(Redirect::to("sign-in").into_response());
     };
-    Ok(pages::account(&session, &Application::of_session(&server, &session).await?))
+    let applications = Application::of_session(&server, &session).await?;
+    let mut sessions = server.storage.list_sessions(&session.record.subject, None, PAGE).await?;
+    // This one first.
+    sessions.sessions.sort_by_key(|own| own.sid != session.record.sid);
+    Ok(pages::account(&session, &applications, &sessions.sessions))
 }
 
 /// The query of the page that confirms the end of an application's access.
@@ -85,7 +102,7 @@ pub(crate) async fn disconnect_page(
     query: Result<OAuthQuery<DisconnectQuery>>,
 ) -> PageResult {
     let OAuthQuery(query) = query?;
-    let Some(session) = server.sessions.find(&jar) else {
+    let Some(session) = server.session(&jar).await? else {
         return Ok(Redirect::to("sign-in").into_response());
     };
     let applications = Application::of_session(&server, &session).await?;
@@ -96,14 +113,10 @@ pub(crate) async fn disconnect_page(
     })
 }
 
-/// Revokes every grant of the signed-in user for one application.
+/// Withdraws the consent of the signed-in user for one application, and revokes every grant.
 pub(crate) async fn disconnect(State(server): Shared, form: PageForm) -> PageResult<Redirect> {
-    let subject = &form.session()?.sign_in.user.subject;
-    server.storage.revoke_grants_of(subject, &form.fields.client_id).await?;
+    let (subject, client_id) = (&form.session()?.record.subject, &form.fields.client_id);
+    let withdrawn = server.storage.withdraw_consent(subject, client_id).await?;
+    tracing::info!(client_id, withdrawn.revoked_grants, "a user disconnected an application");
     Ok(Redirect::to("account"))
-}
-
-pub(crate) async fn sign_out(State(server): Shared, form: PageForm) -> PageResult<Redirect> {
-    server.sessions.end(form.session()?);
-    Ok(Redirect::to("sign-in"))
 }

@@ -1,18 +1,17 @@
-//! A checked authorization request. The server does not keep requests: the pages carry the query,
+//! A checked authorization request. The server keeps only what a client pushed: the pages carry the query,
 //! and each step reads and checks it again.
 
 use std::time::Duration;
 
 use oauth_storage::authorization_code::CodeChallenge;
-use oauth_storage::backend::TokenHash;
 use oauth_storage::client::Client;
 use oauth_storage::endpoint::QueryParameters;
-use oauth_storage::{ResponseType, Scope, Secret};
+use oauth_storage::{ResponseType, Scope};
 use url::form_urlencoded;
 
-use super::Server;
 use super::callback::Callback;
 use super::error::{OAuthError, PageError, PageResult, Result, ensure, require};
+use super::{Server, digest, par};
 
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 const MAX_STATE_BYTES: usize = 2 * 1024;
@@ -25,6 +24,8 @@ pub(crate) struct Authorization {
     pub(crate) response_type: ResponseType,
     pub(crate) code_challenge: Option<CodeChallenge>,
     pub(crate) max_age: Option<Duration>,
+    /// The reference of a request that the client pushed.
+    pub(crate) request_uri: Option<String>,
     query: String,
 }
 
@@ -46,21 +47,27 @@ impl Authorization {
     /// An error page if there is no trusted redirect URI; else the response to the client.
     pub(crate) async fn read(server: &Server, raw: &str) -> PageResult<Self> {
         let query = encode_query(raw.as_bytes())?;
-        let parameters: QueryParameters = serde_urlencoded::from_str(&query)
+        let mut parameters: QueryParameters = serde_urlencoded::from_str(&query)
             .map_err(|error| OAuthError::new("invalid_request", error.to_string()))?;
-        let state = parameters.state.as_deref().unwrap_or_default();
-        ensure(state.len() <= MAX_STATE_BYTES, "invalid_request", "The state is too long.")?;
         let client_id = require(parameters.client_id.as_deref(), "client_id")?;
         let client = server.storage.get_client(&server.request(None), client_id, None).await?;
         let unknown = || OAuthError::new("invalid_request", "This application is not known here.");
         let client = client.ok_or_else(unknown)?;
+        let request_uri = parameters.request_uri.clone().filter(|uri| par::is_reference(uri));
+        match &request_uri {
+            Some(uri) => parameters = par::read(server, &client.client_id, uri).await?,
+            None => ensure(!par::is_required(&client), "invalid_request", "Push the request.")?,
+        }
+        let state = parameters.state.as_deref().unwrap_or_default();
+        ensure(state.len() <= MAX_STATE_BYTES, "invalid_request", "The state is too long.")?;
         let callback = Callback::new(&client, &parameters, &server.config.issuer)
             .map_err(|error| PageError::page(&error, Some(&client)))?;
         Self::check(server, client, callback.clone(), parameters, query)
+            .map(|checked| Self { request_uri, ..checked })
             .map_err(|error| PageError::response(callback.answer(Err(error))))
     }
 
-    fn check(
+    pub(crate) fn check(
         server: &Server,
         client: Client,
         callback: Callback,
@@ -102,6 +109,7 @@ impl Authorization {
             response_type,
             code_challenge,
             max_age,
+            request_uri: None,
             query,
         };
         let known = ["none", "login", "consent", "select_account"];
@@ -121,7 +129,7 @@ impl Authorization {
 
     /// The name of the client.
     pub(crate) fn name(&self) -> &str {
-        self.client.metadata.details.client_name.as_deref().unwrap_or(&self.client.client_id)
+        self.client.display_name()
     }
 
     /// The query of the request, for the forms of its pages.
@@ -129,15 +137,9 @@ impl Authorization {
         &self.query
     }
 
-    /// A digest of the request, by which a sign-in for it is recognized.
-    pub(crate) fn digest(&self) -> TokenHash {
-        Secret::new(self.query.as_str()).digest()
-    }
-
     /// A digest of what the consent page shows: the client may change its registration meanwhile.
     pub(crate) fn shown(&self) -> String {
-        let parts = [self.scope.as_str(), &self.callback.redirect_uri, self.name()];
-        Secret::new(parts.join("\n")).digest().to_string()
+        digest(&[self.scope.as_str(), &self.callback.redirect_uri, self.name()])
     }
 
     /// The address at which the request continues.

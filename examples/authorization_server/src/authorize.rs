@@ -1,21 +1,22 @@
 //! The authorization endpoint (RFC 6749 3.1, OpenID Connect Core 3.1.2): from a request to a code.
 
+use std::time::{Duration, SystemTime};
+
 use axum::extract::{RawForm, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
+use chrono::{DateTime, Utc};
 use oauth_storage::grant::GrantContext;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::token::NewToken;
-use oauth_storage::{NewAuthorizationCode, Secret, TokenPair, User};
+use oauth_storage::user_session::UserSession;
+use oauth_storage::{NewAuthorizationCode, Secret, TokenPair};
 
 use super::authorization::{Authorization, encode_query};
 use super::callback::Parameters;
 use super::error::{OAuthError, PageResult, Result};
 use super::session::Session;
-use super::{Server, Shared, pages};
-
-/// The newest grants of a user that are searched for an earlier consent.
-const SEARCHED_GRANTS: usize = 100;
+use super::{Server, Shared, pages, par};
 
 pub(crate) async fn get(
     State(server): Shared,
@@ -23,7 +24,7 @@ pub(crate) async fn get(
     RawQuery(raw): RawQuery,
 ) -> PageResult {
     let authorization = Authorization::read(&server, &raw.unwrap_or_default()).await?;
-    let session = server.sessions.find(&jar);
+    let session = server.session(&jar).await?;
     let refused = |code| {
         let error = OAuthError::new(code, "the user has to be asked");
         Ok(authorization.callback.answer(Err(error)))
@@ -31,7 +32,7 @@ pub(crate) async fn get(
     let is_silent = authorization.asks_for("none");
     let step = match authorization.next_step(&server, session.as_ref()).await {
         Ok(step) => step,
-        Err(error) => return Ok(authorization.refuse(&server, session.as_ref(), error)),
+        Err(error) => return Ok(authorization.refuse(&server, session.as_ref(), error).await),
     };
     match step {
         Step::Answer(session) => Ok(authorization.answer(&server, session).await),
@@ -71,25 +72,26 @@ impl Authorization {
         session: Option<&'a Session>,
     ) -> Result<Step<'a>> {
         let Some(session) = session else { return Ok(Step::SignIn) };
-        let sign_in = &session.sign_in;
-        let is_fresh = sign_in.is_fresh_for(self.digest());
-        match self.hint(server).await? {
-            Hint::None => {}
-            Hint::Subject(subject) if subject == sign_in.user.subject => {}
-            // Another user signed in (OpenID Connect Core 3.1.2.2).
-            Hint::Subject(_) if is_fresh => {
-                let other = "another user than that of the id_token_hint signed in";
-                return Err(OAuthError::new("login_required", other));
-            }
-            // The key of an old ID token may be gone, so a new sign-in is enough.
-            Hint::Unknown if is_fresh => {}
-            Hint::Subject(_) | Hint::Unknown => return Ok(Step::SignIn),
-        }
+        let own = &session.record;
+        let hint = self.hint(server).await?;
+        let is_other = match &hint {
+            Hint::None => false,
+            Hint::Subject(subject) => *subject != own.subject,
+            Hint::Unknown => true,
+        };
+        let age = DateTime::<Utc>::from(SystemTime::now()) - own.auth_time;
+        let is_old = |max_age: Duration| age.to_std().is_ok_and(|age| age > max_age);
         let again = self.asks_for("login")
             || self.asks_for("select_account")
-            || self.max_age.is_some_and(|max_age| sign_in.at.elapsed() > max_age);
-        if again && !is_fresh {
+            || self.max_age.is_some_and(is_old);
+        if (again || is_other) && !session.is_fresh_for(server, self.query()).await? {
             return Ok(Step::SignIn);
+        }
+        // Another user signed in (OpenID Connect Core 3.1.2.2). The key of an old ID token may be gone, so a new
+        // sign-in is enough for an unknown hint.
+        if is_other && matches!(hint, Hint::Subject(_)) {
+            let other = "another user than that of the id_token_hint signed in";
+            return Err(OAuthError::new("login_required", other));
         }
         // Another program can impersonate the client unless the response goes to the client's own
         // site, or is useless without the client's secret. Otherwise ask the user each time
@@ -100,26 +102,38 @@ impl Authorization {
             return Ok(Step::Consent(session));
         }
         // Skip the consent page if the user has agreed before and has not disconnected the
-        // application since. One page of grants bounds the cost: if an earlier consent is not on
-        // it, the user is asked again.
-        let page = server.storage.list_grants(&sign_in.user.subject, None, SEARCHED_GRANTS).await?;
-        let agreed = page.grants.iter().any(|grant| {
-            grant.client_id == self.client.client_id && self.scope.is_subset_of(&grant.scope)
-        });
+        // application since.
+        let consent = server.storage.get_consent(&own.subject, &self.client.client_id).await?;
+        let agreed = consent.is_some_and(|consent| consent.covers(&self.scope));
         Ok(if agreed { Step::Answer(session) } else { Step::Consent(session) })
     }
 
+    /// Returns true if a sign-in for this request counts for nothing else.
+    pub(crate) fn may_ask_to_sign_in(&self) -> bool {
+        let Self { parameters, max_age, .. } = self;
+        parameters.prompt.is_some() || max_age.is_some() || parameters.id_token_hint.is_some()
+    }
+
+    /// Ends the request, before its answer: a fresh sign-in and a pushed request count once.
+    async fn finish(&self, server: &Server, session: Option<&Session>) -> Result<()> {
+        if let Some(session) = session.filter(|_| self.may_ask_to_sign_in()) {
+            session.forget_sign_in(server, self.query()).await?;
+        }
+        match &self.request_uri {
+            Some(uri) => par::finish(server, &self.client.client_id, uri).await,
+            None => Ok(()),
+        }
+    }
+
     /// Redirects to the client with an error.
-    pub(crate) fn refuse(
+    pub(crate) async fn refuse(
         &self,
         server: &Server,
         session: Option<&Session>,
         error: OAuthError,
     ) -> Response {
-        if let Some(session) = session {
-            server.sessions.answered(session, self.digest());
-        }
-        self.callback.answer(Err(error))
+        let finished = self.finish(server, session).await;
+        self.callback.answer(finished.and(Err(error)))
     }
 
     /// The user whom the client expects (OpenID Connect Core 3.1.2.1).
@@ -132,15 +146,22 @@ impl Authorization {
 
     /// Issues the requested code and tokens, and redirects to the client with them.
     pub(crate) async fn answer(&self, server: &Server, session: &Session) -> Response {
-        server.sessions.answered(session, self.digest());
-        self.callback.answer(self.issue(server, session.sign_in.user.clone()).await)
+        let finished = self.finish(server, Some(session)).await;
+        self.callback.answer(match finished {
+            Ok(()) => self.issue(server, &session.record).await,
+            Err(error) => Err(error),
+        })
     }
 
-    async fn issue(&self, server: &Server, user: User) -> Result<Parameters> {
+    async fn issue(&self, server: &Server, session: &UserSession) -> Result<Parameters> {
         let Self { client, callback, scope, response_type, parameters: asked, .. } = self;
         let (id, redirect_uri) = (&client.client_id, &callback.redirect_uri);
-        let request = server.request(Some(user));
+        let request = server.request(Some(session.user()));
         let signing_alg = server.signing_alg(client);
+        let context = GrantContext::default()
+            .with_nonce(asked.nonce.clone())
+            .with_jkt(asked.dpop_jkt.clone());
+        let token_type = if asked.dpop_jkt.is_some() { "DPoP" } else { "Bearer" };
         let mut parameters = Parameters::new();
 
         let code = response_type.has_code().then(Secret::generate).transpose()?;
@@ -149,7 +170,8 @@ impl Authorization {
             let new = NewAuthorizationCode::new(id, scope.clone(), redirect_uri, code.clone())
                 .with_response_type(*response_type)
                 .with_code_challenge(self.code_challenge.clone())
-                .with_nonce(asked.nonce.clone());
+                .with_session(session)
+                .with_context(context.clone());
             let stored = server.storage.create_authorization_code(&request, new).await?;
             grant_id = Some(stored.grant_id);
             parameters.push(("code", code.expose().to_owned()));
@@ -159,12 +181,11 @@ impl Authorization {
             // The grant of the code, so that a replay of the code revokes this access token as well.
             let tokens = grant_id.map_or_else(TokenPair::generate, TokenPair::generate_for)?;
             let tokens = tokens.without_refresh_token();
-            let context = GrantContext::default().with_nonce(asked.nonce.clone());
             let mut new = NewToken::new(id, scope.clone(), tokens.clone()).with_context(context);
             new.grant_id = grant_id;
             let token = server.storage.create_token(&request, new).await?;
             parameters.push(("access_token", tokens.access_token.expose().to_owned()));
-            parameters.push(("token_type", "Bearer".to_owned()));
+            parameters.push(("token_type", token_type.to_owned()));
             parameters.push(("expires_in", token.expires_in().to_string()));
             parameters.push(("scope", token.scope.to_string()));
             access_token = Some(tokens.access_token);

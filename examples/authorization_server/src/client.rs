@@ -1,4 +1,4 @@
-//! Client authentication at the token, introspection and revocation endpoints (RFC 6749 2.3).
+//! Client authentication at each endpoint that has it (RFC 6749 2.3).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use axum::RequestExt as _;
 use axum::extract::{ConnectInfo, FromRequest, Request};
 use oauth_storage_axum::{ClientRequest, OAuthError, UnverifiedClientRequest};
 
+use super::assertion::Assertion;
 use super::error::Result;
 use super::{App, Server};
 
@@ -26,6 +27,11 @@ impl FromRequest<App> for ClientForm {
         let is_guess = secret.is_some_and(|own| !own.expose().starts_with("ocs_"));
         if let (true, Ok(ConnectInfo(address))) = (is_guess, address) {
             server.guesses.check(address)?;
+        }
+        let assertion: Assertion = request.parse_form()?;
+        if assertion.is_given() && request.authentication.client_secret.is_none() {
+            let client = assertion.verify(server, &request.authentication.client_id).await?;
+            return Ok(Self(request.authenticated(client)));
         }
         request.verify(&server.storage).await.map(Self)
     }

@@ -22,7 +22,7 @@ pub(crate) struct PageForm {
 #[serde(default)]
 pub(crate) struct Fields {
     csrf_token: Secret,
-    /// The query of the authorization request that the page belongs to.
+    /// The query of the authorization or logout request that the page belongs to.
     #[serde(rename = "continue")]
     pub(crate) query: Option<String>,
     /// The digest of the contents of the consent page.
@@ -31,12 +31,16 @@ pub(crate) struct Fields {
     pub(crate) password: Secret,
     pub(crate) decision: String,
     pub(crate) client_id: String,
+    /// The code of a device; `Some` on the pages of the device flow.
+    pub(crate) user_code: Option<String>,
+    /// The session to end.
+    pub(crate) sid: String,
 }
 
 impl PageForm {
     /// Returns true if the form was made for this session.
     pub(crate) fn belongs_to(&self, session: &Session) -> bool {
-        session.csrf_token == self.fields.csrf_token
+        session.csrf_token() == self.fields.csrf_token
     }
 
     /// Returns the session, for which the form must have been made.
@@ -55,7 +59,7 @@ impl FromRequest<App> for PageForm {
             let message = format!("This form came from another site. Open {}/", server.origin);
             return Err(PageError::forbidden(message));
         }
-        let session = server.sessions.find(&CookieJar::from_headers(request.headers()));
+        let session = server.session(&CookieJar::from_headers(request.headers())).await?;
         let OAuthForm(fields) = OAuthForm::<Fields>::from_request(request, app).await?;
         Ok(Self { session, fields })
     }

@@ -1,28 +1,28 @@
 //! The pages between an authorization request and its response: sign-in and consent.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
 use oauth_storage_axum::OAuthQuery;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::authorization::Authorization;
 use super::authorize::Step;
 use super::error::{OAuthError, PageResult, Result};
 use super::form::PageForm;
-use super::session::SignIn;
-use super::{Server, Shared, pages};
+use super::session::details;
+use super::{Server, Shared, device, pages};
 
 /// The query of the sign-in page.
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
     #[serde(rename = "continue")]
     query: Option<String>,
+    /// The code of a device, whose page comes after the sign-in.
+    user_code: Option<String>,
 }
 
 /// Reads the authorization request that a page belongs to. Its value is only ever the query of the
@@ -38,28 +38,37 @@ pub(crate) async fn sign_in_page(
     State(server): Shared,
     query: Result<OAuthQuery<PageQuery>>,
 ) -> PageResult {
-    let OAuthQuery(PageQuery { query }) = query?;
-    Ok(pages::sign_in(read(&server, query).await?.as_ref(), None))
+    let OAuthQuery(PageQuery { query, user_code }) = query?;
+    Ok(pages::sign_in(read(&server, query).await?.as_ref(), user_code.as_deref(), None))
 }
 
 pub(crate) async fn sign_in(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     jar: CookieJar,
     PageForm { fields, .. }: PageForm,
 ) -> PageResult {
     server.sign_ins.check(address)?;
     let authorization = read(&server, fields.query).await?;
+    let user_code = fields.user_code.as_deref();
     let Some(user) = server.storage.authenticate(&fields.username, &fields.password).await? else {
-        let page = pages::sign_in(authorization.as_ref(), Some(&fields.username));
+        let page = pages::sign_in(authorization.as_ref(), user_code, Some(&fields.username));
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    // Logout and hints name the session by this, which is no secret.
-    let user = user.with_sid(Uuid::now_v7().to_string());
-    let made_for = authorization.as_ref().map(Authorization::digest);
-    let sign_in = SignIn { user, username: fields.username, at: Instant::now(), made_for };
-    let jar = server.sessions.start(jar, sign_in)?;
-    let next = authorization.map_or_else(|| "account".to_owned(), |own| own.url());
+    let user_agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let details = details(&fields.username, user_agent);
+    let (jar, session) = server.sign_in(jar, user, details).await?;
+    let next = match (&authorization, user_code) {
+        (Some(authorization), _) => {
+            if authorization.may_ask_to_sign_in() {
+                session.note_sign_in(&server, authorization.query()).await?;
+            }
+            authorization.url()
+        }
+        (None, Some(user_code)) => device::url("device", user_code),
+        (None, None) => "account".to_owned(),
+    };
     Ok((jar, Redirect::to(&next)).into_response())
 }
 
@@ -69,7 +78,9 @@ pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult
     let session = match authorization.next_step(&server, form.session.as_ref()).await {
         Ok(Step::SignIn) => return Ok(Redirect::to(&authorization.sign_in_url()).into_response()),
         Ok(Step::Consent(session) | Step::Answer(session)) => session,
-        Err(error) => return Ok(authorization.refuse(&server, form.session.as_ref(), error)),
+        Err(error) => {
+            return Ok(authorization.refuse(&server, form.session.as_ref(), error).await);
+        }
     };
     // The user signed in again in another tab, perhaps as somebody else.
     if !form.belongs_to(session) {
@@ -82,8 +93,10 @@ pub(crate) async fn consent(State(server): Shared, form: PageForm) -> PageResult
         return Ok(pages::consent(session, &authorization, Some(changed)));
     }
     if form.fields.decision == "allow" {
+        let (subject, client_id) = (&session.record.subject, &authorization.client.client_id);
+        server.storage.add_consent(subject, client_id, &authorization.scope).await?;
         return Ok(authorization.answer(&server, session).await);
     }
     let error = OAuthError::new("access_denied", "the user refused");
-    Ok(authorization.refuse(&server, Some(session), error))
+    Ok(authorization.refuse(&server, Some(session), error).await)
 }

@@ -1,22 +1,32 @@
 //! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], one file per endpoint.
 //!
 //! In the order of a login: `discovery`, `register` and `registration`, `authorize` with its `authorization` and
-//! `callback`, `interact`, then `token`, `userinfo`, `introspect`, and `account` for its end.
+//! `callback`, `session` and `interact`, then `token`, `userinfo`, `introspect`, and `account` and `logout` with
+//! `backchannel` for its end. Beside it: `device`, `par`, and with `jws` the proofs of clients, `assertion` and
+//! `dpop`.
+//!
+//! All state is in the storage, so any number of servers behind one address work as one. Only rates are limited by
+//! each server.
 
 mod account;
+mod assertion;
 mod authorization;
 mod authorize;
+mod backchannel;
 mod callback;
 mod client;
+mod device;
 mod discovery;
+mod dpop;
 mod error;
-#[cfg(test)]
-mod flood;
 mod form;
 mod interact;
 mod introspect;
+mod jws;
 mod limits;
+mod logout;
 mod pages;
+mod par;
 mod register;
 mod registration;
 mod session;
@@ -36,14 +46,13 @@ use axum::routing::{MethodRouter, get, post};
 use oauth_storage::client::{Client, GrantType};
 use oauth_storage::id_token::SigningAlgorithm;
 use oauth_storage::jwt::IdTokenSigner;
-use oauth_storage::{RequestContext, Scope, Settings, Storage, User};
+use oauth_storage::{RequestContext, Scope, Secret, Settings, Storage, User};
 use oauth_storage_axum::OAuthState;
 use serde_json::{Map, Value};
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
 
 use self::limits::Limiter;
-use self::session::Sessions;
 
 /// The configuration of the server.
 pub struct Config {
@@ -61,7 +70,7 @@ pub struct Config {
     pub claims: fn(subject: &str, scope: &Scope) -> Map<String, Value>,
     /// The resource servers, which may introspect the access tokens of all clients.
     pub resource_servers: Vec<ResourceServer>,
-    /// The number of sign-ins, and of registrations, that one client address may try in a minute.
+    /// The number of sign-ins, of registrations, and of device authorizations that one client address may try in a minute.
     pub attempts_per_minute: NonZeroU32,
 }
 
@@ -80,9 +89,11 @@ pub(crate) struct Server {
     config: Config,
     /// The origin of the issuer, which browsers send with the forms of the pages.
     origin: String,
-    sessions: Sessions,
+    /// The client for logout tokens.
+    http: reqwest::Client,
     sign_ins: Limiter,
     registrations: Limiter,
+    devices: Limiter,
     /// Client secrets that are not of this server.
     guesses: Limiter,
 }
@@ -100,12 +111,15 @@ pub(crate) struct App {
 ///
 /// Serve it with [`Router::into_make_service_with_connect_info`], because rates are limited by client
 /// address.
+///
+/// # Errors
+/// Fails if the system has no randomness for the TLS client.
 pub fn router(
     storage: impl Storage + 'static,
     signer: Arc<IdTokenSigner>,
     config: Config,
-) -> Router {
-    routes(Arc::new(Server::new(storage, signer, config)))
+) -> Result<Router, reqwest::Error> {
+    Server::new(storage, signer, config).map(|server| routes(Arc::new(server)))
 }
 
 fn routes(server: Arc<Server>) -> Router {
@@ -129,12 +143,16 @@ fn routes(server: Arc<Server>) -> Router {
         )
         .route("/introspect", public(post(introspect::introspect), &[Method::POST]))
         .route("/revoke", public(post(introspect::revoke), &[Method::POST]))
+        .route("/device_authorization", public(post(device::authorize), &[Method::POST]))
+        .route("/par", public(post(par::push), &[Method::POST]))
         .route("/authorize", get(authorize::get).post(authorize::post))
         .route("/sign-in", get(interact::sign_in_page).post(interact::sign_in))
         .route("/consent", get(Redirect::to("account")).post(interact::consent))
         .route("/account", get(account::account))
         .route("/disconnect", get(account::disconnect_page).post(account::disconnect))
-        .route("/sign-out", get(Redirect::to("account")).post(account::sign_out))
+        .route("/device", get(device::get).post(device::post))
+        .route("/logout", get(logout::get).post(logout::post))
+        .route("/sign-out", get(Redirect::to("account")).post(logout::sign_out))
         .route("/", get(Redirect::to("account")))
         .route("/style.css", get(pages::style))
         .route("/submit.js", get(pages::submit))
@@ -157,18 +175,23 @@ fn public(endpoint: MethodRouter<App>, methods: &[Method]) -> MethodRouter<App> 
 }
 
 impl Server {
-    fn new(storage: impl Storage + 'static, signer: Arc<IdTokenSigner>, config: Config) -> Self {
+    fn new(
+        storage: impl Storage + 'static,
+        signer: Arc<IdTokenSigner>,
+        config: Config,
+    ) -> Result<Self, reqwest::Error> {
         let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
-        Self {
+        Ok(Self {
             storage: Arc::new(storage),
             signer,
             origin: origin.unwrap_or_default(),
-            sessions: Sessions::new(&config.issuer),
+            http: backchannel::http()?,
             sign_ins: Limiter::new(config.attempts_per_minute),
             registrations: Limiter::new(config.attempts_per_minute),
+            devices: Limiter::new(config.attempts_per_minute),
             guesses: Limiter::new(config.attempts_per_minute),
             config,
-        }
+        })
     }
 
     /// The request for a storage call.
@@ -186,11 +209,21 @@ impl Server {
 
     fn grant_types(&self) -> Vec<GrantType> {
         let mut offered = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
-        offered.push(GrantType::ClientCredentials);
+        offered.extend([GrantType::ClientCredentials, GrantType::DeviceCode]);
         offered.extend(self.config.implicit.then_some(GrantType::Implicit));
         offered.extend(self.config.password.then_some(GrantType::Password));
         offered
     }
+}
+
+/// A digest of the parts, of which only the last may have a line break.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    jws::encode(Secret::new(parts.join("\n")).digest().as_bytes())
+}
+
+/// The time in seconds since 1970, by the clock of this machine, as in the JWTs of clients.
+pub(crate) fn now() -> i64 {
+    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp()
 }
 
 /// Adds security headers that the endpoint did not set itself: responses are not cached

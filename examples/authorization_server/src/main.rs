@@ -1,8 +1,8 @@
 //! An authorization server on `oauth-storage`: small but complete, to read and to copy from.
 //!
 //! `cargo run -p authorization-server` needs only Rust and the PostgreSQL programs. It starts
-//! its own database server, or creates a database on the one that `DATABASE_URL` names. Its data and
-//! its signing key are gone when it ends.
+//! its own database server, or creates a database on the one that `DATABASE_URL` names. Its data is gone when it
+//! ends. With `--database` it uses a database that stays, as do other servers with the same `--issuer`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -13,7 +13,8 @@ use std::time::Duration;
 use authorization_server::Config;
 use lexopt::prelude::*;
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
+use oauth_storage::id_token::SigningAlgorithm::{ES256, RS256};
+use oauth_storage::jwt::{KeyEncryption, KeyEncryptionKey, ManagedKeys};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::{PgStorage, RequestContext, ResponseType, Scope, Secret, Settings};
 use oauth_storage_axum::Purge;
@@ -26,8 +27,9 @@ const USAGE: &str = "\
 cargo run -p authorization-server -- [OPTIONS]
   --port PORT    port on 127.0.0.1 (default: 8080)
   --issuer URL   URL for browsers and clients (default: http://127.0.0.1:PORT)
-  --rsa-key FILE sign with RS256 as well, by a key that
-                 openssl genpkey -algorithm RSA wrote
+  --database URL use this database, and leave it there; the variable
+                 KEY_ENCRYPTION_KEY (openssl rand -base64 32)
+                 encrypts the signing keys in it
   --implicit     allow tokens in authorization responses
   --password     allow the password grant";
 
@@ -41,13 +43,13 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let (mut port, mut issuer, mut implicit, mut password) = (8080, None, false, false);
-    let mut rsa_key = None;
+    let mut url = None;
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("port") => port = arguments.value()?.parse()?,
             Long("issuer") => issuer = Some(arguments.value()?.string()?),
-            Long("rsa-key") => rsa_key = Some(arguments.value()?),
+            Long("database") => url = Some(arguments.value()?.string()?),
             Long("implicit") => implicit = true,
             Long("password") => password = true,
             _ => return Err(format!("{}\n\n{USAGE}", argument.unexpected()).into()),
@@ -58,20 +60,38 @@ async fn run() -> Result<()> {
     let issuer = issuer.unwrap_or_else(|| format!("http://{address}"));
     let issuer = issuer.trim_end_matches('/').to_owned();
 
-    // ── A database, its schema, a storage ────────────────────────────────────────────────────
-    let testbed = oauth_storage_testbed::Testbed::start().await?;
-    println!("{testbed}");
-    let database = testbed.database("authorization_server").await?;
-    let mut keys = SigningKeys::new(SigningKey::generate()?);
-    if let Some(file) = rsa_key {
-        keys = keys.with_active(SigningKey::from_pkcs8_pem(&std::fs::read_to_string(file)?)?);
-    }
-    let signer = Arc::new(IdTokenSigner::new(&issuer, keys)?.with_claims(id_token_claims));
+    // ── A database, its schema, the signing keys, a storage ──────────────────────────────────
+    let mut temporary = None;
+    let url = match url {
+        Some(url) => url,
+        None => {
+            let testbed = oauth_storage_testbed::Testbed::start().await?;
+            println!("{testbed}");
+            let database = testbed.database("authorization_server").await?;
+            temporary.insert((testbed, database)).1.url().to_owned()
+        }
+    };
+    let keys = PgStorage::connect(&url).await?;
+    keys.migrate().await?;
+    let keys = ManagedKeys::new(keys, &issuer, KeyEncryption::new(encryption_key()?))
+        .with_algorithms([ES256, RS256]);
+    let signer = Arc::new(keys.signer().await?.with_claims(id_token_claims));
     let storage = PgStorage::builder().password_users().id_tokens(Arc::clone(&signer));
-    let storage = storage.connect(database.url()).await?;
-    storage.migrate().await?;
+    let storage = storage.connect(&url).await?;
     let alice = NewUser::new("alice", "248289761001", Secret::new("wonderland"));
-    storage.password_users().create(alice).await?;
+    if let Err(error) = storage.password_users().create(alice).await {
+        // Another server on the same database was first.
+        println!("alice is not new: {error}");
+    }
+    let rotated = Arc::clone(&signer);
+    let rotation = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            if let Err(error) = keys.update(&rotated).await {
+                tracing::error!(%error, "the signing keys were not updated");
+            }
+        }
+    });
 
     // ── The server ───────────────────────────────────────────────────────────────────────────
     let config = Config {
@@ -84,7 +104,7 @@ async fn run() -> Result<()> {
         resource_servers: Vec::new(),
         attempts_per_minute: NonZeroU32::MIN.saturating_add(29),
     };
-    let router = authorization_server::router(storage.clone(), signer, config);
+    let router = authorization_server::router(storage.clone(), signer, config)?;
     println!("listening on http://{address}; Ctrl-C ends it");
     println!("  your applications   {issuer}/   (alice / wonderland)");
     println!("  discovery           {issuer}/.well-known/openid-configuration");
@@ -96,11 +116,28 @@ async fn run() -> Result<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(end).await?;
 
+    rotation.abort();
     purge.stop().await;
     storage.close().await;
-    database.close().await?;
+    if let Some((_testbed, database)) = temporary {
+        database.close().await?;
+    }
     println!("ended");
     Ok(())
+}
+
+/// The key that encrypts the signing keys, from the secrets of the deployment. The database of a demonstration ends
+/// with it, so there a new one is enough.
+fn encryption_key() -> Result<KeyEncryptionKey> {
+    Ok(match std::env::var("KEY_ENCRYPTION_KEY") {
+        Ok(key) => KeyEncryptionKey::from_base64(&key)?,
+        Err(_) => {
+            println!(
+                "there is no KEY_ENCRYPTION_KEY: the signing keys are of use to this server only"
+            );
+            KeyEncryptionKey::generate()?
+        }
+    })
 }
 
 /// Claims for the ID token, only if no access token is issued: then the client cannot call the

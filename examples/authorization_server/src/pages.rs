@@ -1,7 +1,9 @@
 //! The pages: plain HTML that works without scripts. maud escapes every value.
 
 mod account;
+mod device;
 mod interact;
+mod logout;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,7 +15,9 @@ use super::Shared;
 use super::session::Session;
 
 pub(crate) use account::{account, disconnect};
+pub(crate) use device::{device, device_consent, device_done};
 pub(crate) use interact::{consent, form_post, sign_in};
+pub(crate) use logout::{logout, signed_out};
 
 pub(crate) async fn style() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
@@ -29,8 +33,7 @@ pub(crate) async fn submit() -> impl IntoResponse {
 pub(crate) fn error(message: &str, client: Option<&Client>) -> Response {
     let application = client.and_then(|client| {
         let details = &client.metadata.details;
-        let name = details.client_name.as_deref().unwrap_or(&client.client_id);
-        Some((name, details.client_uri.as_deref()?))
+        Some((client.display_name(), details.client_uri.as_deref()?))
     });
     let body = html! {
         p { (message) }
@@ -170,7 +173,7 @@ fn meaning(token: &str) -> Markup {
 
 /// Says who is signed in.
 fn signed_in(session: &Session, other: &Markup) -> Markup {
-    html! { p { "Signed in as " strong { (session.sign_in.username) } "." } (other) }
+    html! { p { "Signed in as " strong { (session.username()) } "." } (other) }
 }
 
 /// The origin of a URI where it has one, for people to check.

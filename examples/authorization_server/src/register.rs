@@ -21,6 +21,15 @@ use super::{Server, Shared};
 
 pub(crate) const INVALID: &str = "invalid_client_metadata";
 
+/// The members beyond those of the storage that this server acts on.
+const KEPT: [&str; 5] = [
+    "id_token_signed_response_alg",
+    "post_logout_redirect_uris",
+    "backchannel_logout_uri",
+    "backchannel_logout_session_required",
+    "require_pushed_authorization_requests",
+];
+
 pub(crate) async fn register(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
@@ -56,7 +65,10 @@ pub(crate) fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<Cli
     let is_offered = metadata.grant_types.iter().all(|own| offered.contains(own));
     ensure(is_offered, INVALID, "one of the grant types is not offered here")?;
     let method = metadata.token_endpoint_auth_method;
-    let is_offered = method == TokenEndpointAuthMethod::None || method.uses_secret();
+    let is_offered = match method {
+        TokenEndpointAuthMethod::PrivateKeyJwt => metadata.details.jwks.is_some(),
+        method => method == TokenEndpointAuthMethod::None || method.uses_secret(),
+    };
     ensure(is_offered, INVALID, "this authentication is not offered here")?;
     if metadata.scope.is_empty() {
         metadata.scope = server.config.scope.clone();
@@ -73,6 +85,6 @@ pub(crate) fn admit(server: &Server, mut metadata: ClientMetadata) -> Result<Cli
     ensure(is_offered, INVALID, "no such id_token_signed_response_alg here")?;
     // Unknown members are ignored (RFC 7591 2). To register them would promise what the server does
     // not do, such as encrypted tokens. Names in other languages stay.
-    other.retain(|name, _| name.contains('#') || name == "id_token_signed_response_alg");
+    other.retain(|name, _| name.contains('#') || KEPT.contains(&name.as_str()));
     Ok(metadata)
 }

@@ -3,22 +3,25 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, State};
+use axum::http::HeaderMap;
 use oauth_storage::client::GrantType;
-use oauth_storage::grant::IssuedTokens;
+use oauth_storage::grant::{GrantContext, IssuedTokens};
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::token::NewToken;
 use oauth_storage::{TokenPair, User};
 use oauth_storage_axum::{ClientRequest, OAuthError, TokenResponse};
 
 use super::client::ClientForm;
-use super::error::{Result, require};
-use super::{Server, Shared};
+use super::error::{Result, ensure, require};
+use super::{Server, Shared, dpop};
 
 pub(crate) async fn token(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     ClientForm(asked): ClientForm,
 ) -> Result<TokenResponse> {
+    let jkt = dpop::thumbprint(&server, &headers, "POST", "token", None).await?;
     let grant_type = asked.form.parse_grant_type(&asked.client)?;
     let unsupported = || OAuthError::new("unsupported_grant_type", "there is none such here");
     // The configuration may have changed since the client registered.
@@ -28,12 +31,14 @@ pub(crate) async fn token(
     let signing_alg = server.signing_alg(&asked.client);
     let issued = match grant_type {
         GrantType::AuthorizationCode | GrantType::RefreshToken => {
+            check_key(&server, &asked, jkt.as_deref()).await?;
             asked.exchange(&server.storage, &server.request(None)).await?
         }
-        GrantType::ClientCredentials => create(&server, asked, None).await?,
+        GrantType::ClientCredentials => create(&server, asked, None, jkt).await?,
+        GrantType::DeviceCode => poll(&server, asked).await?,
         GrantType::Password => {
             server.sign_ins.check(address)?;
-            log_in(&server, asked).await?
+            log_in(&server, asked, jkt).await?
         }
         _ => return Err(unsupported()),
     };
@@ -52,12 +57,41 @@ pub(crate) async fn token(
     Ok(response)
 }
 
+/// Checks that the request has a proof of the key to which the code or the refresh token is bound.
+async fn check_key(server: &Server, asked: &ClientRequest, jkt: Option<&str>) -> Result<()> {
+    let (form, client_id) = (&asked.form, &asked.client.client_id);
+    let context = if let Some(code) = &form.code {
+        let request = server.request(None);
+        let code = server.storage.get_authorization_code(&request, client_id, code).await?;
+        code.map(|code| code.context)
+    } else if let Some(token) = &form.refresh_token {
+        server.storage.introspect(token).await?.map(|token| token.context)
+    } else {
+        None
+    };
+    let bound = context.and_then(|context| context.jkt);
+    let is_proven = bound.is_none() || bound.as_deref() == jkt;
+    ensure(is_proven, dpop::INVALID, "a proof of the key of this code or token is needed")
+}
+
+/// Answers a device that waits for its user (RFC 8628 3.4).
+async fn poll(server: &Server, asked: ClientRequest) -> Result<IssuedTokens> {
+    let poll = asked.form.device_poll(&asked.client)?;
+    let outcome = server.storage.poll_device_authorization(&server.request(None), poll).await?;
+    let code = outcome.error().unwrap_or_default();
+    outcome.issued().ok_or_else(|| OAuthError::new(code, "no tokens yet, or none any more"))
+}
+
 /// Issues tokens for a user who gave the client their password (RFC 6749 4.3).
-async fn log_in(server: &Server, asked: ClientRequest) -> Result<IssuedTokens> {
+async fn log_in(
+    server: &Server,
+    asked: ClientRequest,
+    jkt: Option<String>,
+) -> Result<IssuedTokens> {
     let username = require(asked.form.username.as_deref(), "username")?;
     let password = require(asked.form.password.as_ref(), "password")?;
     let user = server.storage.authenticate(username, password).await?;
-    create(server, asked, Some(user.ok_or_else(OAuthError::invalid_grant)?)).await
+    create(server, asked, Some(user.ok_or_else(OAuthError::invalid_grant)?), jkt).await
 }
 
 /// Issues tokens for a user or, without one, for the client itself (RFC 6749 4.4).
@@ -65,6 +99,7 @@ async fn create(
     server: &Server,
     ClientRequest { client, form, .. }: ClientRequest,
     user: Option<User>,
+    jkt: Option<String>,
 ) -> Result<IssuedTokens> {
     let settings = &server.config.settings;
     let scope = client.requested_scope(form.scope.as_deref(), settings)?;
@@ -76,7 +111,8 @@ async fn create(
     {
         tokens = tokens.without_refresh_token();
     }
-    let new = NewToken::new(client.client_id, scope, tokens.clone());
+    let new = NewToken::new(client.client_id, scope, tokens.clone())
+        .with_context(GrantContext::default().with_jkt(jkt));
     let token = server.storage.create_token(&server.request(user), new).await?;
     Ok(IssuedTokens::new(token, tokens))
 }

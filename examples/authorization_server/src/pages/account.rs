@@ -2,13 +2,30 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
+use oauth_storage::user_session::UserSession;
 use url::form_urlencoded;
 
 use super::{Page, hidden, logo, meaning, scopes, signed_in};
 use crate::account::Application;
-use crate::session::Session;
+use crate::session::{Session, detail};
 
-pub(crate) fn account(session: &Session, applications: &[Application]) -> Response {
+const DAY: &str = "%-d %B %Y";
+
+pub(crate) fn account(
+    session: &Session,
+    applications: &[Application],
+    sessions: &[UserSession],
+) -> Response {
+    let csrf_token = session.csrf_token();
+    let end = |sid: &str, text: &str| {
+        html! {
+            form method="post" action="sign-out" {
+                (hidden("csrf_token", csrf_token.expose()))
+                (hidden("sid", sid))
+                button.secondary.small { (text) }
+            }
+        }
+    };
     let body = html! {
         @if applications.is_empty() {
             p.empty { "No application has access to your account." }
@@ -18,17 +35,27 @@ pub(crate) fn account(session: &Session, applications: &[Application]) -> Respon
                 @for application in applications { li { (row(application)) } }
             }
         }
-    };
-    let sign_out = html! {
-        form method="post" action="sign-out" {
-            (hidden("csrf_token", session.csrf_token.expose()))
-            span { "Not you? " }
-            button.secondary.small { "Sign out" }
+        h2.section { "Where you are signed in" }
+        ul.applications {
+            @for own in sessions {
+                @let is_this = own.sid == session.record.sid;
+                li {
+                    div.about {
+                        p { (detail(own, "user_agent")) }
+                        p.quiet {
+                            @if is_this { "This browser, since " } @else { "Since " }
+                            (own.created_at.format(DAY))
+                        }
+                    }
+                    @if is_this { (end("", "Sign out")) } @else { (end(&own.sid.to_string(), "End")) }
+                }
+            }
+            @if sessions.len() > 1 { li { (end("others", "Sign out everywhere else")) } }
         }
     };
     Page {
         is_wide: true,
-        footer: Some(signed_in(session, &sign_out)),
+        footer: Some(signed_in(session, &html! {})),
         ..Page::new("Your connected applications")
     }
     .render(&body)
@@ -56,12 +83,11 @@ fn row(application: &Application) -> Markup {
 }
 
 fn since(application: &Application) -> Markup {
-    const DAY: &str = "%-d %B %Y";
     html! {
-        "Since " (application.first_granted_at.format(DAY))
+        "Since " (application.since.format(DAY))
         @if application.grants > 1 {
             ", " (application.grants) " sign-ins, the last on "
-            (application.last_granted_at.format(DAY))
+            (application.last.format(DAY))
         }
     }
 }
@@ -73,7 +99,7 @@ pub(crate) fn disconnect(session: &Session, application: &Application) -> Respon
         (scopes(application.scope.iter().map(String::as_str)))
         p.quiet { (since(application)) ". You can allow it again at any time." }
         form method="post" action="disconnect" {
-            (hidden("csrf_token", session.csrf_token.expose()))
+            (hidden("csrf_token", session.csrf_token().expose()))
             (hidden("client_id", &application.client_id))
             div.actions.row {
                 button.danger { "Disconnect" }

@@ -8,7 +8,11 @@ use crate::authorization::Authorization;
 use crate::session::Session;
 
 /// The sign-in page. `refused` is the username of a failed sign-in.
-pub(crate) fn sign_in(authorization: Option<&Authorization>, refused: Option<&str>) -> Response {
+pub(crate) fn sign_in(
+    authorization: Option<&Authorization>,
+    user_code: Option<&str>,
+    refused: Option<&str>,
+) -> Response {
     let hint = authorization.and_then(|asked| asked.parameters.login_hint.as_deref());
     let username = refused.or(hint);
     let body = html! {
@@ -22,6 +26,7 @@ pub(crate) fn sign_in(authorization: Option<&Authorization>, refused: Option<&st
             @if let Some(authorization) = authorization {
                 (hidden("continue", authorization.query()))
             }
+            @if let Some(user_code) = user_code { (hidden("user_code", user_code)) }
             label for="username" { "Username" }
             input #username name="username" value=[username] autocomplete="username"
                 autocapitalize="none" spellcheck="false" required autofocus[username.is_none()]
@@ -61,7 +66,7 @@ pub(crate) fn consent(
         (scopes(authorization.scope.iter()))
         p.quiet { "You will return to " strong { (site(redirect_uri)) } "." }
         form method="post" action="consent" {
-            (hidden("csrf_token", session.csrf_token.expose()))
+            (hidden("csrf_token", session.csrf_token().expose()))
             (hidden("continue", authorization.query()))
             (hidden("shown", &authorization.shown()))
             div.actions.row {

@@ -2,17 +2,23 @@
 
 mod browser;
 mod chromium;
+mod listener;
 mod openid;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use oauth_storage::error::Result;
 use oauth_storage::id_token::NewIdToken;
-use oauth_storage::jwt::{IdTokenSigner, SigningKey, SigningKeys};
+use oauth_storage::jwt::{
+    IdTokenSigner, KeyEncryption, KeyEncryptionKey, ManagedKeys, SigningKey, SigningKeys,
+};
 use oauth_storage::postgres::NewUser;
 use oauth_storage::{
     ClientMetadata, MemoryStorage, NewClient, PgStorage, RequestContext, ResponseType, Scope,
@@ -22,12 +28,14 @@ use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
+use tower::ServiceExt as _;
 use url::Url;
 
 use authorization_server::{Config, ResourceServer, router};
 
 pub(crate) use browser::{Browser, Page, SIGN_IN, parameters};
 pub(crate) use chromium::{Gallery, Size};
+pub(crate) use listener::LogoutListener;
 pub(crate) use openid::{OpenIdClient, client_of, discover_and_register, log_in, revoke, tokens};
 
 /// No server listens on this port: the browser does not follow redirects to it.
@@ -87,7 +95,9 @@ impl Site {
             let user = NewUser::new(username, subject, "wonderland");
             storage.password_users().create(user).await.unwrap();
         }
-        let mut site = Self::serve(listener, issuer, storage, signer, options).await;
+        let config = config(&issuer, options);
+        let router = router(storage.clone(), Arc::clone(&signer), config).unwrap();
+        let mut site = Self::serve(listener, issuer, storage, signer, router).await;
         site._database = Some(database);
         site
     }
@@ -98,7 +108,42 @@ impl Site {
         let signer = signer(&issuer, None);
         let storage =
             MemoryStorage::new().with_users(OnlyAlice).with_id_tokens(Arc::clone(&signer));
-        Self::serve(listener, issuer, storage, signer, Options::default()).await
+        let config = config(&issuer, Options::default());
+        let router = router(storage.clone(), Arc::clone(&signer), config).unwrap();
+        Self::serve(listener, issuer, storage, signer, router).await
+    }
+
+    /// Starts two servers on one PostgreSQL database, with the signing keys in it, behind one address. Each request
+    /// goes to the server that did not get the one before.
+    pub(crate) async fn start_two() -> Self {
+        let testbed = oauth_storage_testbed::shared().await.unwrap();
+        let database = testbed.database("authorization_server").await.unwrap();
+        let (listener, issuer) = listen().await;
+        let encryption = KeyEncryptionKey::generate().unwrap();
+        let (mut routers, mut first) = (Vec::new(), None);
+        for _ in 0..2 {
+            let keys = PgStorage::connect(database.url()).await.unwrap();
+            keys.migrate().await.unwrap();
+            let encryption = KeyEncryption::new(encryption.clone());
+            let signer = ManagedKeys::new(keys, &issuer, encryption).signer().await.unwrap();
+            let signer = Arc::new(signer);
+            let builder = PgStorage::builder().password_users().id_tokens(Arc::clone(&signer));
+            let storage = builder.connect(database.url()).await.unwrap();
+            let config = config(&issuer, Options::default());
+            routers.push(router(storage.clone(), Arc::clone(&signer), config).unwrap());
+            first.get_or_insert((storage, signer));
+        }
+        let (storage, signer) = first.unwrap();
+        let alice = NewUser::new("alice", ALICE, "wonderland");
+        storage.password_users().create(alice).await.unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let both = Router::new().fallback(move |request: Request| {
+            let next = routers[requests.fetch_add(1, Ordering::Relaxed) % 2].clone();
+            next.oneshot(request)
+        });
+        let mut site = Self::serve(listener, issuer, storage, signer, both).await;
+        site._database = Some(database);
+        site
     }
 
     async fn serve(
@@ -106,25 +151,11 @@ impl Site {
         issuer: String,
         storage: impl Storage + 'static,
         signer: Arc<IdTokenSigner>,
-        options: Options,
+        router: Router,
     ) -> Self {
         let new = NewClient::new(ClientMetadata::client_credentials()).with_client_id("api");
         let resource_server = storage.register_client(new).await.unwrap();
-        let config = Config {
-            issuer: issuer.clone(),
-            scope: "openid profile email offline_access api:read".parse().unwrap(),
-            implicit: options.implicit,
-            password: options.password,
-            settings: options.settings,
-            claims,
-            resource_servers: vec![ResourceServer {
-                client_id: "api".into(),
-                scope: "api:read api:write".parse().unwrap(),
-            }],
-            attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
-        };
-        let service = router(storage, Arc::clone(&signer), config);
-        let service = service.into_make_service_with_connect_info::<SocketAddr>();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let resource_server = resource_server.registration_response().into();
         Self { issuer, http: client(false), resource_server, signer, _database: None }
@@ -169,6 +200,22 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Hea
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     (status, headers, response.json().await.unwrap_or_default())
+}
+
+fn config(issuer: &str, options: Options) -> Config {
+    Config {
+        issuer: issuer.to_owned(),
+        scope: "openid profile email offline_access api:read".parse().unwrap(),
+        implicit: options.implicit,
+        password: options.password,
+        settings: options.settings,
+        claims,
+        resource_servers: vec![ResourceServer {
+            client_id: "api".into(),
+            scope: "api:read api:write".parse().unwrap(),
+        }],
+        attempts_per_minute: NonZeroU32::new(options.attempts_per_minute).unwrap(),
+    }
 }
 
 async fn listen() -> (TcpListener, String) {
