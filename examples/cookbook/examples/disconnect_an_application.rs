@@ -3,9 +3,8 @@ use std::collections::BTreeSet;
 
 use oauth_storage::token::NewToken;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, ConsentStorage as _, Error, GrantStorage as _,
-    GrantStorageExt as _, MemoryStorage, NewClient, RequestContext, TokenPair, TokenStorage as _,
-    User,
+    ClientMetadata, ClientRegistry as _, ConsentStorage as _, Error, GrantStorageExt as _,
+    MemoryStorage, NewClient, RequestContext, TokenPair, TokenStorage as _, User,
 };
 
 #[tokio::main]
