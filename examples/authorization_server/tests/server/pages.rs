@@ -119,6 +119,29 @@ async fn disconnecting_an_application_ends_every_login_of_its_user() {
     assert_eq!(answer["error"], "consent_required");
 }
 
+/// The consent outlasts its grants: an application that revoked its tokens is not asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_is_remembered_beyond_the_tokens() {
+    let site = Site::start().await;
+    let shop = site.register(json!({ "client_name": "Web shop" })).await;
+    let browser = Browser::new();
+    let token = log_in(&site, &shop, &browser).await;
+    site.post("revoke", &shop, &[("token", &token)]).await;
+    assert!(!is_active(&site, &shop, &token).await);
+    let answer = async |extra: &str| {
+        let visit = browser.open(&format!("{}{extra}", request(&site, &shop))).await;
+        parameters(&visit.left())
+    };
+    assert!(answer("&prompt=none").await.contains_key("code"));
+    let wider = request(&site, &shop).replace("email", "email+profile");
+    let wider = browser.open(&format!("{wider}&prompt=none")).await.left();
+    assert_eq!(parameters(&wider)["error"], "consent_required");
+    let page = browser.open(&format!("{}&prompt=consent", request(&site, &shop))).await.page();
+    assert_eq!(page.asks(), "/consent");
+    let page = browser.open(&site.url("account")).await.page();
+    assert!(page.body.contains("<h2>Web shop</h2>"), "without a grant: {}", page.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_security_headers() {
     let site = Site::start().await;
