@@ -22,7 +22,9 @@ CREATE TABLE oauth_storage.signing_key (
         (state = 'r') = (expires_at IS NOT NULL) AND (state = 'r') = (retired_at IS NOT NULL)
     ),
     -- The version of the format. A key in PEM or DER begins with another byte.
-    CONSTRAINT signing_key_ciphertext CHECK (get_byte(ciphertext, 0) = 1)
+    CONSTRAINT signing_key_ciphertext CHECK (
+        CASE WHEN octet_length(ciphertext) > 0 THEN get_byte(ciphertext, 0) = 1 ELSE false END
+    )
 );
 
 -- Of any number of nodes that rotate at the same time one succeeds.
