@@ -49,11 +49,7 @@ impl Walk {
         if added.value.is_some() && found.is_some_and(|found| found.is_none()) {
             self.contradiction(|| "an acknowledged consent is not found".into());
         }
-        let withdrawn = self.caller.call(storage.withdraw_consent(&subject, client_id)).await;
-        let found = self.caller.call(storage.get_consent(&subject, client_id)).await.value;
-        if withdrawn.value.is_some() && found.is_some_and(|found| found.is_some()) {
-            self.contradiction(|| "a withdrawn consent is found".into());
-        }
+        // No withdrawal: like other bulk operations it has the deadline for each of its statements.
     }
 
     async fn device(&self) {
