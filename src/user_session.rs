@@ -171,7 +171,7 @@ pub struct SessionPage {
 
 /// The outcome of a sign-out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use = "the clients have to be told"]
+#[must_use = "the clients have to be notified"]
 pub struct SignOut {
     /// The sessions that this call ended. A session that another call ended is not among them.
     pub sessions: Vec<EndedSession>,
@@ -187,7 +187,7 @@ pub struct EndedSession {
     pub sid: Uuid,
     /// The user.
     pub subject: String,
-    /// The clients to tell (OpenID Connect Back-Channel Logout 2.5): each that got a grant in the session, also
+    /// The clients to notify (OpenID Connect Back-Channel Logout 2.5): each that got a grant in the session, also
     /// if the grant has ended, and also with `offline_access`. In the order of their identifiers.
     pub client_ids: Vec<String>,
 }

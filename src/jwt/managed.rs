@@ -136,6 +136,8 @@ impl<S: SigningKeyStorage> ManagedKeys<S> {
     /// # }
     /// ```
     pub async fn rotate(&self, algorithm: SigningAlgorithm) -> Result<KeyRotationOutcome> {
+        // Before a key is stored that no signer can use.
+        super::check_issuer(&self.issuer)?;
         let stored = self.storage.list_signing_keys(&self.issuer).await?;
         for own in &stored {
             self.encryption.open(&own.key)?;

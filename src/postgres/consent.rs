@@ -31,8 +31,8 @@ impl Names {
         Self { subject: subject.to_owned(), client_id: client_id.to_owned() }
     }
 
-    fn columns(batch: &[&Self]) -> (Vec<String>, Vec<String>) {
-        batch.iter().map(|names| (names.subject.clone(), names.client_id.clone())).unzip()
+    fn columns<'a>(batch: impl Iterator<Item = &'a Self>) -> (Vec<&'a str>, Vec<&'a str>) {
+        batch.map(|names| (names.subject.as_str(), names.client_id.as_str())).unzip()
     }
 
     fn key(&self) -> u128 {
@@ -84,13 +84,12 @@ impl Statement for AddConsent {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let names: Vec<&Names> = batch.iter().map(|add| &add.names).collect();
-        let (subject, client_id) = Names::columns(&names);
+        let (subject, client_id) = Names::columns(batch.iter().map(|add| &add.names));
         let scope: Vec<&str> = batch.iter().map(|add| add.scope.as_str()).collect();
         let rows = sqlx::query_file!(
             "src/postgres/sql/add_consents.sql",
-            &subject,
-            &client_id,
+            &subject as _,
+            &client_id as _,
             &scope as _,
             i64::try_from(MAX_SCOPE_TOKENS).unwrap_or(i64::MAX),
             i32::try_from(MAX_SCOPE_BYTES).unwrap_or(i32::MAX),
@@ -136,11 +135,11 @@ impl Statement for FindConsent {
         connection: &mut PgConnection,
         batch: &[Self],
     ) -> sqlx::Result<Vec<Self::Outcome>> {
-        let names: Vec<&Names> = batch.iter().map(|find| &find.0).collect();
-        let (subject, client_id) = Names::columns(&names);
-        let rows = sqlx::query_file!("src/postgres/sql/find_consents.sql", &subject, &client_id)
-            .fetch_all(connection)
-            .await?;
+        let (subject, client_id) = Names::columns(batch.iter().map(|find| &find.0));
+        let rows =
+            sqlx::query_file!("src/postgres/sql/find_consents.sql", &subject as _, &client_id as _)
+                .fetch_all(connection)
+                .await?;
         let rows = rows.into_iter().map(|row| {
             let (granted_at, updated_at) = (row.granted_at, row.updated_at);
             (row.position, ConsentRow { scope: row.scope, granted_at, updated_at })

@@ -16,22 +16,18 @@
 //! assert_eq!(buckets.0, "db.client.operation.duration");
 //! ```
 
+mod observed;
+
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, describe_counter, describe_gauge, describe_histogram,
 };
-use pin_project_lite::pin_project;
-use tracing::Span;
-use tracing::instrument::{Instrument as _, Instrumented};
 
-use crate::error::{Error, Result};
 use crate::postgres::error::Effect;
+pub(super) use observed::{Observed, observe};
 
 /// Histogram: duration of a call in seconds, as its caller sees it. Labels: [`OPERATION`], and
 /// [`ERROR`] if it failed.
@@ -62,7 +58,7 @@ pub const BROKEN_LANES: &str = "oauth_storage.lane.disconnects";
 
 /// Label: the method of the storage, such as `get_token`; for a batch, the statement.
 pub const OPERATION: &str = "db.operation.name";
-/// Label: the variant of [`Error`] in snake case, such as `outcome_unknown`; or `cancelled` if the
+/// Label: the variant of [`Error`](crate::Error) in snake case, such as `outcome_unknown`; or `cancelled` if the
 /// caller dropped the call.
 pub const ERROR: &str = "error.type";
 /// Label: `authorization_code` (RFC 6749 4.1.2) or `refresh_token` (RFC 9700 4.14.2).
@@ -343,76 +339,4 @@ fn describe() {
     describe_gauge!(QUEUE_LENGTH, Unit::Count, "Calls waiting for a lane");
     describe_gauge!(CONNECTED_LANES, Unit::Count, "Lanes with a connection");
     describe_counter!(BROKEN_LANES, Unit::Count, "Broken connections of lanes");
-}
-
-/// Observes a call of a storage method: the span has the main table and the given identifiers.
-///
-/// `observe!(self, get_token on token, client_id).run(future)`
-macro_rules! observe {
-    ($storage:expr, $method:ident on $table:ident $(, $id:ident $(= $value:expr)?)* $(,)?) => {
-        crate::postgres::telemetry::Observed::new(
-            tracing::info_span!(
-                concat!(stringify!($method), " oauth_storage.", stringify!($table)),
-                "otel.kind" = "client",
-                "db.system.name" = "postgresql",
-                "db.operation.name" = stringify!($method),
-                "db.collection.name" = concat!("oauth_storage.", stringify!($table)),
-                $($id $(= tracing::field::display(&$value))?,)*
-                "error.type" = tracing::field::Empty,
-                "db.response.status_code" = tracing::field::Empty,
-                "otel.status_code" = tracing::field::Empty,
-            ),
-            &$storage.meters().methods().$method,
-        )
-    };
-}
-
-pub(super) use observe;
-
-pub(super) struct Observed<'a> {
-    span: Span,
-    method: &'a Method,
-}
-
-impl<'a> Observed<'a> {
-    pub(super) const fn new(span: Span, method: &'a Method) -> Self {
-        Self { span, method }
-    }
-
-    /// Runs the call inside the span and records its result.
-    pub(super) fn run<F: Future>(self, call: F) -> Running<'a, F> {
-        Running { timer: self.method.begin(), call: call.instrument(self.span) }
-    }
-}
-
-pin_project! {
-    /// Written by hand, because an `async fn` would contain the inner future twice.
-    pub(super) struct Running<'a, F> {
-        timer: Timer<'a>,
-        #[pin]
-        call: Instrumented<F>,
-    }
-}
-
-impl<T, F: Future<Output = Result<T>>> Future for Running<'_, F> {
-    type Output = Result<T>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let mut this = self.project();
-        let result = ready!(this.call.as_mut().poll(context));
-        let error = result.as_ref().err();
-        this.timer.end(error.map(Error::kind));
-        if let Some(error) = error {
-            failed(this.call.span(), error);
-        }
-        Poll::Ready(result)
-    }
-}
-
-fn failed(span: &Span, error: &Error) {
-    span.record("error.type", error.kind());
-    span.record("otel.status_code", "ERROR");
-    if let Error::Backend { code: Some(code), .. } = error {
-        span.record("db.response.status_code", code);
-    }
 }

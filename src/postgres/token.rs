@@ -22,7 +22,7 @@ use crate::scope::Scope;
 use crate::secret::TokenHash;
 use crate::token::{NewToken, Token, TokenKind, TokenRef, TokenState, TokenStorage};
 pub(super) use create::duplicate_token;
-pub(super) use pair::{PairColumns, PairDigests};
+pub(super) use pair::{LifetimeColumns, PairColumns, PairDigests};
 
 #[async_trait]
 impl<C: Connections> TokenStorage for PgStorage<C> {

@@ -10,7 +10,7 @@ use crate::user_session::{NewUserSession, SessionPage, SignOut, StartedSession, 
 ///
 /// A cookie holds the secret of a session; the storage keeps its digest. A grant that is made with
 /// [`with_session`](crate::NewAuthorizationCode::with_session) belongs to the session. A sign-out revokes its
-/// grants and returns the clients to tell.
+/// grants and returns the clients to notify.
 ///
 /// ```
 /// use oauth_storage::user_session::NewUserSession;

@@ -28,6 +28,7 @@ mod database;
 mod download;
 mod error;
 mod find;
+pub mod other_process;
 mod supervisor;
 
 use std::fmt;

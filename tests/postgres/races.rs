@@ -4,7 +4,6 @@
 //! `OAUTH_STORAGE_TEST_FULL=1` runs the whole.
 
 mod devices;
-mod other_process;
 mod records;
 mod revoke;
 mod sessions;
@@ -26,7 +25,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::support::{TestStorage, URI, alice, scope, secret, store_expired_tokens};
-use other_process::{OtherProcess, child_input, child_step};
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 const TASKS: usize = 64;
 
@@ -139,7 +138,7 @@ async fn s1_a_code_is_issued_once_on_two_processes_and_the_losers_write_nothing(
     let (client_id, codes) = codes(&test, count(1000, 100)).await;
     let mut input = vec![test.database.url().to_owned(), client_id.clone()];
     input.extend(codes.iter().map(|code| code.expose().to_owned()));
-    let mut other = OtherProcess::start("child_redeems", &input).await;
+    let mut other = OtherProcess::start("races::child_redeems", &input).await;
     let storage = storage(test.database.url()).await;
     // Both begin on the same code at once, then each of them first in turn.
     let mut steps = 0;

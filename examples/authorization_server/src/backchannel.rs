@@ -28,7 +28,7 @@ impl Server {
             tokio::spawn(async move {
                 for client_id in &session.client_ids {
                     if let Err(error) = server.tell_client(&session, client_id).await {
-                        tracing::warn!(client_id, error, "a client was not told of a logout");
+                        tracing::warn!(client_id, error, "a client was not notified of a logout");
                     }
                 }
             });

@@ -67,7 +67,7 @@ pub(crate) async fn get(
     })
 }
 
-/// What a device asks for, as the page shows it.
+/// The request of a device, as the page shows it.
 pub(crate) struct DeviceRequest {
     pub(crate) client: Client,
     pub(crate) pending: PendingDeviceAuthorization,
@@ -100,8 +100,7 @@ pub(crate) async fn post(State(server): Shared, form: PageForm) -> PageResult {
     let is_done = match form.fields.decision.as_str() {
         "deny" => server.storage.deny_device_authorization(&user_code, pending.grant_id).await?,
         "allow" if form.fields.shown == device.shown() => {
-            // The device stays signed in when the session of this browser ends.
-            let user = session.record.user().with_sid(None);
+            let user = session.record.user();
             let (subject, scope) = (&session.record.subject, &pending.scope);
             server.storage.add_consent(subject, &pending.client_id, scope).await?;
             let approval = DeviceApproval::new(&user_code, pending, scope.clone());

@@ -1,4 +1,4 @@
-//! What is stored beside grants: each acknowledged change must be seen by the next call.
+//! Records beside grants: the next call must see each acknowledged change.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::postgres::context;
 use crate::postgres::error::Effect;
 use crate::postgres::grant::has_offline_access;
 use crate::postgres::token::{
-    PairColumns, PairDigests, by_position, corrupt_grant, duplicate_token,
+    LifetimeColumns, PairColumns, PairDigests, by_position, corrupt_grant, duplicate_token,
 };
 use crate::request::RequestContext;
 use crate::scope::Scope;
@@ -110,10 +110,7 @@ impl Statement for Poll {
         let (digest, tail): (Vec<Uuid>, Vec<Uuid>) = each().map(|p| p.digest.halves()).unzip();
         let client_id: Vec<&str> = each().map(|p| p.client_id.as_str()).collect();
         let tokens = PairColumns::new(each().map(|p| &p.tokens));
-        let access_expires_in: Vec<i64> = each().map(|p| p.lifetimes.access_token).collect();
-        let refresh_expires_in: Vec<i64> = each().map(|p| p.lifetimes.refresh_token).collect();
-        let grant_expires_in: Vec<i64> = each().map(|p| p.lifetimes.grant).collect();
-        let refresh_end_in: Vec<Option<i64>> = each().map(|p| p.lifetimes.refresh_end).collect();
+        let lifetimes = LifetimeColumns::new(each().map(|p| &p.lifetimes));
         let only_offline: Vec<bool> = each().map(|p| p.only_offline).collect();
         let rows = sqlx::query_file_as!(
             PollRow,
@@ -125,10 +122,10 @@ impl Statement for Poll {
             &tokens.access_tail,
             &tokens.refresh as _,
             &tokens.refresh_tail as _,
-            &access_expires_in,
-            &refresh_expires_in,
-            &grant_expires_in,
-            &refresh_end_in as _,
+            &lifetimes.access_token,
+            &lifetimes.refresh_token,
+            &lifetimes.grant,
+            &lifetimes.refresh_end as _,
             &only_offline,
         )
         .fetch_all(connection)

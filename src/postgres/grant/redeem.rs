@@ -9,7 +9,9 @@ use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::cluster::{self, after};
 use crate::postgres::error::Effect;
 use crate::postgres::grant::SpentRow;
-use crate::postgres::token::{PairColumns, PairDigests, by_position, duplicate_token};
+use crate::postgres::token::{
+    LifetimeColumns, PairColumns, PairDigests, by_position, duplicate_token,
+};
 use crate::request::RequestContext;
 use crate::secret::TokenHash;
 use crate::settings::{Lifetimes, OFFLINE_ACCESS};
@@ -68,10 +70,7 @@ impl Statement for RedeemCode {
         let code_challenge: Vec<Option<&str>> =
             each().map(|r| r.code_challenge.as_ref().map(CodeChallenge::as_s256)).collect();
         let tokens = PairColumns::new(each().map(|r| &r.tokens));
-        let access_expires_in: Vec<i64> = each().map(|r| r.lifetimes.access_token).collect();
-        let refresh_expires_in: Vec<i64> = each().map(|r| r.lifetimes.refresh_token).collect();
-        let grant_expires_in: Vec<i64> = each().map(|r| r.lifetimes.grant).collect();
-        let refresh_end_in: Vec<Option<i64>> = each().map(|r| r.lifetimes.refresh_end).collect();
+        let lifetimes = LifetimeColumns::new(each().map(|r| &r.lifetimes));
         let only_offline: Vec<bool> = each().map(|r| r.only_offline).collect();
         let rows = sqlx::query_file_as!(
             SpentRow,
@@ -85,10 +84,10 @@ impl Statement for RedeemCode {
             &tokens.access_tail,
             &tokens.refresh as _,
             &tokens.refresh_tail as _,
-            &access_expires_in,
-            &refresh_expires_in,
-            &grant_expires_in,
-            &refresh_end_in as _,
+            &lifetimes.access_token,
+            &lifetimes.refresh_token,
+            &lifetimes.grant,
+            &lifetimes.refresh_end as _,
             &only_offline,
         )
         .fetch_all(connection)

@@ -31,7 +31,7 @@ WITH owner AS MATERIALIZED (
     JOIN owner USING (client_id)
     JOIN held ON held.sid = input.sid AND held.subject = input.subject
 ), noted AS (
-    -- The clients that a sign-out tells, as many as 1,000.
+    -- The clients that a sign-out reports, as many as 1,000.
     UPDATE oauth_storage.user_session AS row
     SET client_ids = pg_catalog.array_append(row.client_ids, input.client_id)
     FROM input

@@ -7,7 +7,7 @@ use sqlx::postgres::PgDatabaseError;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::pair::{PairColumns, PairDigests};
+use super::pair::{LifetimeColumns, PairColumns, PairDigests};
 use super::{by_position, corrupt_grant};
 use crate::context::GrantContext;
 use crate::error::{Error, InvalidReason, Result};
@@ -137,10 +137,7 @@ impl Statement for CreateToken {
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
-        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
-        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
-        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
-        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
+        let lifetimes = LifetimeColumns::new(each().map(|c| &c.lifetimes));
         let context: Vec<Option<String>> =
             each().map(|c| context::to_column(&c.context)).collect::<sqlx::Result<_>>()?;
         let owners = sqlx::query_file!(
@@ -153,10 +150,10 @@ impl Statement for CreateToken {
             &subject as _,
             &scope as _,
             &grant_id,
-            &access_expires_in,
-            &refresh_expires_in,
-            &grant_expires_in,
-            &refresh_end_in as _,
+            &lifetimes.access_token,
+            &lifetimes.refresh_token,
+            &lifetimes.grant,
+            &lifetimes.refresh_end as _,
             &context as _,
         )
         .fetch_all(connection)
@@ -229,10 +226,7 @@ impl Statement for CreateTokenInGrant {
         let subject: Vec<Option<&str>> = each().map(|c| c.subject.as_deref()).collect();
         let scope: Vec<&str> = each().map(|c| c.scope.as_str()).collect();
         let grant_id: Vec<Uuid> = each().map(|c| c.grant_id).collect();
-        let access_expires_in: Vec<i64> = each().map(|c| c.lifetimes.access_token).collect();
-        let refresh_expires_in: Vec<i64> = each().map(|c| c.lifetimes.refresh_token).collect();
-        let grant_expires_in: Vec<i64> = each().map(|c| c.lifetimes.grant).collect();
-        let refresh_end_in: Vec<Option<i64>> = each().map(|c| c.lifetimes.refresh_end).collect();
+        let lifetimes = LifetimeColumns::new(each().map(|c| &c.lifetimes));
         let rows = sqlx::query_file_as!(
             JoinedRow,
             "src/postgres/sql/create_token_in_grant.sql",
@@ -244,10 +238,10 @@ impl Statement for CreateTokenInGrant {
             &subject as _,
             &scope as _,
             &grant_id,
-            &access_expires_in,
-            &refresh_expires_in,
-            &grant_expires_in,
-            &refresh_end_in as _,
+            &lifetimes.access_token,
+            &lifetimes.refresh_token,
+            &lifetimes.grant,
+            &lifetimes.refresh_end as _,
         )
         .fetch_all(connection)
         .await?;

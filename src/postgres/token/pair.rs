@@ -118,3 +118,24 @@ impl PairColumns {
         Self { access, access_tail, refresh, refresh_tail }
     }
 }
+
+/// The lifetimes of a batch as parameter arrays, in microseconds.
+pub(in crate::postgres) struct LifetimeColumns {
+    pub(in crate::postgres) access_token: Vec<i64>,
+    pub(in crate::postgres) refresh_token: Vec<i64>,
+    pub(in crate::postgres) grant: Vec<i64>,
+    pub(in crate::postgres) refresh_end: Vec<Option<i64>>,
+}
+
+impl LifetimeColumns {
+    pub(in crate::postgres) fn new<'a>(
+        lifetimes: impl Iterator<Item = &'a Lifetimes> + Clone,
+    ) -> Self {
+        Self {
+            access_token: lifetimes.clone().map(|own| own.access_token).collect(),
+            refresh_token: lifetimes.clone().map(|own| own.refresh_token).collect(),
+            grant: lifetimes.clone().map(|own| own.grant).collect(),
+            refresh_end: lifetimes.map(|own| own.refresh_end).collect(),
+        }
+    }
+}

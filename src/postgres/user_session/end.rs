@@ -168,7 +168,7 @@ impl<C: Connections> PgStorage<C> {
         let sids: Vec<Uuid> = sign_out.sessions.iter().map(|session| session.sid).collect();
         let mut elsewhere: HashSet<Uuid> = HashSet::new();
         for sids in sids.chunks(BATCH) {
-            // If this fails, the sessions have ended nevertheless, and the clients have to be told. The purge
+            // If this fails, the sessions have ended nevertheless, and the clients have to be notified. The purge
             // deletes the rows.
             if let Ok(deleted) = self.delete_ended_sessions(sids).await {
                 elsewhere.extend(sids);

@@ -1,62 +1,29 @@
 //! S18: the time of each statement over many rows is linear, on tables with statistics.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::token::{NewToken, TokenRef};
 use oauth_storage::{
-    ClientRegistry as _, GrantStorage as _, GrantStorageExt as _, PgStorage, RequestContext,
-    Settings, TokenPair, TokenStorage as _,
+    ClientRegistry as _, GrantStorage as _, GrantStorageExt as _, RequestContext, Settings,
+    TokenPair, TokenStorage as _,
 };
 use uuid::Uuid;
 
-use crate::support::{TestStorage, alice, pair, scope, store_expired_tokens, store_grants};
-
-/// Four times the rows take about four times as long. Quadratic would be sixteen.
-const MOST: f64 = 6.0;
+use super::{is_linear, new, timed};
+use crate::support::{alice, pair, scope, store_expired_tokens, store_grants};
 
 fn rows() -> usize {
     let full = std::env::var("OAUTH_STORAGE_TEST_FULL").is_ok_and(|full| full == "1");
     if full { 25_000 } else { 4_000 }
 }
 
-async fn new(label: &str) -> (TestStorage, String) {
-    let builder = PgStorage::builder().deadline(Duration::from_mins(1));
-    let test = TestStorage::with(label, builder).await;
-    let (client_id, _) = test.client().await;
-    (test, client_id)
-}
-
-/// The shortest of three runs at each of two sizes, and their ratio. Other tests run beside it, so there
-/// are more runs if three are not enough; a quadratic statement needs sixteen times as long in each.
-async fn is_linear(what: &str, mut run: impl AsyncFnMut(usize) -> Duration) {
-    let mut best = [Duration::MAX; 2];
-    let mut ratio = f64::MAX;
-    for round in 0..8 {
-        for (best, factor) in best.iter_mut().zip([1, 4]) {
-            *best = run(rows() * factor).await.min(*best);
-        }
-        ratio = best[1].as_secs_f64() / best[0].as_secs_f64();
-        if round >= 2 && ratio <= MOST {
-            break;
-        }
-    }
-    println!("{what}: {best:?} for {} and four times as many, ratio {ratio:.1}", rows());
-    assert!(ratio <= MOST, "{what}: {best:?}, ratio {ratio:.1}");
-}
-
-async fn timed<T>(call: impl Future<Output = T>) -> (Duration, T) {
-    let started = Instant::now();
-    let value = call.await;
-    (started.elapsed(), value)
-}
-
 /// The case of the original report: unrevoked pairs of one client, and a table with statistics.
 #[tokio::test]
 async fn s18_revoking_a_client_is_linear() {
     let (test, client_id) = new("s18_client").await;
-    is_linear("revoke_client", async |rows| {
+    is_linear("revoke_client", rows(), async |rows| {
         test.sql(&store_grants(rows, &format!("'{client_id}'"), "'user-' || n")).await;
         let (took, revoked) = timed(test.storage.revoke_client(&client_id)).await;
         assert_eq!(revoked.unwrap(), rows as u64);
@@ -70,7 +37,7 @@ async fn s18_revoking_a_client_is_linear() {
 async fn s18_purging_unused_clients_is_linear() {
     let (test, client_id) = new("s18_unused").await;
     test.sql(&store_grants(20_000, &format!("'{client_id}'"), "'user-' || n")).await;
-    is_linear("purge_clients", async |rows| {
+    is_linear("purge_clients", rows(), async |rows| {
         // Each client takes several statements, so there are fewer of them.
         let clients = rows / 80;
         test.sql(&format!(
@@ -96,7 +63,7 @@ async fn s18_purging_unused_clients_is_linear() {
 #[tokio::test]
 async fn s18_revoking_and_erasing_a_subject_is_linear() {
     let (test, _) = new("s18_subject").await;
-    is_linear("revoke_subject", async |rows| {
+    is_linear("revoke_subject", rows(), async |rows| {
         // Grants that were revoked before must not count, so each round has another subject.
         let subject = Uuid::new_v4();
         test.sql(&store_grants(rows, "'client-' || n % 50", &format!("'{subject}'"))).await;
@@ -105,14 +72,14 @@ async fn s18_revoking_and_erasing_a_subject_is_linear() {
         took
     })
     .await;
-    is_linear("erase_subject", async |rows| {
+    is_linear("erase_subject", rows(), async |rows| {
         test.sql(&store_grants(rows, "'client-' || n % 50", "'goes'")).await;
         let (took, erased) = timed(test.storage.erase_subject("goes")).await;
         assert_eq!(erased.unwrap(), rows as u64);
         took
     })
     .await;
-    is_linear("list_all_grants", async |rows| {
+    is_linear("list_all_grants", rows(), async |rows| {
         let subject = Uuid::new_v4().to_string();
         test.sql(&store_grants(rows, "'client-' || n % 50", &format!("'{subject}'"))).await;
         let (took, listed) = timed(test.storage.list_all_grants(&subject)).await;
@@ -125,7 +92,7 @@ async fn s18_revoking_and_erasing_a_subject_is_linear() {
 #[tokio::test]
 async fn s18_deleting_a_client_is_linear() {
     let (test, _) = new("s18_delete").await;
-    is_linear("delete_client", async |rows| {
+    is_linear("delete_client", rows(), async |rows| {
         let (client_id, _) = test.client().await;
         test.sql(&store_grants(rows, &format!("'{client_id}'"), "'user-' || n % 50")).await;
         let (took, deleted) = timed(test.storage.delete_client(&client_id)).await;
@@ -140,7 +107,7 @@ async fn s18_a_purge_is_linear() {
     let (test, client_id) = new("s18_purge").await;
     // Rows that are not to be purged.
     test.sql(&store_grants(rows(), &format!("'{client_id}'"), "'stays'")).await;
-    is_linear("purge", async |rows| {
+    is_linear("purge", rows(), async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
         let all = test.storage.purge_with(1_000, |_| ControlFlow::Continue(()));
         let (took, purged) = timed(all).await;
@@ -148,7 +115,7 @@ async fn s18_a_purge_is_linear() {
         took
     })
     .await;
-    is_linear("purge of device authorizations", async |rows| {
+    is_linear("purge of device authorizations", rows(), async |rows| {
         test.sql(&format!(
             "INSERT INTO oauth_storage.device_authorization (issued_at, expires_at, grant_id, digest,
                  digest_tail, user_code_digest, poll_interval, state, client_id, scope)
@@ -170,7 +137,7 @@ async fn s18_a_purge_is_linear() {
         took
     })
     .await;
-    is_linear("purge_expired, one batch", async |rows| {
+    is_linear("purge_expired, one batch", rows(), async |rows| {
         test.sql(&store_expired_tokens(rows, &client_id)).await;
         let (took, purged) = timed(test.storage.purge_expired(rows)).await;
         assert_eq!(purged.unwrap().tokens, rows as u64);
@@ -184,7 +151,7 @@ async fn s18_deleting_many_consents_is_linear() {
     let (test, client_id) = new("s18_consents").await;
     // Consents that stay.
     test.sql(&store_consents(rows(), "'user-' || n", &format!("'{client_id}'"))).await;
-    is_linear("delete_client with consents", async |rows| {
+    is_linear("delete_client with consents", rows(), async |rows| {
         let (client_id, _) = test.client().await;
         test.sql(&store_consents(rows, "'user-' || n", &format!("'{client_id}'"))).await;
         let (took, deleted) = timed(test.storage.delete_client(&client_id)).await;
@@ -192,7 +159,7 @@ async fn s18_deleting_many_consents_is_linear() {
         took
     })
     .await;
-    is_linear("erase_subject with consents", async |rows| {
+    is_linear("erase_subject with consents", rows(), async |rows| {
         test.sql(&store_consents(rows, "'erased'", "'client-' || n")).await;
         let (took, erased) = timed(test.storage.erase_subject("erased")).await;
         erased.unwrap();

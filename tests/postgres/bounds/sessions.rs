@@ -1,8 +1,9 @@
 //! Sessions of users: linear on tables with statistics, and interrupted sign-outs.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use oauth_storage::grant::GrantState;
 use oauth_storage::user_session::{NewUserSession, SignOut, StartedSession};
 use oauth_storage::{
     AuthorizationCodeStorage as _, Error, GrantStorage as _, GrantStorageExt as _,
@@ -11,40 +12,8 @@ use oauth_storage::{
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{TestStorage, URI, scope};
-
-/// The most time that four times the rows may take.
-const MOST: f64 = 6.0;
-
-async fn new(label: &str) -> (TestStorage, String) {
-    let builder = PgStorage::builder().deadline(Duration::from_mins(1));
-    let test = TestStorage::with(label, builder).await;
-    let (client_id, _) = test.client().await;
-    (test, client_id)
-}
-
-/// The shortest of some runs with `rows` and four times as many.
-async fn is_linear(what: &str, rows: usize, mut run: impl AsyncFnMut(usize) -> Duration) {
-    let mut best = [Duration::MAX; 2];
-    let mut ratio = f64::MAX;
-    for round in 0..6 {
-        for (best, factor) in best.iter_mut().zip([1, 4]) {
-            *best = run(rows * factor).await.min(*best);
-        }
-        ratio = best[1].as_secs_f64() / best[0].as_secs_f64();
-        if round >= 1 && ratio <= MOST {
-            break;
-        }
-    }
-    println!("{what}: {best:?} for {rows} and four times as many, ratio {ratio:.1}");
-    assert!(ratio <= MOST, "{what}: {best:?}, ratio {ratio:.1}");
-}
-
-async fn timed<T>(call: impl Future<Output = T>) -> (Duration, T) {
-    let started = Instant::now();
-    let value = call.await;
-    (started.elapsed(), value)
-}
+use super::{is_linear, new, timed};
+use crate::support::{TestStorage, URI, eventually, scope, store_expired_tokens};
 
 /// SQL that stores sessions and analyzes the table. `subject` is an expression over `n`.
 fn store_sessions(count: usize, subject: &str, expires_in: &str) -> String {
@@ -250,4 +219,41 @@ async fn a_session_is_found_on_a_standby() {
     assert!(matches!(ended, Err(Error::Unavailable { .. })), "{ended:?}");
     standby.close().await;
     assert!(test.storage.find_session(&started.secret).await.unwrap().is_some());
+}
+
+/// A sign-out that cannot be finished, because another transaction holds its grant, keeps neither the rest of
+/// the purge nor the other sign-outs.
+#[tokio::test]
+async fn a_stuck_sign_out_does_not_keep_the_purge() {
+    let builder = PgStorage::builder().deadline(Duration::from_secs(1));
+    let test = TestStorage::with("stuck_sign_out", builder).await;
+    let (client_id, _) = test.client().await;
+    let storage = &test.storage;
+    let stuck = start(storage, "alice").await;
+    let grant_id = store_code(storage, &client_id, &stuck).await;
+    let other = start(storage, "bob").await;
+    let free = store_code(storage, &client_id, &other).await;
+    test.sql("UPDATE oauth_storage.user_session SET ended_at = now() - interval '1 hour'").await;
+    test.sql(&store_expired_tokens(30, &client_id)).await;
+    let mut holder = PgConnection::connect(test.database.url()).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    let lock = "SELECT 1 FROM oauth_storage.authorization_grant WHERE grant_id = $1 FOR UPDATE";
+    sqlx::query(lock).bind(grant_id).execute(&mut *held).await.unwrap();
+
+    let purged = storage.purge_with(10, |_| ControlFlow::Continue(())).await.unwrap();
+    assert_eq!((purged.tokens, purged.more), (30, false), "three batches: {purged:?}");
+    // Each purge begins with another one.
+    eventually("the other sign-out is finished", async || {
+        storage.purge_expired(10).await.unwrap();
+        let found = storage.get_grant(free).await.unwrap();
+        found.is_none_or(|grant| grant.state == GrantState::Revoked)
+    })
+    .await;
+    held.rollback().await.unwrap();
+    eventually("the stuck one as well", async || {
+        storage.purge_expired(10).await.unwrap();
+        let found = storage.get_grant(grant_id).await.unwrap();
+        found.is_none_or(|grant| grant.state == GrantState::Revoked)
+    })
+    .await;
 }

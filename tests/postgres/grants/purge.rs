@@ -4,6 +4,9 @@ use std::time::Duration;
 use oauth_storage::grant::{Purged, RotationOutcome, TokenRotation};
 use oauth_storage::{GrantStorage as _, GrantStorageExt as _, RedemptionOutcome};
 
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
 use super::{code, grace, issue, next, redeem, refresh_of, rotate, rows};
 use crate::support::{TestStorage, alice, store_expired_tokens};
 
@@ -48,5 +51,52 @@ async fn purge_removes_what_expired_and_keeps_what_replay_detection_needs() {
     assert_eq!(rows(&test).await.0, 3, "unexpired tokens stay");
     for limit in [0, 100_001] {
         assert!(test.storage.purge_expired(limit).await.is_err());
+    }
+}
+
+/// A revocation changes grants between the scan of a purge and its deletion. No grant stays without its
+/// credentials, because nothing would find it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_beside_a_revocation_leaves_no_grant() {
+    let test = TestStorage::new("purge_revocation").await;
+    let (client_id, _) = test.client().await;
+    for round in 0..10 {
+        test.sql(&store_expired_tokens(1_000, &client_id)).await;
+        test.sql(&format!(
+            "INSERT INTO oauth_storage.device_authorization (issued_at, expires_at, grant_id, digest,
+                 digest_tail, user_code_digest, poll_interval, state, client_id, scope)
+             SELECT now(), now() - interval '1 minute', gen_random_uuid(), gen_random_uuid(),
+                 gen_random_uuid(), gen_random_uuid(), 5, 'a', '{client_id}', ''
+             FROM generate_series(1, 1000);
+             INSERT INTO oauth_storage.authorization_grant (granted_at, expires_at, grant_id, client_id,
+                 subject, scope)
+             SELECT issued_at, expires_at, grant_id, client_id, 'robot', ''
+             FROM oauth_storage.device_authorization;
+             ANALYZE oauth_storage.device_authorization, oauth_storage.authorization_grant"
+        ))
+        .await;
+        let grant_ids: Vec<Uuid> =
+            sqlx::query_scalar("SELECT grant_id FROM oauth_storage.authorization_grant")
+                .fetch_all(test.storage.pool())
+                .await
+                .unwrap();
+        let mut revoking = JoinSet::new();
+        for part in grant_ids.chunks(grant_ids.len().div_ceil(8)) {
+            let (storage, part) = (test.storage.clone(), part.to_vec());
+            revoking.spawn(async move {
+                for grant_id in part {
+                    storage.revoke_grant(grant_id).await.unwrap();
+                }
+            });
+        }
+        test.storage.purge_with(50, |_| ControlFlow::Continue(())).await.unwrap();
+        revoking.join_all().await;
+        test.storage.purge_with(1_000, |_| ControlFlow::Continue(())).await.unwrap();
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM oauth_storage.authorization_grant")
+                .fetch_one(test.storage.pool())
+                .await
+                .unwrap();
+        assert_eq!(left, 0, "round {round}");
     }
 }

@@ -11,9 +11,9 @@ use oauth_storage::{
 };
 use tokio::task::JoinSet;
 
-use super::other_process::{OtherProcess, child_input, child_step};
 use super::{LIVE_GRANTS, TASKS, assert_no_deadlock, count, number, storage};
 use crate::support::{TestStorage, alice, scope};
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 /// The numbers of approvals, denials, pairs and withdrawals that one process won.
 type Won = [usize; 4];
@@ -88,7 +88,7 @@ async fn a_device_is_decided_and_issued_once_on_two_processes() {
     }
     let mut input = vec![test.database.url().to_owned(), client.clone()];
     input.extend(devices.iter().flat_map(|(code, user_code)| [code.clone(), user_code.clone()]));
-    let mut other = OtherProcess::start("devices::child_wins_devices", &input).await;
+    let mut other = OtherProcess::start("races::devices::child_wins_devices", &input).await;
     other.go().await;
     let ours = win_all(&storage, &client, &devices).await;
     let theirs = other.answer().await;

@@ -10,9 +10,9 @@ use oauth_storage::{ReplayStorage as _, Secret};
 use serde_json::Map;
 use tokio::task::JoinSet;
 
-use super::other_process::{OtherProcess, child_input, child_step};
 use super::{TASKS, assert_no_deadlock, count, storage};
 use crate::support::TestStorage;
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 const CLIENT: &str = "s6BhdRkqt3";
 const HOUR: Duration = Duration::from_hours(1);
@@ -69,7 +69,7 @@ async fn a_record_is_claimed_and_taken_once_on_two_processes() {
     }
     let mut input = vec![test.database.url().to_owned()];
     input.extend(pushed.iter().chain(&pending).cloned());
-    let mut other = OtherProcess::start("records::child_wins_records", &input).await;
+    let mut other = OtherProcess::start("races::records::child_wins_records", &input).await;
     other.go().await;
     let ours = win_all(&storage, &pushed, &pending).await;
     let theirs = other.answer().await;

@@ -12,9 +12,9 @@ use oauth_storage::{
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::other_process::{OtherProcess, child_input, child_step};
 use super::{LIVE_GRANTS, TASKS, assert_no_deadlock, count, number, storage};
 use crate::support::{TestStorage, URI, eventually, scope};
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 async fn start(storage: &PgStorage, subject: &str) -> StartedSession {
     storage.start_session(NewUserSession::new(User::new(subject))).await.unwrap()
@@ -82,7 +82,7 @@ async fn s9_no_grant_survives_a_sign_out_on_two_processes() {
         }
         let mut input = vec![test.database.url().to_owned(), client_id.clone()];
         input.extend(cookies.iter().cloned());
-        let mut other = OtherProcess::start("sessions::child_stores_codes", &input).await;
+        let mut other = OtherProcess::start("races::sessions::child_stores_codes", &input).await;
         other.go().await;
         eventually("codes of the other process", async || number(&test, LIVE_GRANTS).await > 32)
             .await;
@@ -177,7 +177,7 @@ async fn a_session_is_ended_and_reported_once_on_two_processes() {
         input.push(format!("{} {}", started.session.sid, started.secret.expose()));
         sessions.push((started.session.sid, started.secret));
     }
-    let mut other = OtherProcess::start("sessions::child_signs_out", &input).await;
+    let mut other = OtherProcess::start("races::sessions::child_signs_out", &input).await;
     other.go().await;
     let (secrets, revoked, mut reports) = sign_out_all(&storage, "alice", &sessions).await;
     let theirs = other.answer().await;

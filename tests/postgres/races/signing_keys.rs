@@ -8,9 +8,9 @@ use oauth_storage::{PgStorage, SigningKeyStorage as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::other_process::{OtherProcess, child_input, child_step};
 use super::{TASKS, assert_no_deadlock, count, storage};
 use crate::support::TestStorage;
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 /// The numbers of keys that one process created, announced and rotated.
 type Won = [usize; 3];
@@ -75,7 +75,8 @@ async fn a_step_of_the_rotation_is_taken_once_on_two_processes() {
     )
     .await;
     let input = [test.database.url(), &issuers.to_string()].map(str::to_owned);
-    let mut other = OtherProcess::start("signing_keys::child_rotates_signing_keys", &input).await;
+    let mut other =
+        OtherProcess::start("races::signing_keys::child_rotates_signing_keys", &input).await;
     other.go().await;
     let ours = rotate_all(&storage, (0..issuers).map(issuer).collect()).await;
     let theirs = other.answer().await;

@@ -137,7 +137,7 @@ impl Hostile {
         }
     }
 
-    /// What a page showed, which a form can change.
+    /// The authorization that a page showed. A form can change its values.
     fn shown(&self) -> PendingDeviceAuthorization {
         let (issued_at, expires_at) = Default::default();
         let (scope, context) = (self.scope(), self.context.clone());

@@ -60,7 +60,7 @@ async fn the_task_ends_with_the_server() {
     let testbed = oauth_storage_testbed::shared().await.unwrap();
     let database = testbed.database("axum").await.unwrap();
     let storage = PgStorage::connect(database.url()).await.unwrap();
-    // Before the migration each purge fails, and the task goes on.
+    // Before the migration each purge fails, and the task continues.
     let purge =
         Purge::every(OFTEN).with_unused_clients(Duration::from_hours(48)).spawn(storage.clone());
     sleep(OFTEN * 4).await;

@@ -108,7 +108,7 @@ pub(crate) fn unreachable_storage() -> PgStorage {
     PgStorageBuilder::default().build_with_pool(pool)
 }
 
-/// A storage that was closed, which no retry mends.
+/// A closed storage. No retry can succeed.
 pub(crate) async fn closed_storage() -> PgStorage {
     let storage = unreachable_storage();
     storage.pool().close().await;

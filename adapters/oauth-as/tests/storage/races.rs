@@ -1,6 +1,5 @@
 //! The same races in two processes, on one database.
 
-mod other_process;
 mod revocation;
 
 use std::sync::Arc;
@@ -15,12 +14,12 @@ use tokio::task::JoinSet;
 
 use crate::records::{at, client, code, consent, device_grant, pushed, refresh, token};
 use crate::support::{TestStorage, connect, count, key};
-use other_process::{OtherProcess, child_input, child_step};
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 /// The tasks of both processes.
 const TASKS: usize = 64;
 
-/// What many tasks do with one record, and one of them may succeed.
+/// An operation that many tasks attempt on one record. At most one may succeed.
 #[derive(Clone, Copy, Debug)]
 enum Contest {
     TakeDeviceGrant,

@@ -208,7 +208,7 @@ async fn a_sweep_ends_and_counts_every_row_once() {
     assert_eq!(left, 100);
 }
 
-/// What a spent refresh token and a consumed code carry comes back to their holder.
+/// The tokens kept with a spent refresh token and a consumed code are restored for their holder.
 #[tokio::test]
 async fn the_tokens_of_a_consumed_code_come_back() {
     let test = TestStorage::new("consumed").await;

@@ -87,7 +87,7 @@ async fn a_client_signs_its_user_out_and_is_told() {
     assert!(claims["events"]["http://schemas.openid.net/event/backchannel-logout"].is_object());
     assert!(!is_active(&site, &client, &tokens["access_token"]).await);
     assert!(is_active(&site, &client, &others["access_token"]).await, "another session");
-    assert!(listener.is_quiet().await, "told once");
+    assert!(listener.is_quiet().await, "notified once");
     assert_eq!(browser.open(&site.url("account")).await.page().url.path(), "/sign-in");
     // Nobody is signed in, so nobody is asked.
     assert!(browser.open(url.as_str()).await.left().as_str().starts_with(GOODBYE));

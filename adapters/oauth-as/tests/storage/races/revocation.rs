@@ -9,9 +9,9 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::TASKS;
-use super::other_process::{OtherProcess, child_input, child_step};
 use crate::records::{consent, pushed, refresh, token, window};
 use crate::support::{TestStorage, connect, count, key};
+use oauth_storage_testbed::other_process::{OtherProcess, child_input, child_step};
 
 /// The writes of one task in a round.
 const WRITES: usize = 3;

@@ -1,17 +1,25 @@
+//! A second process of a test, for races that one process cannot show.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a part of tests, which fail by panicking")]
+
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Another process of this test binary, which runs one of the `child_…` tests.
-pub(crate) struct OtherProcess {
+/// Another process of the running test binary, which runs one test.
+#[derive(Debug)]
+pub struct OtherProcess {
     child: Child,
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 impl OtherProcess {
-    /// Starts it with its arguments, and waits until it is connected.
-    pub(crate) async fn start(test: &str, input: &[String]) -> Self {
+    /// Starts the test with this path, gives it its arguments, and waits until it has answered `ready`.
+    ///
+    /// # Panics
+    /// If it ends early.
+    pub async fn start(test: &str, input: &[String]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env("OAUTH_STORAGE_TEST_CHILD", "1")
@@ -31,13 +39,20 @@ impl OtherProcess {
         other
     }
 
-    pub(crate) async fn go(&mut self) {
+    /// Lets it begin.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub async fn go(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b"go\n").await.unwrap();
         assert_eq!(self.answer().await, "gone");
     }
 
-    /// The next line of the child. Lines of the test harness are skipped.
-    pub(crate) async fn answer(&mut self) -> String {
+    /// The next line of the child that begins with `answer: `.
+    ///
+    /// # Panics
+    /// If it ends without one.
+    pub async fn answer(&mut self) -> String {
         while let Some(line) = self.lines.next_line().await.unwrap() {
             if let Some((_, answer)) = line.split_once("answer: ") {
                 return answer.to_owned();
@@ -48,14 +63,20 @@ impl OtherProcess {
 }
 
 /// The arguments in the other process. `None` in the first one, where the test does nothing.
-pub(crate) fn child_input() -> Option<Vec<String>> {
+///
+/// # Panics
+/// If the standard input is not text.
+pub fn child_input() -> Option<Vec<String>> {
     std::env::var_os("OAUTH_STORAGE_TEST_CHILD")?;
     let lines = std::io::stdin().lines().map(Result::unwrap);
     Some(lines.take_while(|line| !line.is_empty()).collect())
 }
 
-/// Waits for the first process.
-pub(crate) fn child_step() {
+/// Waits for the first process to call [`OtherProcess::go`]. Blocks the thread.
+///
+/// # Panics
+/// If that process has ended.
+pub fn child_step() {
     let mut go = String::new();
     std::io::stdin().read_line(&mut go).unwrap();
     assert_eq!(go, "go\n");
