@@ -20,6 +20,9 @@ use crate::scope::{MAX_SCOPE_BYTES, MAX_SCOPE_TOKENS, Scope};
 /// The number of consents that a statement deletes: some milliseconds.
 const BATCH: usize = 1_000;
 
+/// The most passes over the consents of an owner. A subject may add one in each.
+const MOST_PASSES: usize = 100;
+
 /// The subject and the client of a consent.
 struct Names {
     subject: String,
@@ -202,18 +205,34 @@ impl<C: Connections> PgStorage<C> {
         Ok(WithdrawalOutcome { withdrawn, revoked_grants })
     }
 
-    /// Deletes every consent of a subject or for a client, in batches.
+    /// Deletes every consent of a subject or for a client, in batches. Those that are locked come last, each
+    /// after a wait that holds nothing.
     pub(super) async fn delete_consents(&self, owner: ConsentOwner<'_>) -> Result<()> {
+        for _ in 0..MOST_PASSES {
+            self.delete_free_consents(owner).await?;
+            if !self.wait_for_consent(owner).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_free_consents(&self, owner: ConsentOwner<'_>) -> Result<()> {
         let (mut after, mut size) = (Some(String::new()), BATCH);
         while let Some(from) = after.take() {
-            let Some(scanned) = self.delete_next_consents(owner, &from, size).await? else {
+            let Some(deleted) = self.delete_next_consents(owner, &from, size).await? else {
                 size = half(size)?;
                 after = Some(from);
                 continue;
             };
-            let is_full = scanned.len() >= size;
-            after = scanned.into_iter().next_back().filter(|_| is_full);
+            let is_full = deleted.len() >= size;
+            after = deleted.into_iter().next_back().filter(|_| is_full);
         }
+        Ok(())
+    }
+
+    /// Returns false if no consent is left.
+    async fn wait_for_consent(&self, owner: ConsentOwner<'_>) -> Result<bool> {
         let (subject, client_id, deleted_at) = match owner {
             ConsentOwner::Subject(subject) => (Some(subject), None, None),
             ConsentOwner::Client { client_id, deleted_at } => {
@@ -221,22 +240,23 @@ impl<C: Connections> PgStorage<C> {
             }
         };
         let mut call = self.connections.begin(Effect::Write).await?;
-        call.statement(|connection| {
-            sqlx::query_file!(
-                "src/postgres/sql/delete_rest_of_consents.sql",
-                subject,
-                client_id,
-                deleted_at,
-            )
-            .execute(connection)
-        })
-        .await
-        .map(drop)
+        let found = call
+            .statement(|connection| {
+                sqlx::query_file_scalar!(
+                    "src/postgres/sql/wait_for_consent.sql",
+                    subject,
+                    client_id,
+                    deleted_at,
+                )
+                .fetch_optional(connection)
+            })
+            .await?;
+        Ok(found.is_some())
     }
 }
 
 impl<C: Connections> PgStorage<C> {
-    /// Returns the clients or subjects that were scanned, or `None` if the server cancelled the statement.
+    /// Returns the clients or subjects whose consents were deleted, or `None` if the server cancelled the statement.
     async fn delete_next_consents(
         &self,
         owner: ConsentOwner<'_>,

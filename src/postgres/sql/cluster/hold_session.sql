@@ -1,4 +1,4 @@
--- Makes a sign-out wait until this transaction ends, and notes the client that it tells. One row if the
+-- Makes a sign-out wait until this transaction ends, and notes the client that it reports. One row if the
 -- session is live and of the subject.
 UPDATE oauth_storage.user_session
 SET
