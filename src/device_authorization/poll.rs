@@ -38,16 +38,25 @@ impl DevicePoll {
         with_tokens(tokens: impl Into<Option<TokenPair>>) => tokens.into();
     }
 
-    /// Returns the given tokens after checking them, or generated ones. The presented values are not
-    /// checked, because an invalid one is an outcome and not an error. For storage implementations.
+    /// Checks the settings and the given tokens. The presented values are not checked, because an invalid
+    /// one is an outcome and not an error. For storage implementations.
     ///
     /// # Errors
-    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field, if a given token or a
-    /// setting is invalid.
-    pub fn tokens_to_issue(&self, request: &RequestContext) -> Result<TokenPair> {
+    /// Returns [`Error::Invalid`](crate::Error::Invalid), which names the field.
+    pub fn check(&self, request: &RequestContext) -> Result<()> {
         request.settings.check()?;
+        self.tokens.as_ref().map_or(Ok(()), |tokens| tokens.check(self.device_code.grant_id()))
+    }
+
+    /// Returns the given tokens after [`check`](Self::check), or generated ones. For storage
+    /// implementations.
+    ///
+    /// # Errors
+    /// See [`check`](Self::check).
+    pub fn tokens_to_issue(&self, request: &RequestContext) -> Result<TokenPair> {
+        self.check(request)?;
         match &self.tokens {
-            Some(tokens) => tokens.check(self.device_code.grant_id()).map(|()| tokens.clone()),
+            Some(tokens) => Ok(tokens.clone()),
             None => TokenPair::generate_after(&self.device_code, self.refresh_token),
         }
     }

@@ -189,7 +189,7 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         request: &RequestContext,
         poll: DevicePoll,
     ) -> Result<DevicePollOutcome> {
-        let mut tokens = poll.tokens_to_issue(request)?;
+        poll.check(request)?;
         if !poll.is_well_formed() {
             return Ok(DevicePollOutcome::Invalid);
         }
@@ -222,8 +222,9 @@ impl DeviceAuthorizationStorage for MemoryStorage {
         }
         let grant_id = device.grant_id;
         let Some(grant) = state.grants.get(&grant_id) else {
-            return Ok(DevicePollOutcome::Pending);
+            return Ok(DevicePollOutcome::Invalid);
         };
+        let mut tokens = poll.tokens_to_issue(request)?;
         if grant.revoked_at.is_some() || state.check_enabled(&poll.client_id).is_err() {
             return Ok(DevicePollOutcome::Invalid);
         }

@@ -2,6 +2,7 @@
 
 mod approve;
 mod find;
+mod issue;
 mod poll;
 mod start;
 
@@ -13,13 +14,15 @@ use crate::device_authorization::{
     NewDeviceAuthorization, UserCodeLookup, UserCodeOutcome, user_code_digest,
 };
 use crate::error::{Error, InvalidReason, Result};
+use crate::grant::IssuedTokens;
 use crate::postgres::PgStorage;
 use crate::postgres::batching::Connections;
 use crate::postgres::telemetry::observe;
 use crate::request::RequestContext;
 use approve::{Approve, Deny};
 use find::{Find, Found};
-use poll::Poll;
+use issue::Issue;
+use poll::{Poll, Polled};
 use start::{Start, Started};
 
 /// The number of user codes that are tried. With a million live ones, one in 25,000 is taken.
@@ -83,30 +86,38 @@ impl<C: Connections> PgStorage<C> {
         self.connections.run(Deny { user_code, grant_id }).await
     }
 
-    /// Not an `async fn`, whose future would contain the poll and be too large (see the test in
-    /// `postgres.rs`).
-    fn poll_device(
+    async fn poll_device(
         &self,
         request: &RequestContext,
         poll: DevicePoll,
-    ) -> impl Future<Output = Result<DevicePollOutcome>> + Send {
-        let call = observe!(self, poll_device_authorization on device_authorization,
-            client_id = poll.client_id);
-        let exchange = poll.tokens_to_issue(request).map(|tokens| {
-            let statement = Poll::new(&self.connections, request, &poll, &tokens)?;
-            Some(Box::pin(async move {
-                let row = self.spend(statement, &tokens).await?;
-                row.map_or(Ok(DevicePollOutcome::Invalid), |row| {
-                    row.into_outcome(poll.client_id, tokens)
-                })
-            }))
-        });
-        call.run(async move {
-            match exchange? {
-                Some(exchange) => exchange.await,
-                None => Ok(DevicePollOutcome::Invalid),
-            }
-        })
+    ) -> Result<DevicePollOutcome> {
+        poll.check(request)?;
+        if !poll.is_well_formed() {
+            return Ok(DevicePollOutcome::Invalid);
+        }
+        match self.connections.run(Poll::new(&poll)).await? {
+            None => Ok(DevicePollOutcome::Invalid),
+            Some(Polled::Pending) => Ok(DevicePollOutcome::Pending),
+            Some(Polled::SlowDown) => Ok(DevicePollOutcome::SlowDown),
+            Some(Polled::Denied) => Ok(DevicePollOutcome::Denied),
+            Some(Polled::Expired) => Ok(DevicePollOutcome::Expired),
+            Some(Polled::Approved) => Box::pin(self.issue_to_device(request, poll)).await,
+        }
+    }
+
+    async fn issue_to_device(
+        &self,
+        request: &RequestContext,
+        poll: DevicePoll,
+    ) -> Result<DevicePollOutcome> {
+        let tokens = poll.tokens_to_issue(request)?;
+        let issue = Issue::new(&self.connections, request, &poll, &tokens);
+        let Some(row) = self.spend(issue, &tokens).await? else {
+            return Ok(DevicePollOutcome::Invalid);
+        };
+        let tokens = if row.refreshable { tokens } else { tokens.without_refresh_token() };
+        let token = row.into_token(poll.client_id, &tokens.access_token.digest())?;
+        Ok(DevicePollOutcome::Issued(Box::new(IssuedTokens { token, tokens })))
     }
 }
 
@@ -150,6 +161,9 @@ impl<C: Connections> DeviceAuthorizationStorage for PgStorage<C> {
         request: &RequestContext,
         poll: DevicePoll,
     ) -> Result<DevicePollOutcome> {
-        self.poll_device(request, poll).await
+        observe!(self, poll_device_authorization on device_authorization,
+            client_id = poll.client_id)
+        .run(self.poll_device(request, poll))
+        .await
     }
 }

@@ -32,26 +32,27 @@ use revoke::RevokeGrant;
 use rotate::RotateToken;
 pub(super) use scan::{Change, Owner};
 
-/// A code or refresh token that matches its request, and the access token issued for it.
-struct SpentRow {
-    position: i64,
+/// A code or refresh token that matches its request, or an approved device, and the access token issued
+/// for it.
+pub(super) struct SpentRow {
+    pub(super) position: i64,
     /// True if it was already spent: nothing was stored, and the grant is revoked.
-    replayed: bool,
+    pub(super) replayed: bool,
     /// True if a wider scope was requested: nothing was stored.
-    wider: bool,
-    grant_id: Uuid,
-    subject: Option<String>,
-    scope: String,
-    issued_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    context: Option<String>,
+    pub(super) wider: bool,
+    pub(super) grant_id: Uuid,
+    pub(super) subject: Option<String>,
+    pub(super) scope: String,
+    pub(super) issued_at: DateTime<Utc>,
+    pub(super) expires_at: DateTime<Utc>,
+    pub(super) context: Option<String>,
     /// True if the refresh token was stored.
-    refreshable: bool,
+    pub(super) refreshable: bool,
 }
 
 impl SpentRow {
     /// Returns the record of the stored access token.
-    fn into_token(self, client_id: String, digest: &TokenHash) -> Result<Token> {
+    pub(super) fn into_token(self, client_id: String, digest: &TokenHash) -> Result<Token> {
         Ok(Token {
             kind: TokenKind::Access,
             grant_id: self.grant_id,

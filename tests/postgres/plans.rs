@@ -272,7 +272,7 @@ async fn every_statement_goes_by_index_runs_once_and_updates_hot() {
         let (outcome, logged) =
             plans(&cluster, storage.poll_device_authorization(&request, poll)).await;
         assert!(outcome.unwrap().issued().is_some());
-        check("a poll that is issued the tokens", logged, 1);
+        check("a poll that is issued the tokens", logged, 2);
         let (added, logged) =
             plans(&cluster, storage.add_consent("user-77", &client_id, &scope())).await;
         added.unwrap();
