@@ -238,7 +238,8 @@ async fn takes_expired_sessions(cx: Context) {
     outlast().await;
     let purged = cx.storage.purge_expired(1).await.expect("purge_expired");
     assert_eq!((purged.sessions, purged.more), (1, true), "a batch is no larger than its limit");
-    assert_eq!(purge_all(&cx).await.sessions, 1);
+    // Sessions of other rules may have expired meanwhile.
+    assert!(purge_all(&cx).await.sessions >= 1);
     for gone in [expired, idle] {
         let out = cx.storage.end_session(&gone.secret).await.expect("end_session");
         assert_eq!(out, SignOut::default(), "it is gone");
