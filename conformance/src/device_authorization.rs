@@ -185,6 +185,8 @@ async fn expired_is_reported(cx: Context) {
 async fn code_is_of_its_client(cx: Context) {
     let (client, other) = (cx.client().await, cx.client().await);
     let device = start(&cx, &client).await;
+    assert_eq!(poll(&cx, &other, &device).await, DevicePollOutcome::Invalid);
+    assert_eq!(poll(&cx, &client, &device).await, DevicePollOutcome::Pending, "not too early");
     assert!(approve(&cx, &request(), &device.user_code).await);
     assert_eq!(poll(&cx, &other, &device).await, DevicePollOutcome::Invalid);
     issued(poll(&cx, &client, &device).await);

@@ -2,11 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use oauth_storage::device_authorization::{
+    DeviceApproval, DevicePoll, DevicePollOutcome, NewDeviceAuthorization, UserCodeLookup,
+    UserCodeOutcome,
+};
 use oauth_storage::grant::{RotationOutcome, TokenRotation};
 use oauth_storage::token::NewToken;
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption, GrantStorage as _,
-    NewAuthorizationCode, PgStorage, RedemptionOutcome, Secret, TokenPair, TokenStorage as _,
+    AuthorizationCodeStorage as _, ClientRegistry as _, CodeRedemption,
+    DeviceAuthorizationStorage as _, GrantStorage as _, NewAuthorizationCode, PgStorage,
+    RedemptionOutcome, Secret, TokenPair, TokenStorage as _,
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
@@ -101,6 +106,18 @@ async fn s20_nothing_is_issued_once_disabling_has_returned() {
     assert!(slowest < Duration::from_secs(2), "a stream of issuers delayed it: {slowest:?}");
 }
 
+/// A poll of a device that its user approved.
+async fn approved_device(storage: &PgStorage, client_id: &str) -> DevicePoll {
+    let new = NewDeviceAuthorization::new(client_id, scope());
+    let device = storage.start_device_authorization(new).await.unwrap();
+    let lookup = UserCodeLookup::new(&device.user_code);
+    let found = storage.find_device_authorization(lookup).await.unwrap();
+    let UserCodeOutcome::Found(shown) = found else { panic!("{found:?}") };
+    let approval = DeviceApproval::new(&device.user_code, &shown, scope());
+    assert!(storage.approve_device_authorization(&alice(), approval).await.unwrap());
+    DevicePoll::new(client_id, device.device_code)
+}
+
 /// The second statement of `set_client_disabled`, with a parameter for the identifier.
 const LOCK_OUT: &str = include_str!("../../../src/postgres/sql/lock_out_client.sql");
 
@@ -117,6 +134,7 @@ async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
     let tokens = pair();
     let new = NewToken::new(&client_id, scope(), tokens.clone());
     test.storage.create_token(&alice(), new).await.unwrap();
+    let poll = approved_device(&test.storage, &client_id).await;
     let mut holder = PgConnection::connect(test.database.url()).await.unwrap();
     let hold = "BEGIN; SELECT FROM oauth_storage.client_lock FOR UPDATE";
     sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
@@ -129,12 +147,17 @@ async fn s20_a_statement_that_waited_issues_nothing_from_its_old_snapshot() {
         let rotation = TokenRotation::new(&id, tokens.refresh_token.unwrap());
         storage.rotate_refresh_token(&alice(), rotation).await
     });
+    let storage = test.storage.clone();
+    let polling =
+        tokio::spawn(async move { storage.poll_device_authorization(&alice(), poll).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!creating.is_finished() && !rotating.is_finished(), "they wait");
+    let waiting = [creating.is_finished(), rotating.is_finished(), polling.is_finished()];
+    assert_eq!(waiting, [false; 3], "they wait");
     // The two steps of disabling, the second in the transaction that they wait for.
     test.sql("UPDATE oauth_storage.client SET disabled_at = now()").await;
     sqlx::query(LOCK_OUT).bind(&client_id).execute(&mut holder).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     creating.await.unwrap().unwrap_err();
     assert_eq!(rotating.await.unwrap().unwrap(), RotationOutcome::Invalid);
+    assert_eq!(polling.await.unwrap().unwrap(), DevicePollOutcome::Invalid);
 }
