@@ -1,0 +1,92 @@
+//! The database, and how to write to the terminal.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use oauth_storage::PgStorage;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
+
+use crate::error::{Error, Result};
+
+/// The options of every command.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The database: postgres://user:password@host:port/database. Without it OAUTH_STORAGE_DATABASE_URL, then
+    /// DATABASE_URL. It is never printed.
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// A file with the URL of the database.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
+    /// Write JSON, for scripts.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// What every command needs.
+pub(crate) struct Context {
+    options: Options,
+}
+
+impl Context {
+    pub(crate) fn new(options: Options) -> Self {
+        Self { options }
+    }
+
+    /// Returns true if the output is JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.options.json
+    }
+
+    fn url(&self) -> Result<String> {
+        let Options { database_url, database_url_file, .. } = &self.options;
+        if let Some(url) = database_url {
+            return Ok(url.clone());
+        }
+        if let Some(file) = database_url_file {
+            let url = std::fs::read_to_string(file).map_err(|error| {
+                Error::Failed(format!("cannot read {}: {error}", file.display()))
+            })?;
+            return Ok(url.trim().to_owned());
+        }
+        let variables = ["OAUTH_STORAGE_DATABASE_URL", "DATABASE_URL"];
+        variables.iter().find_map(|name| std::env::var(name).ok()).ok_or_else(|| {
+            Error::Usage(
+                "no database is named; use --database-url, --database-url-file, or the variable \
+                 OAUTH_STORAGE_DATABASE_URL"
+                    .into(),
+            )
+        })
+    }
+
+    /// The database as options of the driver.
+    pub(crate) fn connect_options(&self) -> Result<PgConnectOptions> {
+        let url = self.url()?;
+        let ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        // The message of the parser quotes parts of the URL.
+        ours.then(|| url.parse().ok()).flatten().ok_or_else(|| {
+            Error::Usage(
+                "the database URL is malformed; expected postgres://user:password@host:port/database"
+                    .into(),
+            )
+        })
+    }
+
+    /// A connection for statements of this command, in a session that only reads.
+    pub(crate) async fn read_only(&self, options: PgConnectOptions) -> Result<PgConnection> {
+        let options = options
+            .application_name("oauth-storage-cli")
+            .options([("default_transaction_read_only", "on")])
+            .disable_statement_logging();
+        Ok(options.connect().await?)
+    }
+
+    /// The storage.
+    pub(crate) async fn storage(&self) -> Result<PgStorage> {
+        Ok(PgStorage::builder()
+            .password_users()
+            .connect_with(self.connect_options()?.application_name("oauth-storage-cli"))
+            .await?)
+    }
+}

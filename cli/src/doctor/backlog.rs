@@ -1,0 +1,80 @@
+//! Expired rows, interrupted operations and signing keys.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::finding::Finding;
+
+/// The purge runs every few minutes, so a row of this age was missed for long.
+const OVERDUE: TimeDelta = TimeDelta::hours(24);
+
+/// Twice the default period of rotation.
+const OLD_KEY: TimeDelta = TimeDelta::days(180);
+
+pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+    let mut findings = expired(connection, Utc::now()).await?;
+    findings.extend(unfinished(connection).await?);
+    findings.extend(signing_keys(connection).await?);
+    Ok(findings)
+}
+
+async fn expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<Finding>> {
+    let tables = sqlx::query_file!("src/doctor/sql/backlog.sql").fetch_all(connection).await?;
+    let all: i64 = tables.iter().map(|own| own.expired).sum();
+    let late = tables.into_iter().filter_map(|own| {
+        let age = now - own.oldest?;
+        (age > OVERDUE).then(|| {
+            Finding::warning(
+                "expired rows",
+                format!("the oldest expired row of {} is {} h old", own.table, age.num_hours()),
+                "Run the purge every few minutes: oauth-storage purge --every 5m.",
+            )
+        })
+    });
+    let late: Vec<_> = late.collect();
+    if late.is_empty() {
+        return Ok(vec![Finding::ok("expired rows", format!("{all}, none for over a day"))]);
+    }
+    Ok(late)
+}
+
+async fn unfinished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+    let found = sqlx::query_file!("src/doctor/sql/unfinished.sql").fetch_one(connection).await?;
+    let mut findings = Vec::new();
+    if found.deletions > 0 {
+        findings.push(Finding::warning(
+            "unfinished",
+            format!("{} clients are half deleted", found.deletions),
+            "Delete them again: oauth-storage client delete. Until then some of their tokens are active.",
+        ));
+    }
+    if found.sign_outs > 0 {
+        findings.push(Finding::warning(
+            "unfinished",
+            format!("{} sign-outs were interrupted", found.sign_outs),
+            "Run the purge, which finishes them.",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("unfinished", "no deletion and no sign-out"));
+    }
+    Ok(findings)
+}
+
+async fn signing_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+    let keys = sqlx::query_file!("src/doctor/sql/keys.sql").fetch_all(connection).await?;
+    let (now, count) = (Utc::now(), keys.len());
+    let old = keys.into_iter().filter_map(|own| {
+        let days = own.activated_at.map(|at| now - at).filter(|age| *age > OLD_KEY)?.num_days();
+        Some(Finding::warning(
+            "signing keys",
+            format!("{} of {} is active for {days} days", own.alg, own.issuer),
+            "Check that every node calls ManagedKeys::update, or run oauth-storage keys rotate.",
+        ))
+    });
+    let old: Vec<_> = old.collect();
+    if old.is_empty() {
+        return Ok(vec![Finding::ok("signing keys", format!("{count} active"))]);
+    }
+    Ok(old)
+}
