@@ -1,9 +1,19 @@
 //! `oauth-storage`: the operator's command for a database of oauth-storage.
 
+mod ask;
+mod consents;
 mod context;
 mod doctor;
+mod erase_subject;
 mod error;
+mod grants;
+mod keys;
+mod migrate;
 mod output;
+mod purge;
+mod sessions;
+mod status;
+mod token;
 mod top;
 
 use std::process::ExitCode;
@@ -27,6 +37,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Migrate(migrate::Args),
+    Status(status::Args),
+    #[command(subcommand)]
+    Grants(grants::Command),
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    #[command(subcommand)]
+    Consents(consents::Command),
+    EraseSubject(erase_subject::Args),
+    #[command(subcommand)]
+    Token(token::Command),
+    Purge(purge::Args),
+    #[command(subcommand)]
+    Keys(keys::Command),
     Doctor(doctor::Args),
     Top(top::Args),
 }
@@ -46,6 +70,15 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
+        Command::Migrate(args) => migrate::run(&args, context).await,
+        Command::Status(_) => status::run(context).await,
+        Command::Grants(command) => grants::run(&command, context).await,
+        Command::Sessions(command) => sessions::run(&command, context).await,
+        Command::Consents(command) => consents::run(&command, context).await,
+        Command::EraseSubject(args) => erase_subject::run(&args, context).await,
+        Command::Token(command) => token::run(&command, context).await,
+        Command::Purge(args) => purge::run(&args, context).await,
+        Command::Keys(command) => keys::run(&command, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Top(args) => top::run(&args, context).await,
     }

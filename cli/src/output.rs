@@ -1,8 +1,11 @@
 //! Tables and JSON.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use chrono::{DateTime, Utc};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -37,4 +40,105 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut out, value)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// A table of names and values.
+pub(crate) fn fields() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// Aligns columns of numbers.
+pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// A number with a comma after each thousand.
+pub(crate) fn number(number: i64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number of things: `1 grant`, `2 grants`.
+pub(crate) fn count(things: u64, name: &str) -> String {
+    let plural = if things == 1 { "" } else { "s" };
+    format!("{} {name}{plural}", number(i64::try_from(things).unwrap_or(i64::MAX)))
+}
+
+/// A time as people say it: `in 29 min`, `3 h ago`, or a date.
+pub(crate) fn time(at: DateTime<Utc>) -> String {
+    since(at, Utc::now())
+}
+
+fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (at - now).num_seconds();
+    let length = match seconds.unsigned_abs() {
+        own @ ..120 => format!("{own} s"),
+        own @ 120..7_200 => format!("{} min", own / 60),
+        own @ 7_200..172_800 => format!("{} h", own / 3_600),
+        own @ 172_800..5_184_000 => format!("{} days", own / 86_400),
+        _ => return at.format("%Y-%m-%d").to_string(),
+    };
+    if seconds < 0 { format!("{length} ago") } else { format!("in {length}") }
+}
+
+/// Runs an operation of unknown length, with its duration on a terminal.
+pub(crate) async fn waiting<T, E>(
+    name: &'static str,
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let bar =
+        if stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.set_message(name);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let outcome = operation.await;
+    bar.finish_and_clear();
+    outcome
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn ended() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_easy_to_read() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 2].map(|own| count(own, "grant")), ["0 grants", "1 grant", "2 grants"]);
+        let now = Utc::now();
+        for (seconds, text) in
+            [(30, "in 30 s"), (1_740, "in 29 min"), (-10_900, "3 h ago"), (-864_000, "10 days ago")]
+        {
+            assert_eq!(since(now + TimeDelta::seconds(seconds), now), text);
+        }
+    }
 }

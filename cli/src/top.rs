@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         next = (next + every).max(Instant::now());
         tokio::select! {
             () = sleep_until(next) => {}
-            _ = tokio::signal::ctrl_c() => break,
+            () = output::ended() => break,
         }
         let now = database::Snapshot::take(&mut connection).await?;
         let database = now.since(&before);

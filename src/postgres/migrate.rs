@@ -22,6 +22,8 @@ pub struct PendingMigration {
     pub version: i64,
     /// A short description.
     pub description: String,
+    /// The statements.
+    pub sql: String,
 }
 
 impl PgStorage {
@@ -105,6 +107,7 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<PendingMigration>>
             None => pending.push(PendingMigration {
                 version: migration.version,
                 description: migration.description.to_string(),
+                sql: migration.sql.as_str().to_owned(),
             }),
             Some((success, checksum)) => {
                 if !success || checksum[..] != migration.checksum[..] {

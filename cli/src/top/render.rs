@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::output::number;
+
 use super::database::Database;
 use super::process::Process;
 
@@ -29,7 +31,7 @@ pub(super) fn frame(title: &str, database: &Database, process: Option<&Process>)
         line(format!(
             "{:<22}{:>14}{:>11}{:>11}{:>11}  {}",
             own.table,
-            grouped(own.rows),
+            number(own.rows),
             rate(own.inserted_per_second),
             rate(own.updated_per_second),
             rate(own.deleted_per_second),
@@ -64,24 +66,11 @@ pub(super) fn frame(title: &str, database: &Database, process: Option<&Process>)
     out
 }
 
-/// A number with a comma after each thousand.
-fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 fn rate(each_second: f64) -> String {
     if each_second > 0.0 && each_second < 10.0 {
         return format!("{each_second:.1}");
     }
-    grouped(each_second.round() as i64)
+    number(each_second.round() as i64)
 }
 
 fn duration(seconds: f64) -> String {
@@ -103,7 +92,6 @@ mod tests {
 
     #[test]
     fn numbers_are_easy_to_read() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.4, 12.3, 4_321.0].map(rate), ["0", "0.4", "12", "4,321"]);
         assert_eq!([0.0012, 2.5].map(duration), ["1.2 ms", "2.5 s"]);
         assert_eq!([59, 180, 10_000, 400_000].map(age), ["59 s", "3 min", "2 h", "4 days"]);
