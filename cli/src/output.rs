@@ -14,7 +14,8 @@ use crate::error::Result;
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(headings);
-    if stdout().is_terminal() {
+    // A terminal that does not tell its width reports none, or nearly none.
+    if stdout().is_terminal() && table.width().is_some_and(|columns| columns >= 40) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table

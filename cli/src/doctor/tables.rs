@@ -68,7 +68,6 @@ pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Fin
     findings.extend(unusable(&indexes));
     findings.extend(bloated(&indexes));
     findings.extend(blocked(&blockers));
-    findings.extend(locks(connection).await?);
     Ok(findings)
 }
 
@@ -195,7 +194,8 @@ fn blocked(blockers: &[Blocker]) -> Vec<Finding> {
     or_ok("vacuum", found.collect(), "nothing keeps it from removing dead rows")
 }
 
-async fn locks(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+/// Who makes others wait. It looks at no table.
+pub(super) async fn locks(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
     let holders = sqlx::query_file!("src/doctor/sql/locks.sql").fetch_all(connection).await?;
     // Shorter waits are usual.
     let found = holders.iter().filter(|own| own.seconds >= 1.0).map(|own| {
