@@ -50,7 +50,7 @@ async fn examine(context: &Context) -> Result<Vec<Finding>> {
             Ok(connection) => connection,
             Err(error) => return Ok(vec![unreachable(&error.to_string())]),
         };
-    let mut findings = server::check(&mut connection).await?;
+    let (mut findings, now) = server::check(&mut connection).await?;
     let storage = match context.storage().await {
         Ok(storage) => {
             findings.push(Finding::ok("settings", "those that decisions depend on are right"));
@@ -70,9 +70,9 @@ async fn examine(context: &Context) -> Result<Vec<Finding>> {
     }
     findings.extend(schema::rights(&mut connection).await?);
     findings.extend(tables::locks(&mut connection).await?);
-    findings.extend(unless_locked(tables::check(&mut connection).await)?);
+    findings.extend(unless_locked(tables::check(&mut connection, now).await)?);
     if findings.iter().all(|own| own.check != "rights" || own.severity == Severity::Ok) {
-        findings.extend(unless_locked(backlog::check(&mut connection).await)?);
+        findings.extend(unless_locked(backlog::check(&mut connection, now).await)?);
     }
     Ok(findings)
 }

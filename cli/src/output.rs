@@ -78,9 +78,15 @@ pub(crate) fn count(things: u64, name: &str) -> String {
     format!("{} {name}{plural}", number(i64::try_from(things).unwrap_or(i64::MAX)))
 }
 
+/// The clock of this machine, for people and for comparison. PostgreSQL's decides.
+#[expect(clippy::disallowed_methods, reason = "nothing is decided by it")]
+pub(crate) fn local_clock() -> DateTime<Utc> {
+    Utc::now()
+}
+
 /// A time as people say it: `in 29 min`, `3 h ago`, or a date.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
-    since(at, Utc::now())
+    since(at, local_clock())
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -135,7 +141,7 @@ mod tests {
     fn numbers_and_times_are_easy_to_read() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 2].map(|own| count(own, "grant")), ["0 grants", "1 grant", "2 grants"]);
-        let now = Utc::now();
+        let now = local_clock();
         for (seconds, text) in
             [(30, "in 30 s"), (1_740, "in 29 min"), (-10_900, "3 h ago"), (-864_000, "10 days ago")]
         {

@@ -50,7 +50,10 @@ struct Blocker {
     seconds: f64,
 }
 
-pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Finding>> {
     let tables = sqlx::query_file_as!(Table, "src/doctor/sql/tables.sql")
         .fetch_all(&mut *connection)
         .await?;
@@ -61,7 +64,7 @@ pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Fin
         .fetch_all(&mut *connection)
         .await?;
     let mut findings = vec![size(&tables)];
-    findings.extend(dead_rows(&tables, Utc::now()));
+    findings.extend(dead_rows(&tables, now));
     findings.extend(statistics(&tables));
     findings.extend(updates(&tables));
     findings.extend(age(&tables));
