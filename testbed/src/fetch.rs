@@ -1,0 +1,167 @@
+//! PostgreSQL's programs from a public registry, through a program that is installed.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::package::{self, Package};
+use crate::{cache, command, find};
+
+/// The limit for one program, including the wait for another process that fetches.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The programs that fetch, each with the file to look for on the PATH.
+const TOOLS: [(Tool, &[&str]); 3] = [
+    (Tool::Uv, &["uv"]),
+    (Tool::Pip, &["pip", "pip3", "python3", "python"]),
+    (Tool::Npm, &["npm"]),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Tool {
+    Uv,
+    Pip,
+    Npm,
+}
+
+impl Tool {
+    fn package(self) -> Option<Package> {
+        match self {
+            Self::Uv | Self::Pip => package::of_pypi(),
+            Self::Npm => package::of_npm(),
+        }
+    }
+}
+
+/// The folder of programs that were fetched earlier.
+pub(crate) fn cached(variables: find::Variables<'_>) -> Result<PathBuf, String> {
+    let cache = cache::folder(variables);
+    let packages = [package::of_pypi(), package::of_npm()].into_iter().flatten();
+    packages
+        .map(|package| cache.join(package.folder()).join(package.bin))
+        .find(|bin| find::check(bin).is_ok())
+        .ok_or_else(|| format!("{}: nothing", cache.display()))
+}
+
+/// Fetches the programs with the first installed program that can. Adds the reasons of the others to `tried`.
+pub(crate) async fn fetch(
+    variables: find::Variables<'_>,
+    tried: &mut Vec<String>,
+) -> Option<PathBuf> {
+    let path = variables("PATH").unwrap_or_default();
+    for (tool, names) in TOOLS {
+        let name = names[0];
+        let Some(program) = names.iter().find_map(|name| find::program(&path, name)) else {
+            tried.push(format!("{name}: not on PATH"));
+            continue;
+        };
+        let Some(package) = tool.package() else {
+            tried.push(format!("{name}: no package of PostgreSQL for this machine"));
+            continue;
+        };
+        if find::offline(variables) {
+            tried.push(format!("{name}: OAUTH_STORAGE_OFFLINE forbids to fetch"));
+            continue;
+        }
+        let work = fetch_with(tool, &program, package, cache::folder(variables));
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(Ok(bin)) => return Some(bin),
+            Ok(Err(reason)) => tried.push(format!("{name}: {reason}")),
+            Err(_) => tried.push(format!("{name}: not done within {} s", PATIENCE.as_secs())),
+        }
+    }
+    None
+}
+
+async fn fetch_with(
+    tool: Tool,
+    program: &Path,
+    package: Package,
+    cache: PathBuf,
+) -> Result<PathBuf, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", cache.display());
+    let writer = cache::Writer::wait(cache.clone()).await.map_err(failed)?;
+    let folder = cache.join(package.folder());
+    let bin = folder.join(package.bin);
+    if find::check(&bin).is_ok() {
+        return Ok(bin); // another process fetched it meanwhile
+    }
+    let Package { name, version, .. } = package;
+    command::say(&format!(
+        "fetching PostgreSQL with {} ({name} {version}, once) into {}; \
+         OAUTH_STORAGE_OFFLINE=1 forbids it",
+        program.display(),
+        folder.display()
+    ));
+    let unfinished = writer.begin().map_err(failed)?;
+    let fetched = async {
+        match tool {
+            Tool::Uv | Tool::Pip => install_wheel(tool, program, package, &unfinished).await?,
+            Tool::Npm => install_tarball(program, package, &unfinished).await?,
+        }
+        writer.finish(&unfinished, &package.folder()).map_err(failed)?;
+        find::check(&bin)
+    };
+    let fetched = fetched.await;
+    if fetched.is_err() {
+        let _ = fs::remove_dir_all(&unfinished);
+    }
+    fetched.map(|()| bin)
+}
+
+/// Both programs refuse a file whose hash is not in the list.
+async fn install_wheel(
+    tool: Tool,
+    program: &Path,
+    package: Package,
+    folder: &Path,
+) -> Result<(), String> {
+    let Package { name, version, hashes, .. } = package;
+    let hashes: String = hashes.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
+    let list = folder.join("requirements.txt");
+    fs::write(&list, format!("{name}=={version}{hashes}\n")).map_err(|error| error.to_string())?;
+
+    let mut arguments: Vec<OsString> = Vec::new();
+    if program.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("python")) {
+        arguments.extend(["-m".into(), "pip".into()]);
+    }
+    if let Tool::Uv = tool {
+        arguments.push("pip".into());
+    }
+    let common = ["install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"];
+    arguments.extend(common.map(OsString::from));
+    arguments.extend(["--target".into(), folder.into(), "--requirement".into(), list.into()]);
+    if let Tool::Uv = tool {
+        // Otherwise the files are those of uv's cache, whose permissions are not ours to change.
+        arguments.push("--link-mode=copy".into());
+    } else {
+        let more = ["--no-compile", "--no-input", "--disable-pip-version-check"];
+        arguments.extend(more.map(OsString::from));
+        arguments.extend(["--timeout=20", "--retries=1"].map(OsString::from));
+    }
+    command::run(tokio::process::Command::new(program).args(arguments).env("PIP_USER", "0")).await
+}
+
+/// npm refuses a file whose hash is not that of the lock file.
+async fn install_tarball(program: &Path, package: Package, folder: &Path) -> Result<(), String> {
+    let Package { name, version, hashes, .. } = package;
+    let manifest = format!(r#"{{"private":true,"dependencies":{{"{name}":"{version}"}}}}"#);
+    let lock = format!(
+        r#"{{"lockfileVersion":3,"packages":{{"":{{"dependencies":{{"{name}":"{version}"}}}},
+           "node_modules/{name}":{{"version":"{version}","integrity":"{}"}}}}}}"#,
+        hashes.concat()
+    );
+    for (file, content) in [("package.json", manifest), ("package-lock.json", lock)] {
+        fs::write(folder.join(file), content).map_err(|error| error.to_string())?;
+    }
+    let mut npm = tokio::process::Command::new(program);
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .args(["--package-lock=true", "--fetch-timeout=20000", "--fetch-retries=1"])
+        .current_dir(folder);
+    command::run(&mut npm).await?;
+    // A tarball of npm has no links. This script of the package makes those between its libraries.
+    let mut links = tokio::process::Command::new("node");
+    links.arg("scripts/hydrate-symlinks.js").current_dir(folder.join("node_modules").join(name));
+    command::run(&mut links).await
+}
