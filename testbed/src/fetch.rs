@@ -165,3 +165,69 @@ async fn install_tarball(program: &Path, package: Package, folder: &Path) -> Res
     links.arg("scripts/hydrate-symlinks.js").current_dir(folder.join("node_modules").join(name));
     command::run(&mut links).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fetch that expects other hashes. Returns its error, or prints why it cannot be tried.
+    async fn refusal(tool: Tool, names: &[&str], wrong: &'static [&'static str]) -> Option<String> {
+        let test = format!("fetch::tests: a wrong hash with {}", names[0]);
+        let path = find::environment("PATH").unwrap_or_default();
+        let Some(program) = names.iter().find_map(|name| find::program(&path, name)) else {
+            command::say(&format!("NOT RUN: {test}: it is not on PATH"));
+            return None;
+        };
+        if find::offline(&find::environment) {
+            command::say(&format!("NOT RUN: {test}: OAUTH_STORAGE_OFFLINE forbids it"));
+            return None;
+        }
+        let Some(package) = tool.package() else {
+            command::say(&format!("NOT RUN: {test}: no package for this machine"));
+            return None;
+        };
+        let cache = std::env::temp_dir().join(format!("fetch-{}", uuid::Uuid::new_v4()));
+        let mut results = Vec::new();
+        for package in [package, Package { hashes: wrong, ..package }] {
+            let cache = cache.join(package.hashes.concat().get(..16).unwrap());
+            let work = fetch_with(tool, &program, package, cache.clone());
+            let result = tokio::time::timeout(Duration::from_secs(100), work).await;
+            let left = fs::read_dir(&cache).unwrap().count();
+            results.push((result.unwrap_or_else(|_| Err("no answer".to_owned())), left));
+        }
+        fs::remove_dir_all(cache).unwrap();
+        let (refused, left) = results.pop().unwrap();
+        if let (Err(reason), _) = results.pop().unwrap() {
+            command::say(&format!("NOT RUN: {test}: the registry cannot be reached: {reason}"));
+            return None;
+        }
+        assert_eq!(left, 1, "only the lock is left of a refused package");
+        Some(refused.unwrap_err())
+    }
+
+    const SHA256: &[&str] = &["00000000907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d00"];
+
+    #[tokio::test]
+    async fn pip_refuses_a_wrong_hash() {
+        if let Some(reason) = refusal(Tool::Pip, TOOLS[1].1, SHA256).await {
+            assert!(reason.contains("Expected sha256 00000000907c"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn uv_refuses_a_wrong_hash() {
+        if let Some(reason) = refusal(Tool::Uv, TOOLS[0].1, SHA256).await {
+            assert!(reason.contains("sha256:00000000907c") || reason.contains("hash"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn npm_refuses_a_wrong_hash() {
+        let wrong = &[
+            "sha512-AAAAAAAAixDP/l3P/zkHhQ9B0JDV39qA97RNz55QcngeRjFC5/1G36LZjODVJ84kVJHUTQMmly7nzWO8js8kg==",
+        ];
+        if let Some(reason) = refusal(Tool::Npm, TOOLS[2].1, wrong).await {
+            assert!(reason.contains("EINTEGRITY"), "{reason}");
+        }
+    }
+}

@@ -99,8 +99,10 @@ async fn serves(test: &str, engine: &str) {
     .await;
     assert!(!machine.calls().contains(&password), "{}", machine.calls());
 
-    // The image is there now.
+    // The image is there now. A testbed that ends by itself waits for the end of its container.
     let machine = machine.with("OAUTH_STORAGE_OFFLINE", "1");
+    machine.runs("true").await;
+    assert_eq!(machine.calls().matches("ended\n").count(), 2, "{}", machine.calls());
     assert_eq!(machine.serves().await.killed().await, "");
     assert_eq!(machine.calls().matches("pull").count(), 1, "{}", machine.calls());
 }

@@ -29,7 +29,7 @@ impl Machine {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let machine = Self { folder, variables: Vec::new() };
-        for tool in ["sh", "id", "mkdir", "rm", "head", "sleep", "touch"] {
+        for tool in ["sh", "id", "mkdir", "rm", "head", "sleep", "touch", "true"] {
             symlink(find(tool).unwrap(), machine.bin().join(tool)).unwrap();
         }
         machine
@@ -72,11 +72,12 @@ impl Machine {
         fs::remove_file(self.bin().join(name)).unwrap();
     }
 
-    /// Adds a program of the real machine. Returns false if it is not installed.
+    /// Adds a program of the real machine, whose files are only for this user. Returns false if it is not
+    /// installed.
     pub(crate) fn real(&self, name: &str) -> bool {
         let Some(program) = find(name) else { return false };
         let path = std::env::var("PATH").unwrap();
-        self.script(name, &format!("PATH='{path}' exec '{}' \"$@\"", program.display()));
+        self.script(name, &format!("umask 077; PATH='{path}' exec '{}' \"$@\"", program.display()));
         true
     }
 
@@ -113,6 +114,12 @@ impl Machine {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains("found no PostgreSQL"), "{error}");
         error
+    }
+
+    /// Runs a command on a server until both have ended.
+    pub(crate) async fn runs(&self, program: &str) {
+        let output = limited("the end", self.command().arg(program).output()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts a server, and asks it for its version.

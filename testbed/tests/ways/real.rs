@@ -24,6 +24,10 @@ async fn reachable(test: &str, Probe(program, arguments): &Probe) -> bool {
         not_run(test, &format!("there is no {program} on PATH"));
         return false;
     }
+    if std::env::var_os("OAUTH_STORAGE_OFFLINE").is_some() {
+        not_run(test, "OAUTH_STORAGE_OFFLINE forbids it");
+        return false;
+    }
     let probe = Command::new(program).args(*arguments).kill_on_drop(true).output();
     match tokio::time::timeout(Duration::from_secs(60), probe).await {
         Err(_) => not_run(test, "the registry does not answer within a minute"),
