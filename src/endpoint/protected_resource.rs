@@ -87,14 +87,34 @@ impl ProtectedResource {
         token: &Secret,
     ) -> Result<Token, BearerError> {
         let found = storage.introspect(token).await?;
-        found.filter(|token| self.accepts(token)).ok_or(BearerError::InvalidToken)
+        let is_bearer = |token: &Token| {
+            token.context.jkt.is_none() && token.context.x5t_s256.is_none() && self.accepts(token)
+        };
+        found.filter(is_bearer).ok_or(BearerError::InvalidToken)
+    }
+
+    /// Returns the record of an access token that is bound to a DPoP key (RFC 9449 6.1), if the token is active
+    /// and meant for this resource. The thumbprint is that of the proof of the request, which the caller has
+    /// checked.
+    ///
+    /// # Errors
+    /// Returns [`BearerError::InvalidToken`] if the token is not active, of another resource, or not bound to
+    /// this key; [`BearerError::Storage`] if the storage fails.
+    pub async fn introspect_bound<S: GrantStorage + ?Sized>(
+        &self,
+        storage: &S,
+        token: &Secret,
+        jkt: &str,
+    ) -> Result<Token, BearerError> {
+        let found = storage.introspect(token).await?;
+        let is_bound =
+            |token: &Token| token.context.jkt.as_deref() == Some(jkt) && self.accepts(token);
+        found.filter(is_bound).ok_or(BearerError::InvalidToken)
     }
 
     fn accepts(&self, token: &Token) -> bool {
         let own = self.identifier.as_ref();
         token.kind == TokenKind::Access
-            && token.context.jkt.is_none()
-            && token.context.x5t_s256.is_none()
             && own.is_none_or(|own| token.context.resource.contains(own))
     }
 

@@ -12,6 +12,9 @@ use crate::{OAuthError, OAuthState};
 
 /// The access token of a request to a protected resource, in the header `Authorization` (RFC 6750 2.1). It is active.
 ///
+/// With the feature `proofs`, and an [issuer](OAuthState::with_issuer), also a token that is bound to a key, with the
+/// scheme `DPoP` and a proof (RFC 9449 7.1).
+///
 /// **This accepts an access token of any scope.** Require a scope with the layer
 /// [`RequireScope`](crate::RequireScope) or with [`require_scope`](Self::require_scope).
 ///
@@ -101,8 +104,27 @@ impl TokenParameter {
     }
 }
 
-/// Finds the token of a request.
+/// Finds the token of a request; `None` if it has none.
 pub(crate) async fn authenticate(
+    parts: &Parts,
+    in_form: Option<Secret>,
+    state: &OAuthState,
+    resource: &ProtectedResource,
+) -> Result<Option<Bearer>, OAuthError> {
+    #[cfg(feature = "proofs")]
+    if in_form.is_none()
+        && let Some(token) = crate::proofs::bound_token(parts, state, resource).await?
+    {
+        return Ok(Some(Bearer { token, state: state.clone() }));
+    }
+    match bearer(parts, in_form, state, resource).await {
+        Ok(found) => Ok(Some(found)),
+        Err(BearerError::Missing) => Ok(None),
+        Err(error) => Err(refusal(resource, error)),
+    }
+}
+
+async fn bearer(
     parts: &Parts,
     in_form: Option<Secret>,
     state: &OAuthState,
@@ -158,11 +180,7 @@ where
         {
             return Ok(Some(found.clone()));
         }
-        match authenticate(parts, None, &state, state.resource()).await {
-            Ok(found) => Ok(Some(found)),
-            Err(BearerError::Missing) => Ok(None),
-            Err(error) => Err(refusal(state.resource(), error)),
-        }
+        authenticate(parts, None, &state, state.resource()).await
     }
 }
 
@@ -183,7 +201,7 @@ where
             let challenge = resource.www_authenticate(&BearerError::InvalidRequest);
             in_form = form.map_err(|error| error.with_challenge(challenge))?.given();
         }
-        let found = authenticate(&parts, in_form, &state, resource).await;
-        found.map(Self).map_err(|error| refusal(resource, error))
+        let found = authenticate(&parts, in_form, &state, resource).await?;
+        found.map(Self).ok_or_else(|| refusal(resource, BearerError::Missing))
     }
 }

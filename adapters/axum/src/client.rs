@@ -15,8 +15,9 @@ use crate::{OAuthError, OAuthState};
 /// The authenticated client of a token, introspection or revocation request, and the form of the request
 /// (RFC 6749 2.3).
 ///
-/// A client authenticates with the method that it has registered: `client_secret_basic`, `client_secret_post` or
-/// `none`. **A public client (`none`) proves nothing**: refuse it with [`require_secret`](Self::require_secret) where a
+/// A client authenticates with the method that it has registered: `client_secret_basic`, `client_secret_post`,
+/// `none`, or with the feature `proofs` and an [issuer](OAuthState::with_issuer) `private_key_jwt` with ES256, whose
+/// request also names the `client_id`. **A public client (`none`) proves nothing**: refuse it with [`require_secret`](Self::require_secret) where a
 /// secret is needed, as at an introspection endpoint.
 ///
 /// ```
@@ -70,6 +71,8 @@ pub struct UnverifiedClientRequest {
     /// The parameters.
     pub form: FormParameters,
     body: Body,
+    #[cfg(feature = "limits")]
+    pub(crate) address: Option<std::net::SocketAddr>,
 }
 
 /// A form, which has secrets.
@@ -98,7 +101,27 @@ impl UnverifiedClientRequest {
         ClientRequest { client, form: self.form, body: self.body }
     }
 
-    /// Authenticates the client. The description of the error says which method the client has registered if the
+    /// Authenticates the client as [`ClientRequest`] does: with the limit for wrong secrets, by an assertion or by a
+    /// secret.
+    ///
+    /// # Errors
+    /// As [`ClientRequest`].
+    pub async fn authenticate(self, state: &OAuthState) -> Result<ClientRequest, OAuthError> {
+        #[cfg(feature = "limits")]
+        state.check_secret(&self)?;
+        #[cfg(feature = "proofs")]
+        if let (None, Some(issuer)) = (&self.authentication.client_secret, state.issuer()) {
+            let assertion: crate::proofs::Assertion = self.parse_form()?;
+            if assertion.is_given() {
+                let client_id = &self.authentication.client_id;
+                let client = assertion.verify(state.storage(), issuer, client_id).await?;
+                return Ok(self.authenticated(client));
+            }
+        }
+        self.verify(state.storage()).await
+    }
+
+    /// Authenticates the client by its secret, or a public one by its identifier. The description of the error says which method the client has registered if the
     /// request uses another one, because that is the usual mistake.
     ///
     /// # Errors
@@ -107,7 +130,7 @@ impl UnverifiedClientRequest {
         self,
         storage: &S,
     ) -> Result<ClientRequest, OAuthError> {
-        let Self { authentication: own, form, body } = self;
+        let Self { authentication: own, form, body, .. } = self;
         if let Some(client) = own.verify(storage).await? {
             return Ok(ClientRequest { client, form, body });
         }
@@ -186,11 +209,19 @@ impl<S: Send + Sync> FromRequest<S> for UnverifiedClientRequest {
         if headers.next().is_some() {
             return Err(OAuthError::invalid_request("more than one Authorization header"));
         }
+        #[cfg(feature = "limits")]
+        let address = crate::limits::address(&request);
         let body = read(request).await?;
         let form: FormParameters = parse(&body)?;
         let found = ClientAuthentication::from_request(authorization.as_deref(), &form)?;
         let authentication = found.ok_or_else(OAuthError::invalid_client)?;
-        Ok(Self { authentication, form, body: Body(body) })
+        Ok(Self {
+            authentication,
+            form,
+            body: Body(body),
+            #[cfg(feature = "limits")]
+            address,
+        })
     }
 }
 
@@ -202,6 +233,6 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, OAuthError> {
         let request = UnverifiedClientRequest::from_request(request, state).await?;
-        request.verify(OAuthState::from_ref(state).storage()).await
+        request.authenticate(&OAuthState::from_ref(state)).await
     }
 }

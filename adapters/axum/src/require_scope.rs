@@ -65,11 +65,11 @@ impl RequireScope {
         let (mut parts, body) = request.into_parts();
         let found = parts.extensions.get::<Bearer>();
         let result = match found.filter(|found| found.belongs_to(&self.state)) {
-            Some(found) => Ok(found.clone()),
-            None => authenticate(&parts, None, &self.state, &self.resource).await,
+            Some(found) => Some(found.clone()),
+            None => authenticate(&parts, None, &self.state, &self.resource).await?,
         };
         let refuse = |error: BearerError| refusal(&self.resource, error);
-        let bearer = result.map_err(refuse)?;
+        let bearer = result.ok_or_else(|| refuse(BearerError::Missing))?;
         bearer.token.require_scope(&self.scope).map_err(refuse)?;
         parts.extensions.insert(bearer);
         Ok(Request::from_parts(parts, body))

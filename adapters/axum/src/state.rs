@@ -5,6 +5,10 @@ use axum::extract::FromRef;
 use oauth_storage::Storage;
 use oauth_storage::endpoint::ProtectedResource;
 
+#[cfg(feature = "limits")]
+use crate::AttemptLimit;
+use crate::ResourceServer;
+
 /// The state of the extractors: the storage, the protected resource and the issuer.
 ///
 /// It is the state of the router, or a part of it ([`FromRef`]). A router whose state is the storage itself (any
@@ -55,14 +59,24 @@ struct Shared {
     storage: Arc<dyn Storage>,
     resource: ProtectedResource,
     issuer: Option<String>,
+    resource_servers: Vec<ResourceServer>,
+    #[cfg(feature = "limits")]
+    secret_limit: Option<Arc<AttemptLimit>>,
 }
 
 impl OAuthState {
     /// The state with the default settings.
     #[must_use]
     pub fn new(storage: impl Storage + 'static) -> Self {
-        let resource = ProtectedResource::new();
-        Self { shared: Arc::new(Shared { storage: Arc::new(storage), resource, issuer: None }) }
+        let shared = Shared {
+            storage: Arc::new(storage),
+            resource: ProtectedResource::new(),
+            issuer: None,
+            resource_servers: Vec::new(),
+            #[cfg(feature = "limits")]
+            secret_limit: None,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Sets the protected resource: the realm and the URL of metadata in challenges, and the resource indicator
@@ -73,10 +87,26 @@ impl OAuthState {
         self
     }
 
-    /// Sets the issuer, which every authorization response then names (RFC 9207).
+    /// Sets the issuer: the URL of the server without a trailing slash. Every authorization response then names it
+    /// (RFC 9207), and the proofs of clients must be for it.
     #[must_use]
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.shared).issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets the resource servers, for which [`introspect`](crate::introspect) answers.
+    #[must_use]
+    pub fn with_resource_servers(mut self, servers: impl Into<Vec<ResourceServer>>) -> Self {
+        Arc::make_mut(&mut self.shared).resource_servers = servers.into();
+        self
+    }
+
+    /// Sets the limit for client secrets that this crate did not generate: each costs the server as much as a password.
+    #[cfg(feature = "limits")]
+    #[must_use]
+    pub fn with_client_secret_limit(mut self, limit: AttemptLimit) -> Self {
+        Arc::make_mut(&mut self.shared).secret_limit = Some(Arc::new(limit));
         self
     }
 
@@ -88,6 +118,15 @@ impl OAuthState {
 
     pub(crate) fn resource(&self) -> &ProtectedResource {
         &self.shared.resource
+    }
+
+    pub(crate) fn resource_servers(&self) -> &[ResourceServer] {
+        &self.shared.resource_servers
+    }
+
+    #[cfg(feature = "limits")]
+    pub(crate) fn secret_limit(&self) -> Option<&AttemptLimit> {
+        self.shared.secret_limit.as_deref()
     }
 
     pub(crate) fn issuer(&self) -> Option<&str> {

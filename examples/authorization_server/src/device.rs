@@ -12,12 +12,11 @@ use oauth_storage::device_authorization::{
     DeviceApproval, NewDeviceAuthorization, PendingDeviceAuthorization, UserCodeLookup,
     UserCodeOutcome,
 };
-use oauth_storage_axum::OAuthQuery;
+use oauth_storage_axum::{ClientRequest, OAuthQuery};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::client::ClientForm;
 use super::error::{PageResult, Result, ensure};
 use super::form::PageForm;
 use super::{Shared, digest, pages};
@@ -30,7 +29,7 @@ const WINDOW: Duration = Duration::from_mins(10);
 pub(crate) async fn authorize(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    ClientForm(asked): ClientForm,
+    asked: ClientRequest,
 ) -> Result<Json<Map<String, Value>>> {
     server.devices.check(address)?;
     let is_allowed = asked.client.allows_grant_type(GrantType::DeviceCode);

@@ -32,7 +32,7 @@ pub(crate) async fn metadata(State(server): Shared) -> impl IntoResponse {
         "scopes_supported": server.config.scope.iter().collect::<Vec<_>>(),
         "response_types_supported": response_types.collect::<Vec<_>>(),
         "response_modes_supported": ["query", "fragment", "form_post"],
-        "grant_types_supported": server.grant_types(),
+        "grant_types_supported": server.config.grant_types(),
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
         "introspection_endpoint_auth_methods_supported": methods[..3],

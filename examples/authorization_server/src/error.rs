@@ -1,7 +1,5 @@
 //! Errors: as JSON for clients, as a page for people.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use oauth_storage::client::Client;
@@ -20,23 +18,6 @@ pub(crate) fn ensure(holds: bool, code: &'static str, otherwise: &str) -> Result
 /// Returns the value, or an error if the parameter is missing.
 pub(crate) fn require<T>(value: Option<T>, parameter: &str) -> Result<T> {
     value.ok_or_else(|| OAuthError::missing(parameter))
-}
-
-/// No such registration, or another registration access token (401, RFC 7592 2.1).
-pub(crate) fn invalid_token() -> OAuthError {
-    let challenge = "Bearer realm=\"registrations\", error=\"invalid_token\"".to_owned();
-    OAuthError::new("invalid_token", "no such registration access token")
-        .with_status(StatusCode::UNAUTHORIZED)
-        .with_challenge(challenge)
-}
-
-/// The client address has used its attempts (429).
-pub(crate) fn too_many_requests(wait: Duration) -> OAuthError {
-    let seconds = wait.as_secs() + 1;
-    let description = format!("Too many attempts. Please try again in {seconds} s.");
-    OAuthError::new("temporarily_unavailable", description)
-        .with_status(StatusCode::TOO_MANY_REQUESTS)
-        .with_retry_after(seconds)
 }
 
 /// The early end of a request to a page: an error page, or another response.

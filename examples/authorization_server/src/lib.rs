@@ -1,34 +1,25 @@
 //! An OAuth 2.0 / OpenID Connect authorization server on any [`Storage`], one file per endpoint.
 //!
-//! In the order of a login: `discovery`, `register` and `registration`, `authorize` with its `authorization` and
-//! `callback`, `session` and `interact`, then `token`, `userinfo`, `introspect`, and `account` and `logout` with
-//! `backchannel` for its end. Beside it: `device`, `par`, and with `jws` the proofs of clients, `assertion` and
-//! `dpop`.
+//! In the order of a login: `discovery`, `register`, `authorize` with its `authorization` and `callback`, `session` and
+//! `interact`, then `token`, `userinfo`, and `account` and `logout` for its end. Beside it: `device` and `par`. What
+//! every server needs is in `oauth-storage-axum`: client authentication, proofs, registration, introspection, limits.
 //!
 //! All state is in the storage, so any number of servers behind one address work as one. Only rates are limited by
 //! each server.
 
 mod account;
-mod assertion;
 mod authorization;
 mod authorize;
-mod backchannel;
 mod callback;
-mod client;
 mod device;
 mod discovery;
-mod dpop;
 mod error;
 mod form;
 mod interact;
-mod introspect;
-mod jws;
-mod limits;
 mod logout;
 mod pages;
 mod par;
 mod register;
-mod registration;
 mod session;
 mod token;
 mod userinfo;
@@ -43,16 +34,19 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::map_response;
 use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_storage::client::{Client, GrantType};
 use oauth_storage::id_token::SigningAlgorithm;
 use oauth_storage::jwt::IdTokenSigner;
 use oauth_storage::{RequestContext, Scope, Secret, Settings, Storage, User};
-use oauth_storage_axum::OAuthState;
+pub use oauth_storage_axum::ResourceServer;
+use oauth_storage_axum::{
+    AttemptLimit, BackchannelLogout, OAuthState, Registration, introspect, revoke,
+};
 use serde_json::{Map, Value};
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
-
-use self::limits::Limiter;
 
 /// The configuration of the server.
 pub struct Config {
@@ -74,14 +68,6 @@ pub struct Config {
     pub attempts_per_minute: NonZeroU32,
 }
 
-/// A resource server (RFC 7662).
-pub struct ResourceServer {
-    /// Its client identifier. It must be a confidential client.
-    pub client_id: String,
-    /// The scope of its resources. It sees an access token whose scope has at least one part of this.
-    pub scope: Scope,
-}
-
 /// The state of the server.
 pub(crate) struct Server {
     storage: Arc<dyn Storage>,
@@ -89,13 +75,9 @@ pub(crate) struct Server {
     config: Config,
     /// The origin of the issuer, which browsers send with the forms of the pages.
     origin: String,
-    /// The client for logout tokens.
-    http: reqwest::Client,
-    sign_ins: Limiter,
-    registrations: Limiter,
-    devices: Limiter,
-    /// Client secrets that are not of this server.
-    guesses: Limiter,
+    logout: BackchannelLogout,
+    sign_ins: AttemptLimit,
+    devices: AttemptLimit,
 }
 
 type Shared = State<Arc<Server>>;
@@ -119,30 +101,40 @@ pub fn router(
     signer: Arc<IdTokenSigner>,
     config: Config,
 ) -> Result<Router, reqwest::Error> {
-    Server::new(storage, signer, config).map(|server| routes(Arc::new(server)))
+    let limit = || AttemptLimit::per_minute(config.attempts_per_minute);
+    let (registrations, secrets) = (limit(), limit());
+    let server = Arc::new(Server::new(storage, signer, config)?);
+    let policy = Arc::clone(&server);
+    let registration = Registration::new(move |metadata| {
+        register::admit(&policy.config, &policy.signer.keys().algorithms(), metadata)
+    });
+    let oauth = OAuthState::new(Arc::clone(&server.storage))
+        .with_issuer(&server.config.issuer)
+        .with_resource_servers(server.config.resource_servers.clone())
+        .with_client_secret_limit(secrets);
+    let app = App { oauth, server };
+    Ok(routes(registration.with_limit(registrations)).with_state(app))
 }
 
-fn routes(server: Arc<Server>) -> Router {
+fn routes(registration: Registration) -> Router<App> {
     let metadata = || public(get(discovery::metadata), &[Method::GET]);
     Router::new()
         .route("/.well-known/openid-configuration", metadata())
         .route("/.well-known/oauth-authorization-server", metadata())
         .route("/jwks", public(get(discovery::jwks), &[Method::GET]))
-        .route("/register", public(post(register::register), &[Method::POST]))
-        .route(
-            "/register/{client_id}",
-            public(
-                get(registration::read).put(registration::update).delete(registration::delete),
-                &[Method::GET, Method::PUT, Method::DELETE],
-            ),
-        )
+        .merge(registration.router().layer(cors(&[
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+        ])))
         .route("/token", public(post(token::token), &[Method::POST]))
         .route(
             "/userinfo",
             public(get(userinfo::get).post(userinfo::post), &[Method::GET, Method::POST]),
         )
-        .route("/introspect", public(post(introspect::introspect), &[Method::POST]))
-        .route("/revoke", public(post(introspect::revoke), &[Method::POST]))
+        .route("/introspect", public(post(introspect), &[Method::POST]))
+        .route("/revoke", public(post(revoke), &[Method::POST]))
         .route("/device_authorization", public(post(device::authorize), &[Method::POST]))
         .route("/par", public(post(par::push), &[Method::POST]))
         .route("/authorize", get(authorize::get).post(authorize::post))
@@ -158,20 +150,22 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/submit.js", get(pages::submit))
         .fallback(pages::not_found)
         .layer(map_response(add_headers))
-        .with_state(App { oauth: OAuthState::new(Arc::clone(&server.storage)), server })
 }
 
 /// Opens an endpoint to the scripts of all sites (CORS). They send tokens and secrets explicitly; the
 /// browser adds no cookie.
 fn public(endpoint: MethodRouter<App>, methods: &[Method]) -> MethodRouter<App> {
+    endpoint.layer(cors(methods))
+}
+
+fn cors(methods: &[Method]) -> CorsLayer {
     let dpop = HeaderName::from_static("dpop");
-    let cors = CorsLayer::new()
+    CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(methods.to_vec())
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, dpop])
         .expose_headers([header::WWW_AUTHENTICATE])
-        .max_age(Duration::from_hours(1));
-    endpoint.layer(cors)
+        .max_age(Duration::from_hours(1))
 }
 
 impl Server {
@@ -181,15 +175,14 @@ impl Server {
         config: Config,
     ) -> Result<Self, reqwest::Error> {
         let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
+        let storage: Arc<dyn Storage> = Arc::new(storage);
         Ok(Self {
-            storage: Arc::new(storage),
-            signer,
             origin: origin.unwrap_or_default(),
-            http: backchannel::http()?,
-            sign_ins: Limiter::new(config.attempts_per_minute),
-            registrations: Limiter::new(config.attempts_per_minute),
-            devices: Limiter::new(config.attempts_per_minute),
-            guesses: Limiter::new(config.attempts_per_minute),
+            logout: BackchannelLogout::new(Arc::clone(&storage), Arc::clone(&signer))?,
+            sign_ins: AttemptLimit::per_minute(config.attempts_per_minute),
+            devices: AttemptLimit::per_minute(config.attempts_per_minute),
+            storage,
+            signer,
             config,
         })
     }
@@ -206,24 +199,21 @@ impl Server {
         let registered = client.id_token_signing_alg().ok().flatten();
         registered.filter(|own| self.signer.keys().active(Some(*own)).is_some())
     }
+}
 
+impl Config {
     fn grant_types(&self) -> Vec<GrantType> {
         let mut offered = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
         offered.extend([GrantType::ClientCredentials, GrantType::DeviceCode]);
-        offered.extend(self.config.implicit.then_some(GrantType::Implicit));
-        offered.extend(self.config.password.then_some(GrantType::Password));
+        offered.extend(self.implicit.then_some(GrantType::Implicit));
+        offered.extend(self.password.then_some(GrantType::Password));
         offered
     }
 }
 
 /// A digest of the parts, of which only the last may have a line break.
 pub(crate) fn digest(parts: &[&str]) -> String {
-    jws::encode(Secret::new(parts.join("\n")).digest().as_bytes())
-}
-
-/// The time in seconds since 1970, by the clock of this machine, as in the JWTs of clients.
-pub(crate) fn now() -> i64 {
-    chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp()
+    URL_SAFE_NO_PAD.encode(Secret::new(parts.join("\n")).digest().as_bytes())
 }
 
 /// Adds security headers that the endpoint did not set itself: responses are not cached

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use oauth_storage::Secret;
 use oauth_storage::client::Client;
 use oauth_storage::endpoint::QueryParameters;
 use oauth_storage::pending_request::NewPendingRequest;
 use oauth_storage::pushed_request::NewPushedRequest;
+use oauth_storage_axum::{ClientRequest, Dpop};
 use serde_json::{Map, Value};
 
 use super::authorization::Authorization;
 use super::callback::Callback;
-use super::client::ClientForm;
 use super::error::{OAuthError, Result, ensure};
-use super::{Server, Shared, digest, dpop};
+use super::{Server, Shared, digest};
 
 /// The time that the user has to sign in and to agree.
 const WAIT: Duration = Duration::from_mins(30);
@@ -25,8 +25,8 @@ const WAIT: Duration = Duration::from_mins(30);
 /// Checks a request as the authorization endpoint would, and stores it.
 pub(crate) async fn push(
     State(server): Shared,
-    headers: HeaderMap,
-    ClientForm(asked): ClientForm,
+    Dpop(jkt): Dpop,
+    asked: ClientRequest,
 ) -> Result<impl IntoResponse> {
     let mut pushed = Map::new();
     for (name, value) in asked.parse_form::<Vec<(String, String)>>()? {
@@ -40,10 +40,10 @@ pub(crate) async fn push(
     ensure(is_plain, "invalid_request", "a pushed request has no request_uri")?;
     pushed.insert("client_id".into(), asked.client.client_id.as_str().into());
     // The key of a proof binds the tokens, as `dpop_jkt` does (RFC 9449 10.1).
-    if let Some(jkt) = dpop::thumbprint(&server, &headers, "POST", "par", None).await? {
+    if let Some(jkt) = jkt {
         let named = pushed.insert("dpop_jkt".into(), jkt.as_str().into());
         let is_same = named.is_none_or(|named| named == jkt.as_str());
-        ensure(is_same, dpop::INVALID, "dpop_jkt is another key")?;
+        ensure(is_same, "invalid_dpop_proof", "dpop_jkt is another key")?;
     }
     let parameters = parse(pushed.clone())?;
     let callback = Callback::new(&asked.client, &parameters, &server.config.issuer)?;

@@ -1,7 +1,6 @@
 //! Sessions of signed-in users, in the storage. A browser has none before its user signs in, so strangers
 //! store nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum_extra::extract::CookieJar;
@@ -93,7 +92,7 @@ impl Server {
     /// Starts a session, or continues the browser's session of the same user. The secret is always new, so that
     /// somebody who planted one (session fixation) has no access. The session of another user ends.
     pub(crate) async fn sign_in(
-        self: &Arc<Self>,
+        &self,
         jar: CookieJar,
         user: User,
         details: Map<String, Value>,
@@ -104,7 +103,7 @@ impl Server {
             let secret = Secret::new(cookie.value());
             started = self.storage.reauthenticate_session(&secret, user.clone()).await?;
             if started.is_none() {
-                self.tell_clients(self.storage.end_session(&secret).await?);
+                self.logout.notify(self.storage.end_session(&secret).await?);
             }
         }
         let StartedSession { secret, session: record } = match started {
@@ -122,8 +121,8 @@ impl Server {
     }
 
     /// Ends the session of the browser.
-    pub(crate) async fn sign_out(self: &Arc<Self>, session: &Session) -> Result<()> {
-        self.tell_clients(self.storage.end_session(&session.secret).await?);
+    pub(crate) async fn sign_out(&self, session: &Session) -> Result<()> {
+        self.logout.notify(self.storage.end_session(&session.secret).await?);
         Ok(())
     }
 }

@@ -3,29 +3,26 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::HeaderMap;
 use oauth_storage::client::GrantType;
 use oauth_storage::grant::{GrantContext, IssuedTokens};
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::token::NewToken;
 use oauth_storage::{TokenPair, User};
-use oauth_storage_axum::{ClientRequest, OAuthError, TokenResponse};
+use oauth_storage_axum::{ClientRequest, Dpop, OAuthError, TokenResponse};
 
-use super::client::ClientForm;
 use super::error::{Result, ensure, require};
-use super::{Server, Shared, dpop};
+use super::{Server, Shared};
 
 pub(crate) async fn token(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    ClientForm(asked): ClientForm,
+    Dpop(jkt): Dpop,
+    asked: ClientRequest,
 ) -> Result<TokenResponse> {
-    let jkt = dpop::thumbprint(&server, &headers, "POST", "token", None).await?;
     let grant_type = asked.form.parse_grant_type(&asked.client)?;
     let unsupported = || OAuthError::new("unsupported_grant_type", "there is none such here");
     // The configuration may have changed since the client registered.
-    if !server.grant_types().contains(&grant_type) {
+    if !server.config.grant_types().contains(&grant_type) {
         return Err(unsupported());
     }
     let signing_alg = server.signing_alg(&asked.client);
@@ -71,7 +68,7 @@ async fn check_key(server: &Server, asked: &ClientRequest, jkt: Option<&str>) ->
     };
     let bound = context.and_then(|context| context.jkt);
     let is_proven = bound.is_none() || bound.as_deref() == jkt;
-    ensure(is_proven, dpop::INVALID, "a proof of the key of this code or token is needed")
+    ensure(is_proven, "invalid_dpop_proof", "a proof of the key of this code or token is needed")
 }
 
 /// Answers a device that waits for its user (RFC 8628 3.4).

@@ -10,11 +10,11 @@ use crate::session::Session;
 /// Asks whether the user signs out, because any site can send a browser here.
 pub(crate) fn logout(session: &Session, logout: &Logout) -> Response {
     let body = html! {
-        @if let Some(client) = &logout.client {
+        @if let Some(client) = &logout.request.client {
             p.lead { "You have signed out of " strong { (client.display_name()) } "." }
         }
         p { "Other applications of this sign-in are told." }
-        @if let Some(uri) = &logout.uri {
+        @if let Some(uri) = &logout.request.redirect_uri {
             p.quiet { "You will return to " strong { (site(uri)) } "." }
         }
         form method="post" action="sign-out" {
@@ -28,7 +28,7 @@ pub(crate) fn logout(session: &Session, logout: &Logout) -> Response {
     };
     Page {
         mark: Some(mark("→")),
-        redirect_uri: logout.uri.as_deref(),
+        redirect_uri: logout.request.redirect_uri.as_deref(),
         footer: Some(signed_in(session, &html! {})),
         ..Page::new("Sign out here as well?")
     }

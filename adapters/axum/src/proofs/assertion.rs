@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use oauth_storage::RequestContext;
 use oauth_storage::client::{Client, TokenEndpointAuthMethod};
 use oauth_storage::replay::{Claim, ClaimOutcome};
+use oauth_storage::{RequestContext, Storage};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::{OAuthError, Result};
 use super::jws::{Jws, PublicKey};
-use super::{Server, now};
+use super::now;
+use crate::OAuthError;
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -30,12 +30,17 @@ impl Assertion {
     }
 
     /// Returns the client if the assertion is its own, for this server, and not used before.
-    pub(crate) async fn verify(&self, server: &Server, client_id: &str) -> Result<Client> {
+    pub(crate) async fn verify(
+        &self,
+        storage: &dyn Storage,
+        issuer: &str,
+        client_id: &str,
+    ) -> Result<Client, OAuthError> {
         let refused = |why| OAuthError::new("invalid_client", why);
         let is_jwt = self.client_assertion_type.as_deref() == Some(TYPE);
         let jws = self.client_assertion.as_deref().filter(|_| is_jwt).and_then(Jws::read);
         let jws = jws.ok_or_else(|| refused("the client_assertion is no JWT with ES256"))?;
-        let client = server.storage.get_client(&RequestContext::default(), client_id, None).await?;
+        let client = storage.get_client(&RequestContext::default(), client_id, None).await?;
         let method = TokenEndpointAuthMethod::PrivateKeyJwt;
         let client = client.filter(|own| own.metadata.token_endpoint_auth_method == method);
         let client = client.ok_or_else(OAuthError::invalid_client)?;
@@ -49,9 +54,8 @@ impl Assertion {
             .filter(|jwk| kid.is_none() || jwk.get("kid").is_none() || jwk.get("kid") == kid);
         let is_signed =
             keys.any(|jwk| PublicKey::from_jwk(jwk).is_some_and(|key| jws.is_signed_by(&key)));
-        let issuer = &server.config.issuer;
         // The issuer, or the endpoint in which older clients name it.
-        let is_here = |aud: &Value| *aud == **issuer || *aud == *format!("{issuer}/token");
+        let is_here = |aud: &Value| aud == issuer || aud == &format!("{issuer}/token");
         let is_for_us = match jws.claims.get("aud") {
             Some(Value::Array(audience)) => audience.iter().any(is_here),
             Some(audience) => is_here(audience),
@@ -67,7 +71,7 @@ impl Assertion {
         }
         let jti = jws.claim("jti").ok_or_else(|| refused("the client_assertion has no jti"))?;
         let lifetime = Duration::from_secs(remaining.unsigned_abs() + 1);
-        match server.storage.claim(Claim::new(client_id, jti, lifetime)).await? {
+        match storage.claim(Claim::new(client_id, jti, lifetime)).await? {
             ClaimOutcome::First => Ok(client),
             ClaimOutcome::Seen => Err(refused("the client_assertion was used before")),
         }

@@ -1,4 +1,4 @@
-//! Signatures of clients (RFC 7515) with ES256, for DPoP proofs and client assertions.
+//! Signatures of clients (RFC 7515) with ES256.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
