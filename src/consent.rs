@@ -8,6 +8,10 @@ use crate::check::{check_client_id, check_subject};
 use crate::error::{Error, InvalidReason, Result};
 use crate::scope::{MAX_SCOPE_TOKENS, Scope};
 
+mod connected;
+
+pub use connected::{ConnectedApplication, ConsentStorageExt};
+
 /// Storage of consent (OpenID Connect Core 3.1.2.4).
 ///
 /// Grants end with their tokens, and a client can revoke them. Consent stays, so that the next

@@ -128,7 +128,7 @@ pub mod user_session;
 
 pub use authorization_code::{AuthorizationCodeStorage, NewAuthorizationCode};
 pub use client::{ClientMetadata, ClientRegistry, ClientStorage, NewClient};
-pub use consent::ConsentStorage;
+pub use consent::{ConsentStorage, ConsentStorageExt};
 pub use device_authorization::DeviceAuthorizationStorage;
 pub use error::Error;
 pub use grant::{

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 ///     .redirect_to("https://client.example.com/cb");
 /// assert_eq!(url, "https://client.example.com/cb?code=SplxlOBeZQQYbYS6WxSbIA&state=xyz");
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct AuthorizationResponse {
     parameters: Vec<(&'static str, String)>,
 }
@@ -58,12 +58,36 @@ impl AuthorizationResponse {
         self
     }
 
-    /// Returns the URL: the redirect URI with the parameters in its query.
+    /// Adds another parameter, such as `id_token`.
+    #[must_use]
+    pub fn with_parameter(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.parameters.push((name, value.into()));
+        self
+    }
+
+    /// The parameters, for the form of the response mode `form_post`.
+    #[must_use]
+    pub fn parameters(&self) -> &[(&'static str, String)] {
+        &self.parameters
+    }
+
+    /// Returns the URL: the redirect URI with the parameters in its query. The URI is not parsed, because a parser
+    /// would normalize what is registered.
     #[must_use]
     pub fn redirect_to(&self, redirect_uri: &str) -> String {
+        self.append(redirect_uri, if redirect_uri.contains('?') { '&' } else { '?' })
+    }
+
+    /// Returns the URL: the redirect URI with the parameters in its fragment, the response mode for tokens (OAuth 2.0
+    /// Multiple Response Type Encoding Practices 2.1).
+    #[must_use]
+    pub fn redirect_to_fragment(&self, redirect_uri: &str) -> String {
+        self.append(redirect_uri, '#')
+    }
+
+    fn append(&self, redirect_uri: &str, separator: char) -> String {
         let mut parameters = Serializer::new(String::new());
         parameters.extend_pairs(&self.parameters);
-        let separator = if redirect_uri.contains('?') { '&' } else { '?' };
         format!("{redirect_uri}{separator}{}", parameters.finish())
     }
 }
@@ -87,6 +111,14 @@ mod tests {
             "com.example.app:/cb?tenant=1&error=access_denied&state=a%26b%3Dc%23d+%C3%A9\
              &iss=https%3A%2F%2Fissuer.example"
         );
+    }
+
+    #[test]
+    fn a_fragment_follows_a_query() {
+        let response = AuthorizationResponse::default().with_parameter("id_token", "a.b#c");
+        let url = response.redirect_to_fragment("https://client.example/cb?tenant=1");
+        assert_eq!(url, "https://client.example/cb?tenant=1#id_token=a.b%23c");
+        assert_eq!(response.parameters(), [("id_token", "a.b#c".to_owned())]);
     }
 
     #[test]

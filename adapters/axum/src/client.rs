@@ -6,8 +6,9 @@ use axum::http::header;
 use oauth_storage::client::{Client, ClientStorage, GrantType};
 use oauth_storage::endpoint::{ClientAuthentication, FormParameters};
 use oauth_storage::grant::IssuedTokens;
-use oauth_storage::{GrantStorage, RequestContext};
+use oauth_storage::{DeviceAuthorizationStorage, GrantStorage, RequestContext};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::form::{parse, read};
 use crate::{OAuthError, OAuthState};
@@ -167,13 +168,66 @@ impl ClientRequest {
         parse(&self.body.0)
     }
 
-    /// Exchanges the code or the refresh token of a token request for tokens (RFC 6749 4.1.3 and 6).
+    /// Checks that the request has a proof of the key to which its code or refresh token is bound (RFC 9449 5 and 10).
+    /// Call it before [`exchange`](Self::exchange).
+    ///
+    /// # Errors
+    /// Returns `invalid_dpop_proof` if there is no proof of this key, or the error of the storage.
+    #[cfg(feature = "proofs")]
+    pub async fn check_proof<S>(&self, storage: &S, proof: &crate::Dpop) -> Result<(), OAuthError>
+    where
+        S: oauth_storage::AuthorizationCodeStorage + GrantStorage + ?Sized,
+    {
+        let (form, client_id) = (&self.form, &self.client.client_id);
+        let context = if let Some(code) = &form.code {
+            let request = RequestContext::default();
+            let code = storage.get_authorization_code(&request, client_id, code).await?;
+            code.map(|code| code.context)
+        } else if let Some(token) = &form.refresh_token {
+            storage.introspect(token).await?.map(|token| token.context)
+        } else {
+            None
+        };
+        let bound = context.and_then(|context| context.jkt);
+        if bound.is_none() || bound == proof.0 {
+            return Ok(());
+        }
+        let description = "a proof of the key of this code or token is needed";
+        Err(OAuthError::new("invalid_dpop_proof", description))
+    }
+
+    /// The parameters of a pushed authorization request (RFC 9126 2.1), without those that authenticate the client.
+    /// Check them as those of the authorization endpoint, and store them with
+    /// [`push_request`](oauth_storage::PushedRequestStorage::push_request).
+    ///
+    /// # Errors
+    /// Returns `invalid_request` if a parameter is repeated, or if there is a `request_uri`.
+    pub fn pushed_parameters(&self) -> Result<Map<String, Value>, OAuthError> {
+        let mut pushed = Map::new();
+        for (name, value) in self.parse_form::<Vec<(String, String)>>()? {
+            if pushed.insert(name, value.into()).is_some() {
+                return Err(OAuthError::invalid_request("a parameter is repeated"));
+            }
+        }
+        if pushed.contains_key("request_uri") {
+            return Err(OAuthError::invalid_request("a pushed request has no request_uri"));
+        }
+        for name in ["client_secret", "client_assertion", "client_assertion_type"] {
+            pushed.remove(name);
+        }
+        pushed.insert("client_id".into(), self.client.client_id.as_str().into());
+        Ok(pushed)
+    }
+
+    /// Exchanges the code, the refresh token or the device code of a token request for tokens (RFC 6749 4.1.3 and 6, RFC
+    /// 8628 3.4).
     ///
     /// # Errors
     /// Returns `invalid_grant` if the credential is unknown, expired or used, or another client's;
+    /// `authorization_pending`, `slow_down`, `access_denied` or `expired_token` for a device code;
     /// `unauthorized_client` for a grant type that the client has not registered; `unsupported_grant_type` for one
-    /// that is not among the two; `invalid_request` if a parameter is missing; or the error of the storage.
-    pub async fn exchange<S: GrantStorage + ?Sized>(
+    /// that is not among the three; `invalid_request` if a parameter is missing; or the error of the storage.
+    pub async fn exchange<S: GrantStorage + DeviceAuthorizationStorage + ?Sized>(
         self,
         storage: &S,
         context: &RequestContext,
@@ -187,6 +241,14 @@ impl ClientRequest {
             GrantType::RefreshToken => {
                 let rotation = form.token_rotation(&client)?;
                 storage.rotate_refresh_token(context, rotation).await?.issued()
+            }
+            GrantType::DeviceCode => {
+                let poll = form.device_poll(&client)?;
+                let outcome = storage.poll_device_authorization(context, poll).await?;
+                if let Some(code) = outcome.error() {
+                    return Err(OAuthError::new(code, "no tokens yet, or none any more"));
+                }
+                outcome.issued()
             }
             _ => {
                 let description = "this is not a grant type of this server";

@@ -27,7 +27,7 @@ pub use backchannel_logout::BackchannelLogout;
 pub use bearer::{Bearer, BearerForm};
 pub use client::{ClientRequest, UnverifiedClientRequest};
 pub use error::OAuthError;
-pub use form::{MAX_FORM_BYTES, OAuthForm};
+pub use form::{MAX_FORM_BYTES, OAuthForm, is_same_origin};
 pub use introspect::{ResourceServer, introspect};
 #[cfg(feature = "limits")]
 pub use limits::AttemptLimit;

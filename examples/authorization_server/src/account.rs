@@ -1,13 +1,10 @@
 //! The account: connected applications and the end of their access, and the user's sessions.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
-use chrono::{DateTime, Utc};
-use oauth_storage::{GrantStorageExt as _, Scope};
+use oauth_storage::ConsentStorageExt as _;
+use oauth_storage::consent::ConnectedApplication;
 use oauth_storage_axum::OAuthQuery;
 use serde::Deserialize;
 
@@ -16,63 +13,28 @@ use super::form::PageForm;
 use super::session::Session;
 use super::{Server, Shared, pages};
 
-/// The sessions that the page shows, and the consents of one call.
+/// The sessions that the page shows.
 const PAGE: usize = 100;
 
 /// An application that the user has allowed something, or that has grants of the user.
 pub(crate) struct Application {
-    pub(crate) client_id: String,
+    pub(crate) connected: ConnectedApplication,
     pub(crate) name: String,
-    /// The scope tokens of the consent and of the grants, in the order of the configured scope.
-    pub(crate) scope: Vec<String>,
-    pub(crate) since: DateTime<Utc>,
-    pub(crate) last: DateTime<Utc>,
-    /// The number of live grants: usually one a device.
-    pub(crate) grants: usize,
 }
 
 impl Application {
-    /// The applications of the signed-in user, the one with the newest consent or grant first.
+    /// The applications of the signed-in user, their scope in the order of the configured one.
     async fn of_session(server: &Server, session: &Session) -> Result<Vec<Self>> {
-        let (subject, mut found) = (&session.record.subject, BTreeMap::new());
-        let mut add = |client_id: &str, scope: &Scope, times: [DateTime<Utc>; 2], grants: usize| {
-            let own = found.entry(client_id.to_owned()).or_insert_with(|| Self {
-                client_id: client_id.to_owned(),
-                name: client_id.to_owned(),
-                scope: Vec::new(),
-                since: times[0],
-                last: times[1],
-                grants: 0,
-            });
-            own.scope.extend(scope.iter().map(str::to_owned));
-            own.since = own.since.min(times[0]);
-            own.last = own.last.max(times[1]);
-            own.grants += grants;
-        };
-        let mut after: Option<String> = None;
-        loop {
-            let page = server.storage.list_consents(subject, after.as_deref(), PAGE).await?;
-            for own in &page {
-                add(&own.client_id, &own.scope, [own.granted_at, own.updated_at], 0);
-            }
-            after = page.last().map(|consent| consent.client_id.clone());
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        for own in server.storage.list_all_grants(subject).await? {
-            add(&own.client_id, &own.scope, [own.granted_at, own.granted_at], 1);
-        }
-        let mut applications: Vec<_> = found.into_values().collect();
-        applications.sort_by_key(|own| Reverse(own.last));
         let configured: Vec<_> = server.config.scope.iter().collect();
-        for own in &mut applications {
-            if let Some(client) = server.storage.read_client(&own.client_id).await? {
-                own.name = client.display_name().to_owned();
-            }
-            let place = |token: &str| configured.iter().position(|own| *own == token);
-            own.scope.sort_by_cached_key(|token| (place(token), token.clone()));
-            own.scope.dedup();
+        let mut applications = Vec::new();
+        let subject = &session.record.subject;
+        for mut connected in server.storage.list_connected_applications(subject).await? {
+            let place = |token: &String| configured.iter().position(|own| own == token);
+            connected.scope.sort_by_key(place);
+            let client = server.storage.read_client(&connected.client_id).await?;
+            let name = client.map(|client| client.display_name().to_owned());
+            let name = name.unwrap_or_else(|| connected.client_id.clone());
+            applications.push(Self { connected, name });
         }
         Ok(applications)
     }
@@ -106,7 +68,7 @@ pub(crate) async fn disconnect_page(
         return Ok(Redirect::to("sign-in").into_response());
     };
     let applications = Application::of_session(&server, &session).await?;
-    let application = applications.iter().find(|own| own.client_id == query.client_id);
+    let application = applications.iter().find(|own| own.connected.client_id == query.client_id);
     Ok(match application {
         Some(application) => pages::disconnect(&session, application),
         None => Redirect::to("account").into_response(),

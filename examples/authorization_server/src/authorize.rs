@@ -6,6 +6,7 @@ use axum::extract::{RawForm, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use chrono::{DateTime, Utc};
+use oauth_storage::endpoint::AuthorizationResponse;
 use oauth_storage::grant::GrantContext;
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::token::NewToken;
@@ -13,7 +14,6 @@ use oauth_storage::user_session::UserSession;
 use oauth_storage::{NewAuthorizationCode, Secret, TokenPair};
 
 use super::authorization::{Authorization, encode_query};
-use super::callback::Parameters;
 use super::error::{OAuthError, PageResult, Result};
 use super::session::Session;
 use super::{Server, Shared, pages, par};
@@ -153,7 +153,7 @@ impl Authorization {
         })
     }
 
-    async fn issue(&self, server: &Server, session: &UserSession) -> Result<Parameters> {
+    async fn issue(&self, server: &Server, session: &UserSession) -> Result<AuthorizationResponse> {
         let Self { client, callback, scope, response_type, parameters: asked, .. } = self;
         let (id, redirect_uri) = (&client.client_id, &callback.redirect_uri);
         let request = server.request(Some(session.user()));
@@ -162,7 +162,7 @@ impl Authorization {
             .with_nonce(asked.nonce.clone())
             .with_jkt(asked.dpop_jkt.clone());
         let token_type = if asked.dpop_jkt.is_some() { "DPoP" } else { "Bearer" };
-        let mut parameters = Parameters::new();
+        let mut response = AuthorizationResponse::default();
 
         let code = response_type.has_code().then(Secret::generate).transpose()?;
         let mut grant_id = None;
@@ -174,7 +174,7 @@ impl Authorization {
                 .with_context(context.clone());
             let stored = server.storage.create_authorization_code(&request, new).await?;
             grant_id = Some(stored.grant_id);
-            parameters.push(("code", code.expose().to_owned()));
+            response = AuthorizationResponse::code(code);
         }
         let mut access_token = None;
         if response_type.has_token() {
@@ -184,10 +184,11 @@ impl Authorization {
             let mut new = NewToken::new(id, scope.clone(), tokens.clone()).with_context(context);
             new.grant_id = grant_id;
             let token = server.storage.create_token(&request, new).await?;
-            parameters.push(("access_token", tokens.access_token.expose().to_owned()));
-            parameters.push(("token_type", token_type.to_owned()));
-            parameters.push(("expires_in", token.expires_in().to_string()));
-            parameters.push(("scope", token.scope.to_string()));
+            response = response
+                .with_parameter("access_token", tokens.access_token.expose())
+                .with_parameter("token_type", token_type)
+                .with_parameter("expires_in", token.expires_in().to_string())
+                .with_parameter("scope", token.scope.as_str());
             access_token = Some(tokens.access_token);
         }
         if response_type.has_id_token() {
@@ -198,8 +199,9 @@ impl Authorization {
                 .with_access_token(access_token.as_ref())
                 .with_code(code.as_ref())
                 .with_signing_alg(signing_alg);
-            parameters.push(("id_token", server.storage.get_id_token(&request, new).await?));
+            let id_token = server.storage.get_id_token(&request, new).await?;
+            response = response.with_parameter("id_token", id_token);
         }
-        Ok(parameters)
+        Ok(response)
     }
 }

@@ -3,8 +3,7 @@
 use axum::response::{IntoResponse as _, Redirect, Response};
 use oauth_storage::ResponseType;
 use oauth_storage::client::Client;
-use oauth_storage::endpoint::QueryParameters;
-use url::form_urlencoded;
+use oauth_storage::endpoint::{AuthorizationResponse, QueryParameters};
 
 use super::error::{OAuthError, Result, require};
 use super::pages;
@@ -19,8 +18,6 @@ pub(crate) struct Callback {
     /// Each response names its issuer, against mix-up attacks (RFC 9207).
     issuer: String,
 }
-
-pub(crate) type Parameters = Vec<(&'static str, String)>;
 
 // OAuth 2.0 Multiple Response Type Encoding Practices 2.1, OAuth 2.0 Form Post Response Mode.
 const QUERY: &str = "query";
@@ -56,28 +53,19 @@ impl Callback {
         response_mode.is_none_or(|asked| asked == self.mode)
     }
 
-    /// Redirects to the client with the parameters or with an error (RFC 6749 4.1.2.1, OpenID Connect
+    /// Redirects to the client with the response or with an error (RFC 6749 4.1.2.1, OpenID Connect
     /// Core 3.1.2.6).
-    pub(crate) fn answer(&self, outcome: Result<Parameters>) -> Response {
-        let mut parameters = outcome.unwrap_or_else(|error| {
-            let description = error.description().unwrap_or_default().to_owned();
-            let code = error.code().unwrap_or_default().to_owned();
-            vec![("error", code), ("error_description", description)]
+    pub(crate) fn answer(&self, outcome: Result<AuthorizationResponse>) -> Response {
+        let response = outcome.unwrap_or_else(|error| {
+            let response = AuthorizationResponse::error(error.code().unwrap_or_default());
+            response.with_description(error.description())
         });
-        parameters.extend(self.state.clone().map(|state| ("state", state)));
-        parameters.push(("iss", self.issuer.clone()));
-        if self.mode == FORM_POST {
-            return pages::form_post(&self.redirect_uri, &parameters);
-        }
-        let mut encoded = form_urlencoded::Serializer::new(String::new());
-        let encoded = encoded.extend_pairs(&parameters).finish();
-        // Appended to the text, because a URL parser would normalize the registered URI.
-        let uri = &self.redirect_uri;
-        let separator = match (self.mode, uri.contains('?')) {
-            (FRAGMENT, _) => '#',
-            (_, true) => '&',
-            (_, false) => '?',
-        };
-        Redirect::to(&format!("{uri}{separator}{encoded}")).into_response()
+        let response = response.with_state(self.state.as_deref()).with_issuer(&self.issuer);
+        Redirect::to(&match self.mode {
+            FORM_POST => return pages::form_post(&self.redirect_uri, response.parameters()),
+            FRAGMENT => response.redirect_to_fragment(&self.redirect_uri),
+            _ => response.redirect_to(&self.redirect_uri),
+        })
+        .into_response()
     }
 }

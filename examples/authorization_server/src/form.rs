@@ -1,10 +1,9 @@
 //! The forms of the pages, and their protection against other sites.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
 use axum_extra::extract::CookieJar;
 use oauth_storage::Secret;
-use oauth_storage_axum::OAuthForm;
+use oauth_storage_axum::{OAuthForm, is_same_origin};
 use serde::Deserialize;
 
 use super::App;
@@ -55,7 +54,7 @@ impl FromRequest<App> for PageForm {
 
     async fn from_request(request: Request, app: &App) -> PageResult<Self> {
         let server = &app.server;
-        if !is_own(request.headers(), &server.origin) {
+        if !is_same_origin(request.headers(), &server.origin) {
             let message = format!("This form came from another site. Open {}/", server.origin);
             return Err(PageError::forbidden(message));
         }
@@ -63,13 +62,4 @@ impl FromRequest<App> for PageForm {
         let OAuthForm(fields) = OAuthForm::<Fields>::from_request(request, app).await?;
         Ok(Self { session, fields })
     }
-}
-
-/// Returns false if the browser says that another site sent the form. This alone protects the sign-in
-/// form, which has no session and so no CSRF token: another site must not sign people in as
-/// somebody else.
-fn is_own(headers: &HeaderMap, origin: &str) -> bool {
-    let site = headers.get("sec-fetch-site");
-    let is_own_site = site.is_none_or(|site| site == "same-origin" || site == "none");
-    is_own_site && headers.get(header::ORIGIN).is_none_or(|own| own == origin)
 }

@@ -28,17 +28,7 @@ pub(crate) async fn push(
     Dpop(jkt): Dpop,
     asked: ClientRequest,
 ) -> Result<impl IntoResponse> {
-    let mut pushed = Map::new();
-    for (name, value) in asked.parse_form::<Vec<(String, String)>>()? {
-        let is_new = pushed.insert(name, value.into()).is_none();
-        ensure(is_new, "invalid_request", "a parameter is repeated")?;
-    }
-    for name in ["client_secret", "client_assertion", "client_assertion_type"] {
-        pushed.remove(name);
-    }
-    let is_plain = !pushed.contains_key("request_uri");
-    ensure(is_plain, "invalid_request", "a pushed request has no request_uri")?;
-    pushed.insert("client_id".into(), asked.client.client_id.as_str().into());
+    let mut pushed = asked.pushed_parameters()?;
     // The key of a proof binds the tokens, as `dpop_jkt` does (RFC 9449 10.1).
     if let Some(jkt) = jkt {
         let named = pushed.insert("dpop_jkt".into(), jkt.as_str().into());

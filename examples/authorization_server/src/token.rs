@@ -10,13 +10,13 @@ use oauth_storage::token::NewToken;
 use oauth_storage::{TokenPair, User};
 use oauth_storage_axum::{ClientRequest, Dpop, OAuthError, TokenResponse};
 
-use super::error::{Result, ensure, require};
+use super::error::{Result, require};
 use super::{Server, Shared};
 
 pub(crate) async fn token(
     State(server): Shared,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    Dpop(jkt): Dpop,
+    proof: Dpop,
     asked: ClientRequest,
 ) -> Result<TokenResponse> {
     let grant_type = asked.form.parse_grant_type(&asked.client)?;
@@ -27,15 +27,14 @@ pub(crate) async fn token(
     }
     let signing_alg = server.signing_alg(&asked.client);
     let issued = match grant_type {
-        GrantType::AuthorizationCode | GrantType::RefreshToken => {
-            check_key(&server, &asked, jkt.as_deref()).await?;
+        GrantType::AuthorizationCode | GrantType::RefreshToken | GrantType::DeviceCode => {
+            asked.check_proof(&server.storage, &proof).await?;
             asked.exchange(&server.storage, &server.request(None)).await?
         }
-        GrantType::ClientCredentials => create(&server, asked, None, jkt).await?,
-        GrantType::DeviceCode => poll(&server, asked).await?,
+        GrantType::ClientCredentials => create(&server, asked, None, proof.0).await?,
         GrantType::Password => {
             server.sign_ins.check(address)?;
-            log_in(&server, asked, jkt).await?
+            log_in(&server, asked, proof.0).await?
         }
         _ => return Err(unsupported()),
     };
@@ -52,31 +51,6 @@ pub(crate) async fn token(
         response = response.with_id_token(id_token);
     }
     Ok(response)
-}
-
-/// Checks that the request has a proof of the key to which the code or the refresh token is bound.
-async fn check_key(server: &Server, asked: &ClientRequest, jkt: Option<&str>) -> Result<()> {
-    let (form, client_id) = (&asked.form, &asked.client.client_id);
-    let context = if let Some(code) = &form.code {
-        let request = server.request(None);
-        let code = server.storage.get_authorization_code(&request, client_id, code).await?;
-        code.map(|code| code.context)
-    } else if let Some(token) = &form.refresh_token {
-        server.storage.introspect(token).await?.map(|token| token.context)
-    } else {
-        None
-    };
-    let bound = context.and_then(|context| context.jkt);
-    let is_proven = bound.is_none() || bound.as_deref() == jkt;
-    ensure(is_proven, "invalid_dpop_proof", "a proof of the key of this code or token is needed")
-}
-
-/// Answers a device that waits for its user (RFC 8628 3.4).
-async fn poll(server: &Server, asked: ClientRequest) -> Result<IssuedTokens> {
-    let poll = asked.form.device_poll(&asked.client)?;
-    let outcome = server.storage.poll_device_authorization(&server.request(None), poll).await?;
-    let code = outcome.error().unwrap_or_default();
-    outcome.issued().ok_or_else(|| OAuthError::new(code, "no tokens yet, or none any more"))
 }
 
 /// Issues tokens for a user who gave the client their password (RFC 6749 4.3).

@@ -63,14 +63,14 @@ pub(crate) fn account(
 
 fn row(application: &Application) -> Markup {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let query = query.append_pair("client_id", &application.client_id).finish();
+    let query = query.append_pair("client_id", &application.connected.client_id).finish();
     html! {
         (logo(&application.name, None))
         div.about {
             h2 { (application.name) }
             p {
                 "Can "
-                @for (n, token) in application.scope.iter().enumerate() {
+                @for (n, token) in application.connected.scope.iter().enumerate() {
                     @if n > 0 { ", " }
                     (meaning(token))
                 }
@@ -84,10 +84,10 @@ fn row(application: &Application) -> Markup {
 
 fn since(application: &Application) -> Markup {
     html! {
-        "Since " (application.since.format(DAY))
-        @if application.grants > 1 {
-            ", " (application.grants) " sign-ins, the last on "
-            (application.last.format(DAY))
+        "Since " (application.connected.since.format(DAY))
+        @if application.connected.grants > 1 {
+            ", " (application.connected.grants) " sign-ins, the last on "
+            (application.connected.last.format(DAY))
         }
     }
 }
@@ -96,11 +96,11 @@ fn since(application: &Application) -> Markup {
 pub(crate) fn disconnect(session: &Session, application: &Application) -> Response {
     let body = html! {
         p.lead { "It will no longer be able to:" }
-        (scopes(application.scope.iter().map(String::as_str)))
+        (scopes(application.connected.scope.iter().map(String::as_str)))
         p.quiet { (since(application)) ". You can allow it again at any time." }
         form method="post" action="disconnect" {
             (hidden("csrf_token", session.csrf_token().expose()))
-            (hidden("client_id", &application.client_id))
+            (hidden("client_id", &application.connected.client_id))
             div.actions.row {
                 button.danger { "Disconnect" }
                 a.button.secondary href="account" { "Cancel" }
