@@ -4,9 +4,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header;
 use oauth_storage::client::{Client, ClientStorage, GrantType};
+use oauth_storage::device_authorization::NewDeviceAuthorization;
 use oauth_storage::endpoint::{ClientAuthentication, FormParameters};
 use oauth_storage::grant::IssuedTokens;
-use oauth_storage::{DeviceAuthorizationStorage, GrantStorage, RequestContext};
+use oauth_storage::{DeviceAuthorizationStorage, GrantStorage, RequestContext, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -194,6 +195,28 @@ impl ClientRequest {
         }
         let description = "a proof of the key of this code or token is needed";
         Err(OAuthError::new("invalid_dpop_proof", description))
+    }
+
+    /// Starts a device authorization and returns the body of the response (RFC 8628 3.1 and 3.2). The user types the code
+    /// at the verification URI.
+    ///
+    /// # Errors
+    /// Returns `unauthorized_client` if the client has not registered the grant type, `invalid_scope` for a scope that
+    /// it may not have, or the error of the storage.
+    pub async fn start_device<S: DeviceAuthorizationStorage + ?Sized>(
+        &self,
+        storage: &S,
+        settings: &Settings,
+        verification_uri: &str,
+    ) -> Result<Map<String, Value>, OAuthError> {
+        if !self.client.allows_grant_type(GrantType::DeviceCode) {
+            let description = "register the grant type of devices";
+            return Err(OAuthError::new("unauthorized_client", description));
+        }
+        let scope = self.client.requested_scope(self.form.scope.as_deref(), settings)?;
+        let new = NewDeviceAuthorization::new(&self.client.client_id, scope);
+        let device = storage.start_device_authorization(new).await?;
+        Ok(device.response_body(verification_uri)?)
     }
 
     /// The parameters of a pushed authorization request (RFC 9126 2.1), without those that authenticate the client.

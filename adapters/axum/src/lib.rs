@@ -19,6 +19,8 @@ mod registration;
 mod require_scope;
 mod response;
 mod revoke;
+#[cfg(feature = "sessions")]
+mod session;
 mod state;
 
 pub use authorization::{AuthorizationRequest, OAuthQuery};
@@ -39,4 +41,6 @@ pub use registration::Registration;
 pub use require_scope::{RequireScope, RequireScopeService};
 pub use response::{IntrospectionResponse, RegistrationResponse, TokenResponse};
 pub use revoke::revoke;
+#[cfg(feature = "sessions")]
+pub use session::{BrowserSession, SessionCookie};
 pub use state::OAuthState;

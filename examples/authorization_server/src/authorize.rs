@@ -84,7 +84,7 @@ impl Authorization {
         let again = self.asks_for("login")
             || self.asks_for("select_account")
             || self.max_age.is_some_and(is_old);
-        if (again || is_other) && !session.is_fresh_for(server, self.query()).await? {
+        if (again || is_other) && !server.is_fresh(session, self.query()).await? {
             return Ok(Step::SignIn);
         }
         // Another user signed in (OpenID Connect Core 3.1.2.2). The key of an old ID token may be gone, so a new
@@ -117,7 +117,7 @@ impl Authorization {
     /// Ends the request, before its answer: a fresh sign-in and a pushed request count once.
     async fn finish(&self, server: &Server, session: Option<&Session>) -> Result<()> {
         if let Some(session) = session.filter(|_| self.may_ask_to_sign_in()) {
-            session.forget_sign_in(server, self.query()).await?;
+            server.forget_sign_in(session, self.query()).await?;
         }
         match &self.request_uri {
             Some(uri) => par::finish(server, &self.client.client_id, uri).await,

@@ -7,17 +7,16 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse as _, Redirect};
 use axum_extra::extract::CookieJar;
-use oauth_storage::client::{Client, GrantType};
+use oauth_storage::client::Client;
 use oauth_storage::device_authorization::{
-    DeviceApproval, NewDeviceAuthorization, PendingDeviceAuthorization, UserCodeLookup,
-    UserCodeOutcome,
+    DeviceApproval, PendingDeviceAuthorization, UserCodeLookup, UserCodeOutcome,
 };
 use oauth_storage_axum::{ClientRequest, OAuthQuery};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::error::{PageResult, Result, ensure};
+use super::error::{PageResult, Result};
 use super::form::PageForm;
 use super::{Shared, digest, pages};
 
@@ -32,13 +31,8 @@ pub(crate) async fn authorize(
     asked: ClientRequest,
 ) -> Result<Json<Map<String, Value>>> {
     server.devices.check(address)?;
-    let is_allowed = asked.client.allows_grant_type(GrantType::DeviceCode);
-    ensure(is_allowed, "unauthorized_client", "register the grant type of devices")?;
-    let scope = asked.form.scope.as_deref();
-    let scope = asked.client.requested_scope(scope, &server.config.settings)?;
-    let new = NewDeviceAuthorization::new(&asked.client.client_id, scope);
-    let device = server.storage.start_device_authorization(new).await?;
-    Ok(Json(device.response_body(&format!("{}/device", server.config.issuer))?))
+    let uri = format!("{}/device", server.config.issuer);
+    Ok(Json(asked.start_device(&server.storage, &server.config.settings, &uri).await?))
 }
 
 #[derive(Deserialize)]

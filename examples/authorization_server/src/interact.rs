@@ -62,7 +62,7 @@ pub(crate) async fn sign_in(
     let next = match (&authorization, user_code) {
         (Some(authorization), _) => {
             if authorization.may_ask_to_sign_in() {
-                session.note_sign_in(&server, authorization.query()).await?;
+                server.note_sign_in(&session, authorization.query()).await?;
             }
             authorization.url()
         }

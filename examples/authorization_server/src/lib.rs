@@ -42,7 +42,7 @@ use oauth_storage::jwt::IdTokenSigner;
 use oauth_storage::{RequestContext, Scope, Secret, Settings, Storage, User};
 pub use oauth_storage_axum::ResourceServer;
 use oauth_storage_axum::{
-    AttemptLimit, BackchannelLogout, OAuthState, Registration, introspect, revoke,
+    AttemptLimit, BackchannelLogout, OAuthState, Registration, SessionCookie, introspect, revoke,
 };
 use serde_json::{Map, Value};
 use tower_http::cors::{Any, CorsLayer};
@@ -75,12 +75,15 @@ pub(crate) struct Server {
     config: Config,
     /// The origin of the issuer, which browsers send with the forms of the pages.
     origin: String,
+    cookie: SessionCookie,
     logout: BackchannelLogout,
     sign_ins: AttemptLimit,
     devices: AttemptLimit,
 }
 
 type Shared = State<Arc<Server>>;
+
+const REGISTRATION: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
 
 /// The state of the router.
 #[derive(Clone, FromRef)]
@@ -103,7 +106,18 @@ pub fn router(
 ) -> Result<Router, reqwest::Error> {
     let limit = || AttemptLimit::per_minute(config.attempts_per_minute);
     let (registrations, secrets) = (limit(), limit());
-    let server = Arc::new(Server::new(storage, signer, config)?);
+    let storage: Arc<dyn Storage> = Arc::new(storage);
+    let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
+    let server = Arc::new(Server {
+        origin: origin.unwrap_or_default(),
+        cookie: SessionCookie::new(&config.issuer),
+        logout: BackchannelLogout::new(Arc::clone(&storage), Arc::clone(&signer))?,
+        sign_ins: limit(),
+        devices: limit(),
+        storage,
+        signer,
+        config,
+    });
     let policy = Arc::clone(&server);
     let registration = Registration::new(move |metadata| {
         register::admit(&policy.config, &policy.signer.keys().algorithms(), metadata)
@@ -122,12 +136,7 @@ fn routes(registration: Registration) -> Router<App> {
         .route("/.well-known/openid-configuration", metadata())
         .route("/.well-known/oauth-authorization-server", metadata())
         .route("/jwks", public(get(discovery::jwks), &[Method::GET]))
-        .merge(registration.router().layer(cors(&[
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::DELETE,
-        ])))
+        .merge(registration.router().layer(cors(&REGISTRATION)))
         .route("/token", public(post(token::token), &[Method::POST]))
         .route(
             "/userinfo",
@@ -169,24 +178,6 @@ fn cors(methods: &[Method]) -> CorsLayer {
 }
 
 impl Server {
-    fn new(
-        storage: impl Storage + 'static,
-        signer: Arc<IdTokenSigner>,
-        config: Config,
-    ) -> Result<Self, reqwest::Error> {
-        let origin = Url::parse(&config.issuer).map(|url| url.origin().ascii_serialization());
-        let storage: Arc<dyn Storage> = Arc::new(storage);
-        Ok(Self {
-            origin: origin.unwrap_or_default(),
-            logout: BackchannelLogout::new(Arc::clone(&storage), Arc::clone(&signer))?,
-            sign_ins: AttemptLimit::per_minute(config.attempts_per_minute),
-            devices: AttemptLimit::per_minute(config.attempts_per_minute),
-            storage,
-            signer,
-            config,
-        })
-    }
-
     /// The request for a storage call.
     fn request(&self, user: Option<User>) -> RequestContext {
         let request = RequestContext::default().with_settings(self.config.settings.clone());

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, html};
 use oauth_storage::client::Client;
 
 use super::Shared;
-use super::session::Session;
+use super::session::{Session, detail};
 
 pub(crate) use account::{account, disconnect};
 pub(crate) use device::{device, device_consent, device_done};
@@ -90,6 +90,11 @@ impl<'a> Page<'a> {
             base: "",
             footer: None,
         }
+    }
+
+    /// A page of a signed-in user.
+    fn of(session: &Session, title: &'a str) -> Self {
+        Self { footer: Some(signed_in(session, &html! {})), ..Self::new(title) }
     }
 
     fn render(self, body: &Markup) -> Response {
@@ -173,7 +178,7 @@ fn meaning(token: &str) -> Markup {
 
 /// Says who is signed in.
 fn signed_in(session: &Session, other: &Markup) -> Markup {
-    html! { p { "Signed in as " strong { (session.username()) } "." } (other) }
+    html! { p { "Signed in as " strong { (detail(&session.record, "username")) } "." } (other) }
 }
 
 /// The origin of a URI where it has one, for people to check.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use oauth_storage::user_session::UserSession;
 use url::form_urlencoded;
 
-use super::{Page, hidden, logo, meaning, scopes, signed_in};
+use super::{Page, hidden, logo, meaning, scopes};
 use crate::account::Application;
 use crate::session::{Session, detail};
 
@@ -53,12 +53,7 @@ pub(crate) fn account(
             @if sessions.len() > 1 { li { (end("others", "Sign out everywhere else")) } }
         }
     };
-    Page {
-        is_wide: true,
-        footer: Some(signed_in(session, &html! {})),
-        ..Page::new("Your connected applications")
-    }
-    .render(&body)
+    Page { is_wide: true, ..Page::of(session, "Your connected applications") }.render(&body)
 }
 
 fn row(application: &Application) -> Markup {
@@ -108,7 +103,6 @@ pub(crate) fn disconnect(session: &Session, application: &Application) -> Respon
         }
     };
     let title = format!("Disconnect {}?", application.name);
-    let mark = logo(&application.name, None);
-    Page { mark: Some(mark), footer: Some(signed_in(session, &html! {})), ..Page::new(&title) }
-        .render(&body)
+    let mark = Some(logo(&application.name, None));
+    Page { mark, ..Page::of(session, &title) }.render(&body)
 }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::html;
 
-use super::{Page, hidden, logo, mark, scopes, signed_in};
+use super::{Page, hidden, logo, mark, scopes};
 use crate::device::DeviceRequest;
 use crate::session::Session;
 
@@ -21,8 +21,7 @@ pub(crate) fn device(session: &Session, user_code: &str, problem: Option<&str>) 
             div.actions { button.primary { "Continue" } }
         }
     };
-    let footer = Some(signed_in(session, &html! {}));
-    Page { mark: Some(mark("→")), footer, ..Page::new("Connect a device") }.render(&body)
+    Page { mark: Some(mark("→")), ..Page::of(session, "Connect a device") }.render(&body)
 }
 
 /// Asks whether the device may have access. Somebody else may have sent the code (RFC 8628 5.4).
@@ -46,9 +45,8 @@ pub(crate) fn device_consent(session: &Session, device: &DeviceRequest) -> Respo
             }
         }
     };
-    let footer = Some(signed_in(session, &html! {}));
     let mark = Some(logo(name, None));
-    Page { mark, footer, ..Page::new(&format!("Allow {name} on your device?")) }.render(&body)
+    Page { mark, ..Page::of(session, &format!("Allow {name} on your device?")) }.render(&body)
 }
 
 pub(crate) fn device_done(session: &Session, is_allowed: bool) -> Response {
@@ -56,7 +54,6 @@ pub(crate) fn device_done(session: &Session, is_allowed: bool) -> Response {
         p { @if is_allowed { "Continue on your device." } @else { "Your device has no access." } }
         nav.actions { a.button.secondary href="account" { "Your account" } }
     };
-    let footer = Some(signed_in(session, &html! {}));
     let title = if is_allowed { "Your device is connected" } else { "You refused the device" };
-    Page { mark: Some(mark("✓")), footer, ..Page::new(title) }.render(&body)
+    Page { mark: Some(mark("✓")), ..Page::of(session, title) }.render(&body)
 }

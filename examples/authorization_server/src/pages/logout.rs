@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::html;
 
-use super::{Page, hidden, mark, signed_in, site};
+use super::{Page, hidden, mark, site};
 use crate::logout::Logout;
 use crate::session::Session;
 
@@ -29,8 +29,7 @@ pub(crate) fn logout(session: &Session, logout: &Logout) -> Response {
     Page {
         mark: Some(mark("→")),
         redirect_uri: logout.request.redirect_uri.as_deref(),
-        footer: Some(signed_in(session, &html! {})),
-        ..Page::new("Sign out here as well?")
+        ..Page::of(session, "Sign out here as well?")
     }
     .render(&body)
 }
