@@ -1,5 +1,7 @@
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_storage::error::Result;
 use oauth_storage::user_session::{NewUserSession, SignOut, StartedSession, UserSession};
 use oauth_storage::{Secret, UserSessionStorage};
@@ -26,7 +28,7 @@ impl BrowserSession {
     #[must_use]
     pub fn derive(&self, purpose: &str, text: &str) -> Secret {
         let input = format!("{purpose}\n{}\n{text}", self.secret.expose());
-        Secret::new(Secret::new(input).digest().to_string())
+        Secret::new(URL_SAFE_NO_PAD.encode(Secret::new(input).digest().as_bytes()))
     }
 }
 

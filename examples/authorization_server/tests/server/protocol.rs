@@ -33,7 +33,7 @@ async fn scripts_of_all_sites_may_call_the_endpoints() {
         ("userinfo", "GET,POST"),
         ("revoke", "POST"),
         ("introspect", "POST"),
-        ("register", "POST"),
+        ("register", "GET,POST,PUT,DELETE"),
         (".well-known/openid-configuration", "GET"),
         (".well-known/oauth-authorization-server", "GET"),
         ("jwks", "GET"),
