@@ -92,6 +92,7 @@ WITH RECURSIVE family AS (
     JOIN import_doorkeeper AS next ON next.previous_refresh_token = family.refresh_token
 )
 SELECT id, 'token ' || root AS key, root FROM family;
+ANALYZE import_family;
 
 INSERT INTO import_grant
 SELECT key, client_id, subject, scope, NULL
@@ -109,10 +110,12 @@ JOIN import_doorkeeper USING (id)
 UNION ALL
 SELECT
     key, 'r', refresh_token, created_at, now() + pg_temp.import_setting('lifetime', '30 days')::interval,
-    (SELECT min(next.created_at) FROM import_doorkeeper AS next WHERE next.previous_refresh_token = own.refresh_token),
-    scope
+    refreshed.at, scope
 FROM import_family
-JOIN import_doorkeeper AS own USING (id)
+JOIN import_doorkeeper USING (id)
+LEFT JOIN (
+    SELECT previous_refresh_token, min(created_at) AS at FROM import_doorkeeper GROUP BY previous_refresh_token
+) AS refreshed ON refreshed.previous_refresh_token = refresh_token
 WHERE refresh_token IS NOT NULL;
 
 -- What is not a SHA-256 was stored before hash_token_secrets, and Doorkeeper accepts it only with its fallback.
