@@ -105,7 +105,7 @@ async fn run(test: &TestStorage, settings: &str, script: &str) -> Result<(), sql
     for line in script.lines() {
         statement.push_str(line);
         statement.push('\n');
-        if line.ends_with(';') && statement.matches("$$").count() % 2 == 0 {
+        if line.ends_with(';') && statement.matches("$$").count().is_multiple_of(2) {
             let sql = AssertSqlSafe(std::mem::take(&mut statement));
             sqlx::raw_sql(sql).execute(&mut connection).await?;
         }
