@@ -42,6 +42,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Writes a line.
+pub(crate) fn line(text: &str) -> Result<()> {
+    Ok(writeln!(stdout(), "{text}")?)
+}
+
 /// A table of names and values.
 pub(crate) fn fields() -> Table {
     let mut table = Table::new();
@@ -80,6 +85,16 @@ pub(crate) fn count(things: u64, name: &str) -> String {
 /// A time as people say it: `in 29 min`, `3 h ago`, or a date.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
     since(at, Utc::now())
+}
+
+/// Returns true if a time has passed, by the clock of this machine.
+pub(crate) fn is_past(at: DateTime<Utc>) -> bool {
+    at <= Utc::now()
+}
+
+/// The time that is left; `None` if it has passed.
+pub(crate) fn until(at: DateTime<Utc>) -> Option<Duration> {
+    (at - Utc::now()).to_std().ok().filter(|rest| !rest.is_zero())
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
