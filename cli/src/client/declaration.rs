@@ -31,9 +31,7 @@ pub(crate) struct Declaration {
 impl Declaration {
     /// Takes the members of a declaration out of the metadata.
     pub(crate) fn from_json(mut members: Map<String, Value>) -> Result<Self, Error> {
-        for name in IGNORED {
-            members.remove(name);
-        }
+        members.retain(|name, _| !IGNORED.contains(&name.as_str()));
         let client_id = text(&mut members, "client_id")?;
         let secret = text(&mut members, "client_secret")?;
         let hash = text(&mut members, "client_secret_hash")?;
@@ -52,6 +50,22 @@ impl Declaration {
         metadata.check()?;
         Ok(Self { client_id, client_secret, metadata, is_disabled, expires_at })
     }
+}
+
+/// Takes the metadata out of what `show` writes, for a change.
+pub(crate) fn metadata(
+    client_id: &str,
+    mut members: Map<String, Value>,
+) -> Result<ClientMetadata, Error> {
+    members.retain(|name, _| {
+        !IGNORED.contains(&name.as_str()) && name != "disabled_at" && name != "expires_at"
+    });
+    for name in ["client_secret", "client_secret_hash"] {
+        if members.contains_key(name) {
+            return Err(Error::invalid(name, InvalidReason::NotAllowed));
+        }
+    }
+    ClientMetadata::from_json_of(client_id, Value::Object(members))
 }
 
 fn text(members: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, Error> {

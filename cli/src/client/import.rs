@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use oauth_storage::client::ClientSecretRotation;
 use oauth_storage::{ClientRegistry as _, NewClient, PgStorage, Secret};
 use serde::Serialize;
 use serde_json::json;
@@ -146,7 +147,7 @@ async fn import(
         };
         if let (Some(secret), Some(file)) = (secret, file.as_deref_mut()) {
             let line = json!({ "client_id": client_id, "client_secret": secret.expose() });
-            if let Err(error) = file.write(&line.to_string()) {
+            if let Err(error) = file.write(&client_id, &line.to_string()) {
                 failed = failed.or(Some(error));
             }
         }
@@ -177,22 +178,27 @@ async fn one(storage: &PgStorage, declared: Declaration, may_generate: bool) -> 
     let new = NewClient::new(declared.metadata.clone())
         .with_client_id(&client_id)
         .with_expires_in(expires_in);
+    let had_secret =
+        before.as_ref().is_some_and(|own| own.metadata.token_endpoint_auth_method.uses_secret());
+    let generates = uses_secret && !had_secret && declared.client_secret.is_none();
+    if generates && !may_generate {
+        return Err(Error::Usage(
+            "a secret is generated for it; name a file for it with --secret-file".into(),
+        ));
+    }
     let outcome = match (&before, declared.client_secret) {
-        (None, None) => {
-            if uses_secret && !may_generate {
-                return Err(Error::Usage(
-                    "a secret is generated for it; name a file for it with --secret-file".into(),
-                ));
-            }
-            Outcome::Created(storage.register_client(new).await?.client_secret)
-        }
+        (None, None) => Outcome::Created(storage.register_client(new).await?.client_secret),
         (Some(before), None) if before.metadata == declared.metadata => Outcome::Unchanged,
         (Some(_), None) => {
-            storage
-                .update_client(&client_id, declared.metadata)
-                .await?
-                .ok_or_else(|| super::not_found(&client_id))?;
-            Outcome::Updated(None)
+            let updated = storage.update_client(&client_id, declared.metadata).await?;
+            updated.ok_or_else(|| super::not_found(&client_id))?;
+            Outcome::Updated(if generates {
+                let rotation = ClientSecretRotation::new();
+                let rotated = storage.rotate_client_secret(&client_id, rotation).await?;
+                rotated.and_then(|own| own.client_secret)
+            } else {
+                None
+            })
         }
         (before, Some(secret)) => {
             let after = storage.ensure_client(new.with_client_secret(secret)).await?;

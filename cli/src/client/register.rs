@@ -68,36 +68,33 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     let mut file = args.secret_file.as_deref().map(SecretFile::create).transpose()?;
     let registered = storage.register_client(new).await?;
     storage.close().await;
-    show_secret(registered, file.as_mut(), context)
+    show_secret(&registered, file.as_mut(), context)
 }
 
 /// Shows a client with its new secret, or writes the secret to the file.
 pub(super) fn show_secret(
-    mut registered: RegisteredClient,
+    registered: &RegisteredClient,
     file: Option<&mut SecretFile>,
     context: &Context,
 ) -> Result<()> {
-    let has_file = file.is_some();
-    if let (Some(file), Some(secret)) = (file, &registered.client_secret) {
-        file.write(secret.expose())?;
-        if !context.is_json() {
-            registered.client_secret = None;
-        }
+    let client_id = &registered.client.client_id;
+    let mut shown = registered.client_secret.as_ref();
+    let mut body = registered.registration_response();
+    if let (Some(file), Some(secret)) = (file, shown) {
+        file.write(client_id, secret.expose())?;
+        shown = None;
+        body.remove("client_secret");
     }
     if context.is_json() {
-        let mut body = registered.registration_response();
-        if has_file {
-            body.remove("client_secret");
-        }
         return output::json(&body);
     }
     let mut table = output::fields();
-    table.add_row(["client_id", &registered.client.client_id]);
-    if let Some(secret) = &registered.client_secret {
+    table.add_row(["client_id", client_id]);
+    if let Some(secret) = shown {
         table.add_row(["client_secret", secret.expose()]);
     }
     output::print(&table)?;
-    if registered.client_secret.is_some() {
+    if shown.is_some() {
         eprintln!("Keep the secret: it is not shown again.");
     }
     Ok(())

@@ -30,13 +30,14 @@ impl SecretFile {
         Ok(Self { path: path.to_owned(), file, is_empty: true })
     }
 
-    /// Writes a line.
-    pub(crate) fn write(&mut self, line: &str) -> Result<()> {
-        let place = self.path.display();
+    /// Writes a line about a client.
+    pub(crate) fn write(&mut self, client_id: &str, line: &str) -> Result<()> {
         self.is_empty = false;
         writeln!(self.file, "{line}").and_then(|()| self.file.sync_all()).map_err(|error| {
             Error::Failed(format!(
-                "cannot write to {place}: {error}; the secret is lost, make another with client rotate-secret"
+                "cannot write to {}: {error}; the secret of {client_id} is lost, make another with \
+                 client rotate-secret",
+                self.path.display()
             ))
         })
     }

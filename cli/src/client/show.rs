@@ -24,16 +24,14 @@ pub(super) fn print(client: &Client, context: &Context) -> Result<()> {
     let mut table = output::fields();
     table.add_row(["client_id", &client.client_id]);
     table.add_row(["state", &state(client)]);
-    for (name, value) in &members {
-        let value = match (name.as_str(), value) {
-            // Shown before and after.
-            ("client_id" | "client_id_issued_at" | "client_secret_expires_at", _) => continue,
-            ("updated_at" | "disabled_at" | "deleted_at" | "expires_at" | "last_used_at", _) => {
-                continue;
-            }
-            (_, Value::String(text)) => text.clone(),
-            (_, Value::Array(values)) => values.iter().map(line).collect::<Vec<_>>().join("\n"),
-            (_, other) => other.to_string(),
+    // The others are the client's state and the times below.
+    let metadata = members.iter().filter(|(name, _)| {
+        *name != "client_id" && !name.ends_with("_at") && !is_empty(members.get(*name))
+    });
+    for (name, value) in metadata {
+        let value = match value {
+            Value::Array(values) => values.iter().map(line).collect::<Vec<_>>().join("\n"),
+            other => line(other),
         };
         table.add_row([name, &value]);
     }
@@ -49,6 +47,10 @@ pub(super) fn print(client: &Client, context: &Context) -> Result<()> {
         }
     }
     output::print(&table)
+}
+
+fn is_empty(value: Option<&Value>) -> bool {
+    value.is_none_or(|own| own == "" || own.as_array().is_some_and(Vec::is_empty))
 }
 
 fn line(value: &Value) -> String {

@@ -2,7 +2,7 @@ use oauth_storage::{ClientMetadata, ClientRegistry as _};
 use serde_json::{Map, Value};
 
 use super::metadata::{Metadata, name};
-use super::{not_found, show};
+use super::{declaration, not_found, show};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
@@ -34,11 +34,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
         },
     };
     metadata.apply(&mut members);
-    let new = ClientMetadata::from_json_of(client_id, Value::Object(members)).map_err(|error| {
-        match &metadata.file {
-            Some(file) => Error::Failed(format!("{}: {error}", name(file))),
-            None => error.into(),
-        }
+    let new = declaration::metadata(client_id, members).map_err(|error| match &metadata.file {
+        Some(file) => Error::Failed(format!("{}: {error}", name(file))),
+        None => error.into(),
     })?;
     let updated = storage.update_client(client_id, new).await?;
     storage.close().await;
