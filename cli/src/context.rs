@@ -77,7 +77,12 @@ impl Context {
     pub(crate) async fn read_only(&self, options: PgConnectOptions) -> Result<PgConnection> {
         let options = options
             .application_name("oauth-storage-cli")
-            .options([("default_transaction_read_only", "on")])
+            .options([
+                ("default_transaction_read_only", "on"),
+                // A table that somebody has locked must not stop it.
+                ("lock_timeout", "2s"),
+                ("statement_timeout", "60s"),
+            ])
             .disable_statement_logging();
         Ok(options.connect().await?)
     }

@@ -50,7 +50,7 @@ async fn examine(context: &Context) -> Result<Vec<Finding>> {
             Ok(connection) => connection,
             Err(error) => return Ok(vec![unreachable(&error.to_string())]),
         };
-    let mut findings = server::check(&mut connection).await?;
+    let (mut findings, now) = server::check(&mut connection).await?;
     let storage = match context.storage().await {
         Ok(storage) => {
             findings.push(Finding::ok("settings", "those that decisions depend on are right"));
@@ -69,11 +69,27 @@ async fn examine(context: &Context) -> Result<Vec<Finding>> {
         return Ok(findings);
     }
     findings.extend(schema::rights(&mut connection).await?);
-    findings.extend(tables::check(&mut connection).await?);
+    findings.extend(tables::locks(&mut connection).await?);
+    findings.extend(unless_locked(tables::check(&mut connection, now).await)?);
     if findings.iter().all(|own| own.check != "rights" || own.severity == Severity::Ok) {
-        findings.extend(backlog::check(&mut connection).await?);
+        findings.extend(unless_locked(backlog::check(&mut connection, now).await)?);
     }
     Ok(findings)
+}
+
+/// Says so if a lock kept a check from looking at a table.
+fn unless_locked(found: sqlx::Result<Vec<Finding>>) -> sqlx::Result<Vec<Finding>> {
+    match found {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
+            let action = "See who has the lock (SELECT * FROM pg_locks WHERE NOT granted), and run this again.";
+            Ok(vec![Finding::error(
+                "tables",
+                "a table is locked, so nothing else can be read",
+                action,
+            )])
+        }
+        found => found,
+    }
 }
 
 fn unreachable(message: &str) -> Finding {

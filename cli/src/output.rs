@@ -14,7 +14,8 @@ use crate::error::Result;
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(headings);
-    if stdout().is_terminal() {
+    // A terminal that does not tell its width reports none, or nearly none.
+    if stdout().is_terminal() && table.width().is_some_and(|columns| columns >= 40) {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table
@@ -82,9 +83,15 @@ pub(crate) fn count(things: u64, name: &str) -> String {
     format!("{} {name}{plural}", number(i64::try_from(things).unwrap_or(i64::MAX)))
 }
 
+/// The clock of this machine, for people and for comparison. PostgreSQL's decides.
+#[expect(clippy::disallowed_methods, reason = "nothing is decided by it")]
+pub(crate) fn local_clock() -> DateTime<Utc> {
+    Utc::now()
+}
+
 /// A time as people say it: `in 29 min`, `3 h ago`, or a date.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
-    since(at, Utc::now())
+    since(at, local_clock())
 }
 
 /// Returns true if a time has passed, by the clock of this machine.
@@ -149,7 +156,7 @@ mod tests {
     fn numbers_and_times_are_easy_to_read() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 2].map(|own| count(own, "grant")), ["0 grants", "1 grant", "2 grants"]);
-        let now = Utc::now();
+        let now = local_clock();
         for (seconds, text) in
             [(30, "in 30 s"), (1_740, "in 29 min"), (-10_900, "3 h ago"), (-864_000, "10 days ago")]
         {

@@ -9,7 +9,7 @@ use std::{fs, io};
 use uuid::Uuid;
 
 use crate::supervisor::Supervisor;
-use crate::{Database, Error, connect, database, find};
+use crate::{Database, Error, connect, database, programs};
 
 /// Durability has the defaults: fsync and synchronous_commit are on.
 const SETTINGS: &[(&str, &str)] = &[
@@ -39,17 +39,25 @@ impl Cluster {
     /// Starts a server, even if the environment names a database URL. The settings are added to its
     /// `postgresql.conf`, for example `&[("log_statement", "all")]`.
     ///
+    /// It is never in a container, because its files and processes would not be on this machine.
+    ///
     /// # Errors
     ///
-    /// Returns [`Error::NotFound`] or [`Error::Unusable`] if PostgreSQL is not installed, and
-    /// [`Error::Start`] if the server does not start.
+    /// Returns [`Error::NotFound`] or [`Error::Unusable`] if there are no programs of PostgreSQL and none
+    /// can be fetched, and [`Error::Start`] if the server does not start.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self, Error> {
-        let bin = blocking(|| find::binaries(&find::environment, find::STANDARD_FOLDERS)).await;
-        let bin = match bin {
-            Err(Error::NotFound { tried }) => crate::download::binaries(tried).await?,
+        let bin = match programs::on_this_machine().await {
+            Err(Error::NotFound { mut tried }) => {
+                tried.push("docker, podman: not for a server with settings or faults".to_owned());
+                programs::fetched(tried).await?
+            }
             found => found?,
         };
+        Self::start_from(bin, settings).await
+    }
 
+    /// Starts a server from the programs in a folder.
+    pub(crate) async fn start_from(bin: PathBuf, settings: &[(&str, &str)]) -> Result<Self, Error> {
         let mut config = String::new();
         for (name, value) in SETTINGS.iter().chain(settings) {
             // Writing to a string cannot fail.
@@ -281,7 +289,7 @@ impl fmt::Debug for Cluster {
 
 /// Finds a free port below the range of outgoing connections. One of those could otherwise take the
 /// port while the server restarts.
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     let mut refusal = io::Error::other("no port tried");
     for _ in 0..100 {
         let port = 15_000 + (Uuid::new_v4().as_u128() % 17_000) as u16;
@@ -293,14 +301,14 @@ fn free_port() -> io::Result<u16> {
     Err(refusal)
 }
 
-fn end_of(log: &Path) -> String {
+pub(crate) fn end_of(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_else(|error| error.to_string());
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
 /// Runs a blocking closure on any runtime, and propagates its panic.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -310,6 +318,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::find;
 
     #[test]
     fn a_taken_port_is_skipped() {

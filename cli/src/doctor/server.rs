@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
 
 use super::finding::Finding;
+use crate::output::local_clock;
 
 /// The oldest and the newest version that the tests of the crate run on.
 const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
@@ -37,19 +38,22 @@ struct Server {
     connections: i64,
 }
 
-pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+/// Returns the server's clock as well, by which the age of rows is told.
+pub(super) async fn check(
+    connection: &mut PgConnection,
+) -> sqlx::Result<(Vec<Finding>, DateTime<Utc>)> {
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let began = Instant::now();
         connection.ping().await?;
         fastest = fastest.min(began.elapsed());
     }
-    let before = Utc::now();
+    let before = local_clock();
     let server = sqlx::query_file_as!(Server, "src/doctor/sql/server.sql")
         .fetch_one(&mut *connection)
         .await?;
-    let middle = before + (Utc::now() - before) / 2;
-    Ok(vec![
+    let middle = before + (local_clock() - before) / 2;
+    let findings = vec![
         round_trip(&server, fastest),
         tls(&server),
         version(&server),
@@ -60,7 +64,8 @@ pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Fin
         connections(&server),
         clock(server.now - middle),
         autovacuum(&server),
-    ])
+    ];
+    Ok((findings, server.now))
 }
 
 fn round_trip(server: &Server, fastest: Duration) -> Finding {
@@ -201,7 +206,7 @@ mod tests {
             version: "15.18".into(),
             version_number: 150_018,
             is_standby: false,
-            now: Utc::now(),
+            now: local_clock(),
             address: None,
             is_tls: false,
             tls_version: None,

@@ -50,7 +50,10 @@ struct Blocker {
     seconds: f64,
 }
 
-pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<Finding>> {
     let tables = sqlx::query_file_as!(Table, "src/doctor/sql/tables.sql")
         .fetch_all(&mut *connection)
         .await?;
@@ -61,14 +64,13 @@ pub(super) async fn check(connection: &mut PgConnection) -> sqlx::Result<Vec<Fin
         .fetch_all(&mut *connection)
         .await?;
     let mut findings = vec![size(&tables)];
-    findings.extend(dead_rows(&tables, Utc::now()));
+    findings.extend(dead_rows(&tables, now));
     findings.extend(statistics(&tables));
     findings.extend(updates(&tables));
     findings.extend(age(&tables));
     findings.extend(unusable(&indexes));
     findings.extend(bloated(&indexes));
     findings.extend(blocked(&blockers));
-    findings.extend(locks(connection).await?);
     Ok(findings)
 }
 
@@ -195,7 +197,8 @@ fn blocked(blockers: &[Blocker]) -> Vec<Finding> {
     or_ok("vacuum", found.collect(), "nothing keeps it from removing dead rows")
 }
 
-async fn locks(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
+/// Who makes others wait. It looks at no table.
+pub(super) async fn locks(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
     let holders = sqlx::query_file!("src/doctor/sql/locks.sql").fetch_all(connection).await?;
     // Shorter waits are usual.
     let found = holders.iter().filter(|own| own.seconds >= 1.0).map(|own| {

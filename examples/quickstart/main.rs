@@ -1,15 +1,18 @@
 //! A walk through the storage: the nine methods and the atomic operations, each in its typical use.
 //!
-//! `cargo run --example quickstart` needs only Rust and the PostgreSQL programs. It starts its own
-//! server, or uses the one that `DATABASE_URL` names.
+//! `cargo run --example quickstart` needs only Rust. It starts its own PostgreSQL, or uses the one that
+//! `DATABASE_URL` names. Where none can be found, it walks through the storage in memory.
 #![allow(
     clippy::disallowed_methods,
     reason = "the clock and the statements of an application, not of the storage"
 )]
 
+mod place;
+
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use oauth_storage::authorization_code::CodeChallenge;
@@ -17,15 +20,15 @@ use oauth_storage::client::{ClientSecretRotation, GrantType};
 use oauth_storage::grant::{GrantState, RotationOutcome, TokenRotation};
 use oauth_storage::id_token::NewIdToken;
 use oauth_storage::jwt::{IdTokenSigner, SigningKey};
-use oauth_storage::postgres::NewUser;
 use oauth_storage::token::{NewToken, TokenRef, TokenState};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, ClientStorage as _,
     CodeRedemption, GrantStorage as _, GrantStorageExt as _, IdTokenStorage as _,
-    NewAuthorizationCode, NewClient, PgStorage, RedemptionOutcome, RequestContext, Scope, Secret,
-    Settings, TokenPair, TokenStorage as _, User, UserStorage as _,
+    NewAuthorizationCode, NewClient, RedemptionOutcome, RequestContext, Scope, Secret, Settings,
+    Storage, TokenPair, TokenStorage as _, User, UserStorage as _,
 };
-use sqlx::Row as _;
+
+use place::Place;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -37,8 +40,8 @@ const ALICE: &str = "248289761001";
 #[tokio::main]
 async fn main() -> ExitCode {
     match walk().await {
-        Ok(()) => {
-            println!("quickstart: ok");
+        Ok(place) => {
+            println!("quickstart: ok{place}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -48,28 +51,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn walk() -> Result<()> {
-    // ── A database, its schema, a storage ────────────────────────────────────────────────────
-    let testbed = oauth_storage_testbed::Testbed::start().await?;
-    println!("{testbed}\n");
-    let database = testbed.database("quickstart").await?;
+async fn walk() -> Result<&'static str> {
+    // ── A storage, and a user ────────────────────────────────────────────────────────────────
+    let signer = IdTokenSigner::new(ISSUER, SigningKey::generate()?)?;
+    let place = Place::open(signer, ("alice", ALICE, "wonderland")).await?;
+    let storage: Arc<dyn Storage> = place.storage();
 
-    let key = SigningKey::generate()?;
-    let signer = IdTokenSigner::new(ISSUER, key)?;
-    let storage = step("connect to the database", async {
-        let builder = PgStorage::builder().password_users().id_tokens(signer);
-        let storage = builder.connect(database.url()).await?;
-        Ok((storage, "connected".into()))
-    })
-    .await?;
-    step("migrate the schema", async {
-        let pending = storage.pending_migrations().await?.len();
-        storage.migrate().await?;
-        Ok(((), format!("{pending} migrations applied")))
-    })
-    .await?;
-
-    // ── Two clients and a user ───────────────────────────────────────────────────────────────
+    // ── Two clients ──────────────────────────────────────────────────────────────────────────
     let scope: Scope = "openid profile api:read".parse()?;
     let (web, web_secret) = step("register a confidential client", async {
         let mut metadata = ClientMetadata::authorization_code([WEB_CALLBACK])
@@ -91,12 +79,6 @@ async fn walk() -> Result<()> {
         expect(registered.client_secret.is_none(), "a public client has no secret")?;
         let answer = format!("client_id {}, no secret", registered.client.client_id);
         Ok((registered.client, answer))
-    })
-    .await?;
-    step("create the user alice", async {
-        let user = NewUser::new("alice", ALICE, Secret::new("wonderland"));
-        let user = storage.password_users().create(user).await?;
-        Ok(((), format!("subject {}, the password as an Argon2id hash", user.subject)))
     })
     .await?;
 
@@ -327,19 +309,16 @@ async fn walk() -> Result<()> {
         Ok(((), format!("grants revoked: {revoked}; expired tokens removed: {}", purged.tokens)))
     })
     .await?;
-    show_database(&storage).await?;
+    place.show().await?;
     step("erase alice: erase_subject", async {
         let erased = storage.erase_subject(ALICE).await?;
-        let traces = rows_that_name(&storage, ALICE).await?;
-        expect(traces == 0, "no row names her")?;
-        Ok(((), format!("{erased} grants and her account deleted; no row names her")))
+        let rest = place.check_erased(ALICE).await?;
+        Ok(((), format!("{erased} grants{rest}")))
     })
     .await?;
 
     println!();
-    storage.close().await;
-    database.close().await?;
-    Ok(())
+    place.close().await
 }
 
 /// Runs a step, and prints its name, its duration and its result.
@@ -353,40 +332,4 @@ async fn step<T>(name: &str, work: impl Future<Output = Result<(T, String)>>) ->
 
 fn expect(holds: bool, what: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(format!("expected that {what}").into()) }
-}
-
-/// Prints the rows that the walk stored: digests, hashes and metadata.
-async fn show_database(storage: &PgStorage) -> Result<()> {
-    println!("\nthe rows in the database (no secrets, only digests and hashes):");
-    for query in [
-        "SELECT 'client' AS name, client_id || '  ' || (details->>'client_name') || '  '
-             || coalesce(left(client_secret_hash, 15) || '…', 'no secret') AS row
-         FROM oauth_storage.client ORDER BY client_id_issued_at",
-        "SELECT 'user_account', username || '  ' || subject || '  '
-             || left(password_hash, 30) || '…' FROM oauth_storage.user_account",
-        "SELECT 'authorization_grant', grant_id || '  ' || coalesce(subject, 'no user     ')
-             || CASE WHEN revoked_at IS NULL THEN '  active   ' ELSE '  revoked  ' END || scope
-         FROM oauth_storage.authorization_grant ORDER BY granted_at",
-        "SELECT 'token', left(digest::text, 18) || '…  of …' || right(grant_id::text, 12)
-             || CASE kind WHEN 'a' THEN '  access' ELSE '  refresh' END
-             || CASE WHEN rotated_at IS NULL THEN '' ELSE ', rotated' END
-         FROM oauth_storage.token ORDER BY issued_at, kind",
-    ] {
-        for row in sqlx::query(query).fetch_all(storage.pool()).await? {
-            println!("  {:<20} {}", row.get::<&str, _>(0), row.get::<&str, _>(1));
-        }
-    }
-    println!();
-    Ok(())
-}
-
-/// Counts the rows of the tables that could name a subject.
-async fn rows_that_name(storage: &PgStorage, subject: &str) -> Result<i64> {
-    let count = "SELECT count(*) FROM (
-             SELECT to_jsonb(a) AS row FROM oauth_storage.authorization_grant a
-             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.authorization_code a
-             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.token a
-             UNION ALL SELECT to_jsonb(a) FROM oauth_storage.user_account a
-         ) AS rows WHERE strpos(row::text, $1) > 0";
-    Ok(sqlx::query_scalar(count).bind(subject).fetch_one(storage.pool()).await?)
 }
