@@ -96,12 +96,12 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 
 /// Returns true if a time has passed, by the clock of this machine.
 pub(crate) fn is_past(at: DateTime<Utc>) -> bool {
-    at <= Utc::now()
+    at <= local_clock()
 }
 
 /// The time that is left; `None` if it has passed.
 pub(crate) fn until(at: DateTime<Utc>) -> Option<Duration> {
-    (at - Utc::now()).to_std().ok().filter(|rest| !rest.is_zero())
+    (at - local_clock()).to_std().ok().filter(|rest| !rest.is_zero())
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {

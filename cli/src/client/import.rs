@@ -73,10 +73,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     if context.is_json() {
         return output::json(&summary);
     }
-    let Summary { created, updated, unchanged, expired } = summary;
+    let number = |own| output::number(i64::try_from(own).unwrap_or(i64::MAX));
+    let created = number(summary.created);
+    let (updated, unchanged) = (number(summary.updated), number(summary.unchanged));
     let mut text = format!("{created} created, {updated} updated, {unchanged} unchanged");
-    if expired > 0 {
-        text += &format!(", {expired} left out because they have expired");
+    if summary.expired > 0 {
+        text += &format!(", {} left out because they have expired", number(summary.expired));
     }
     output::line(&text)
 }

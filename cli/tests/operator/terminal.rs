@@ -10,7 +10,7 @@ use crate::upkeep::expired;
 const TIMEOUT_MS: u64 = 30_000;
 
 /// Runs the program on a terminal.
-fn terminal(test: &Test, arguments: &[&str]) -> PtySession {
+pub(crate) fn terminal(test: &Test, arguments: &[&str]) -> PtySession {
     let mut command = program();
     command
         .args(arguments)

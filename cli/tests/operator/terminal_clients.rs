@@ -1,0 +1,75 @@
+//! The questions and the progress that a person sees.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use oauth_storage::{ClientRegistry as _, UserStorage as _};
+use serde_json::json;
+
+use crate::support::{Test, secret};
+use crate::terminal::terminal;
+
+#[tokio::test]
+async fn the_deletion_of_a_client_asks() {
+    let test = Test::new("cli_tty_delete").await;
+    let id = test.client().await;
+    test.run(&["client", "update", &id, "--name", "Shop"]).ok();
+    for (answer, deleted) in [("", false), ("n", false), ("yes", true)] {
+        let mut session = terminal(&test, &["client", "delete", &id]);
+        let question = format!(
+            "Delete the client {id} (Shop) with all its grants? It cannot be undone. [y/N]"
+        );
+        session.exp_string(&question).unwrap();
+        session.send_line(answer).unwrap();
+        session.exp_string(if deleted { "is deleted" } else { "nothing was changed" }).unwrap();
+        session.exp_eof().unwrap();
+        let status = session.process().wait().unwrap();
+        let expected = if deleted { "0" } else { "4" };
+        assert!(format!("{status:?}").contains(&format!(", {expected})")), "{status:?}");
+        let client = test.storage.read_client(&id).await.unwrap();
+        assert_eq!(client.is_none(), deleted, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_twice_and_not_echoed() {
+    let test = Test::new("cli_tty_password").await;
+    let create = |again: &str| {
+        let mut session = terminal(&test, &["user", "create", "alice", "--subject", "1"]);
+        session.exp_string("Password: ").unwrap();
+        session.send_line("wonderland").unwrap();
+        let between = session.exp_string("Again: ").unwrap();
+        session.send_line(again).unwrap();
+        let shown = between + &session.exp_eof().unwrap();
+        assert!(!shown.contains("wonder") && !shown.contains(again), "{shown}");
+        shown
+    };
+    assert!(create("wunderland").contains("the passwords differ; nothing was changed"));
+    let users = test.storage.password_users();
+    assert!(users.authenticate("alice", &secret("wonderland")).await.unwrap().is_none());
+    assert!(create("wonderland").contains("alice is created"));
+    assert!(users.authenticate("alice", &secret("wonderland")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_long_import_shows_a_bar_on_a_terminal_only() {
+    let test = Test::new("cli_tty_import").await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clients");
+    let mut lines = String::new();
+    for n in 0..2_000 {
+        let line = json!({ "client_id": format!("client-{n}"), "token_endpoint_auth_method": "none",
+            "redirect_uris": ["https://client.example/cb"] });
+        writeln!(lines, "{line}").unwrap();
+    }
+    fs::write(&path, lines).unwrap();
+    let import = ["client", "import", path.to_str().unwrap()];
+    let shown = terminal(&test, &import).exp_eof().unwrap();
+    for text in ["of 2,000 clients", "/s,", " left"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    assert!(shown.contains("2,000 created"), "{shown}");
+    // Into a pipe nothing but the summary; `ok` asserts that standard error is empty.
+    let out = test.run(&import).ok().out;
+    assert_eq!(out, "0 created, 0 updated, 2,000 unchanged\n");
+}
