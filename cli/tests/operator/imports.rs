@@ -85,7 +85,7 @@ async fn a_wrong_line_is_named_and_nothing_is_changed() {
         ran.failed(1, "standard input, line 3: ").failed(1, says);
     }
     assert_eq!(test.run(&["client", "list", "--json"]).json(), json!([]));
-    test.run(&["client", "import", "/nowhere"]).failed(1, "cannot read /nowhere");
+    test.run(&["client", "import", "/no/where"]).failed(1, "cannot read /no/where");
 }
 
 #[tokio::test]

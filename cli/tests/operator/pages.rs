@@ -65,7 +65,7 @@ fn completions_are_written_for_each_shell() {
     let script = run(URL, &["completions", "bash"], "").ok().out;
     let test = r#"
         COMP_WORDS=(oauth-storage client ro); COMP_CWORD=2
-        _oauth-storage oauth-storage ro client; echo "${COMPREPLY[@]}""#;
+        _oauth__storage oauth-storage ro client; echo "${COMPREPLY[@]}""#;
     let output = std::process::Command::new("bash").arg("-c").arg(script + test).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "rotate-secret", "{output:?}");
 }

@@ -72,9 +72,9 @@ async fn a_secret_file_is_new_and_for_its_owner_only() {
     ])
     .failed(2, "no secret is generated");
     assert!(!path.exists());
-    let nowhere = "/nowhere/secret";
-    test.run(&[&REGISTER[..], &["--secret-file", nowhere]].concat())
-        .failed(1, "cannot create /nowhere");
+    let missing = folder.path().join("missing/secret");
+    test.run(&[&REGISTER[..], &["--secret-file", missing.to_str().unwrap()]].concat())
+        .failed(1, "cannot create ");
 }
 
 #[tokio::test]
