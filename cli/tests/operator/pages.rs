@@ -1,5 +1,5 @@
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{Ran, program, run};
 
@@ -66,7 +66,10 @@ fn completions_are_written_for_each_shell() {
     let test = r#"
         COMP_WORDS=(oauth-storage client ro); COMP_CWORD=2
         _oauth__storage oauth-storage ro client; echo "${COMPREPLY[@]}""#;
-    let output = std::process::Command::new("bash").arg("-c").arg(script + test).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, script + test).unwrap();
+    let output = Command::new("bash").arg(&file).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "rotate-secret", "{output:?}");
 }
 

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 
 use oauth_storage::{ClientRegistry as _, UserStorage as _};
 use serde_json::json;
 
-use crate::support::{Test, secret};
+use rexpect::session::spawn_command;
+
+use crate::support::{Test, program, secret};
 use crate::terminal::terminal;
 
 #[tokio::test]
@@ -21,6 +24,8 @@ async fn the_deletion_of_a_client_asks() {
         );
         session.exp_string(&question).unwrap();
         session.send_line(answer).unwrap();
+        // The terminal echoes what is typed, so that the test of the password means something.
+        session.exp_string(answer).unwrap();
         session.exp_string(if deleted { "is deleted" } else { "nothing was changed" }).unwrap();
         session.exp_eof().unwrap();
         let status = session.process().wait().unwrap();
@@ -72,4 +77,22 @@ async fn a_long_import_shows_a_bar_on_a_terminal_only() {
     // Into a pipe nothing but the summary; `ok` asserts that standard error is empty.
     let out = test.run(&import).ok().out;
     assert_eq!(out, "0 created, 0 updated, 2,000 unchanged\n");
+}
+
+#[tokio::test]
+async fn the_terminal_echoes_again_after_ctrl_c() {
+    let test = Test::new("cli_tty_interrupt").await;
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"trap : INT; stty echo; "$0" user create alice; echo "status $?"; stty -a"#])
+        .arg(program().get_program())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("OAUTH_STORAGE_DATABASE_URL", test.database.url());
+    let mut session = spawn_command(command, Some(30_000)).unwrap();
+    session.exp_string("Password: ").unwrap();
+    session.send_control('c').unwrap();
+    let shown = session.exp_eof().unwrap();
+    assert!(shown.contains("status ") && !shown.contains("status 0"), "{shown}");
+    assert!(shown.contains(" echo ") && !shown.contains(" -echo "), "{shown}");
 }
