@@ -8,6 +8,7 @@ use oauth_storage::postgres::NewUser;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ask;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
@@ -111,8 +112,8 @@ fn new_password() -> Result<Secret> {
         }
         return Ok(Secret::new(line));
     }
-    let password = Secret::new(rpassword::prompt_password("Password: ")?);
-    if Secret::new(rpassword::prompt_password("Again: ")?) != password {
+    let password = ask::secret("Password: ")?;
+    if ask::secret("Again: ")? != password {
         return Err(Error::Usage("the passwords differ; nothing was changed".into()));
     }
     Ok(password)
