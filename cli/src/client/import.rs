@@ -1,6 +1,7 @@
 mod input;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -95,7 +96,7 @@ fn bar(lines: usize) -> ProgressBar {
     bar
 }
 
-/// Imports the lines until one fails. Those that have begun are finished, because their secrets must be written.
+/// Imports the lines until one fails, or a signal ends it. Those that have begun are finished, because their secrets must be written.
 async fn import(
     storage: &PgStorage,
     lines: Vec<Line>,
@@ -107,6 +108,7 @@ async fn import(
     let mut failed = None;
     let mut lines = lines.into_iter();
     let mut running = JoinSet::new();
+    let mut ended = pin!(output::ended());
     loop {
         while running.len() < AT_ONCE
             && failed.is_none()
@@ -119,7 +121,14 @@ async fn import(
                 (line.client_id, outcome.map_err(|error| in_line(&place, error)))
             });
         }
-        let Some(done) = running.join_next().await else { break };
+        let done = tokio::select! {
+            done = running.join_next() => done,
+            () = &mut ended, if failed.is_none() => {
+                failed = Some(Error::Failed("interrupted".into()));
+                continue;
+            }
+        };
+        let Some(done) = done else { break };
         let done = done.map_err(|error| Error::Failed(error.to_string()));
         let (client_id, outcome) = match done {
             Ok((client_id, Ok(outcome))) => (client_id, outcome),

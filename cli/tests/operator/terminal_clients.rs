@@ -96,3 +96,30 @@ async fn the_terminal_echoes_again_after_ctrl_c() {
     assert!(shown.contains("nothing was changed") && shown.contains("status 4"), "{shown}");
     assert!(shown.contains(" echo ") && !shown.contains(" -echo "), "{shown}");
 }
+
+/// The secrets of registrations that had begun are written.
+#[tokio::test]
+async fn an_interrupted_import_loses_no_secret() {
+    let test = Test::new("cli_tty_import_secrets").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secrets) = (folder.path().join("clients"), folder.path().join("secrets"));
+    let mut lines = String::new();
+    for n in 0..20_000 {
+        let line = json!({ "client_id": format!("client-{n}"), "response_types": [],
+            "grant_types": ["client_credentials"] });
+        writeln!(lines, "{line}").unwrap();
+    }
+    fs::write(&path, lines).unwrap();
+    let (path, file) = (path.to_str().unwrap(), secrets.to_str().unwrap());
+    let mut session = terminal(&test, &["client", "import", path, "--secret-file", file]);
+    session.exp_string("of 20,000 clients").unwrap();
+    session.exp_string("of 20,000 clients").unwrap();
+    session.send_control('c').unwrap();
+    let shown = session.exp_eof().unwrap();
+    assert!(shown.contains("interrupted; ") && shown.contains("run it again"), "{shown}");
+    let clients = test.run(&["client", "list", "--json", "--limit", "20000"]).json();
+    let number = clients.as_array().unwrap().len();
+    assert!(number > 0 && number < 20_000, "{number}");
+    let written = fs::read_to_string(&secrets).unwrap();
+    assert_eq!(written.lines().count(), number);
+}
