@@ -1,6 +1,8 @@
-//! Questions before what cannot be undone.
+//! Questions before what cannot be undone, and secrets that are typed.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdin};
+
+use oauth_storage::Secret;
 
 use crate::error::{Error, Result};
 
@@ -20,5 +22,21 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Error::Refused("nothing was changed".into())),
+    }
+}
+
+/// Asks for a secret, which the terminal does not echo.
+pub(crate) fn secret(prompt: &str) -> Result<Secret> {
+    // At Ctrl-C rpassword raises SIGINT before it restores the terminal, so the signal must not end the process. It
+    // is ignored from here on; the deadline of a statement is short.
+    #[cfg(unix)]
+    let _signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    match rpassword::prompt_password(prompt) {
+        Ok(secret) => Ok(Secret::new(secret)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            eprintln!();
+            Err(Error::Refused("nothing was changed".into()))
+        }
+        Err(error) => Err(error.into()),
     }
 }

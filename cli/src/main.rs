@@ -1,6 +1,8 @@
 //! `oauth-storage`: the operator's command for a database of oauth-storage.
 
 mod ask;
+mod client;
+mod completions;
 mod consents;
 mod context;
 mod doctor;
@@ -8,6 +10,7 @@ mod erase_subject;
 mod error;
 mod grants;
 mod keys;
+mod man;
 mod migrate;
 mod output;
 mod purge;
@@ -15,6 +18,7 @@ mod sessions;
 mod status;
 mod token;
 mod top;
+mod user;
 
 use std::process::ExitCode;
 
@@ -40,6 +44,10 @@ enum Command {
     Migrate(migrate::Args),
     Status(status::Args),
     #[command(subcommand)]
+    Client(client::Command),
+    #[command(subcommand)]
+    User(user::Command),
+    #[command(subcommand)]
     Grants(grants::Command),
     #[command(subcommand)]
     Sessions(sessions::Command),
@@ -53,6 +61,8 @@ enum Command {
     Keys(keys::Command),
     Doctor(doctor::Args),
     Top(top::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 #[tokio::main]
@@ -72,6 +82,8 @@ async fn run(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
         Command::Migrate(args) => migrate::run(&args, context).await,
         Command::Status(_) => status::run(context).await,
+        Command::Client(command) => client::run(&command, context).await,
+        Command::User(command) => user::run(&command, context).await,
         Command::Grants(command) => grants::run(&command, context).await,
         Command::Sessions(command) => sessions::run(&command, context).await,
         Command::Consents(command) => consents::run(&command, context).await,
@@ -81,5 +93,7 @@ async fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Keys(command) => keys::run(&command, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Top(args) => top::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

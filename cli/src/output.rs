@@ -43,6 +43,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// Writes a line.
+pub(crate) fn line(text: &str) -> Result<()> {
+    Ok(writeln!(stdout(), "{text}")?)
+}
+
 /// A table of names and values.
 pub(crate) fn fields() -> Table {
     let mut table = Table::new();
@@ -87,6 +92,16 @@ pub(crate) fn local_clock() -> DateTime<Utc> {
 /// A time as people say it: `in 29 min`, `3 h ago`, or a date.
 pub(crate) fn time(at: DateTime<Utc>) -> String {
     since(at, local_clock())
+}
+
+/// Returns true if a time has passed, by the clock of this machine.
+pub(crate) fn is_past(at: DateTime<Utc>) -> bool {
+    at <= local_clock()
+}
+
+/// The time that is left; `None` if it has passed.
+pub(crate) fn until(at: DateTime<Utc>) -> Option<Duration> {
+    (at - local_clock()).to_std().ok().filter(|rest| !rest.is_zero())
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {

@@ -8,6 +8,7 @@ use oauth_storage::Secret;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::ask;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
@@ -70,7 +71,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode
 fn read() -> Result<Secret> {
     let token = if stdin().is_terminal() {
         // Not shown while it is typed or pasted.
-        rpassword::prompt_password("Token: ")?
+        ask::secret("Token: ")?.expose().to_owned()
     } else {
         let mut line = String::new();
         stdin().lock().read_line(&mut line)?;

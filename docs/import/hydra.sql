@@ -1,5 +1,6 @@
--- Imports the clients of Ory Hydra 2.x and 26.x, after prepare.sql. docs/migrating.md says why not the tokens.
--- The table hydra_client is found by the search_path. Setting, where the database has several networks:
+-- Imports clients and remembered consents of Ory Hydra 26.x, after prepare.sql. docs/migrating.md says why not
+-- the tokens. The tables hydra_client and hydra_oauth2_flow are found by the search_path. Setting, where the
+-- database has several networks:
 --
 --     SET import.nid = '…';                        -- the id in the table networks
 
@@ -55,6 +56,26 @@ FROM hydra_client
 WHERE pg_temp.import_setting('nid', nid::text) = nid::text;
 
 CALL pg_temp.import_clients();
+
+-- What Hydra would skip the page for: FindGrantedAndRememberedConsentRequest, state 6 is "consent used". A consent
+-- that ends (remember_for) stays behind, because consents here have no end.
+INSERT INTO import_consent
+SELECT
+    subject, client_id, coalesce(consent_handled_at, requested_at) AT TIME ZONE 'UTC',
+    (SELECT coalesce(string_agg(value, ' ' ORDER BY ordinality), '')
+        FROM jsonb_array_elements_text(nullif(granted_scope, 'null')) WITH ORDINALITY)
+FROM (
+    SELECT DISTINCT ON (subject COLLATE "C", client_id COLLATE "C") *
+    FROM hydra_oauth2_flow
+    WHERE (state = 6 OR state IS NULL) AND NOT consent_skip AND consent_remember
+        AND (expires_at IS NULL OR expires_at > now() AT TIME ZONE 'UTC')
+        AND pg_temp.import_setting('nid', nid::text) = nid::text
+    ORDER BY subject COLLATE "C", client_id COLLATE "C", requested_at DESC
+) AS newest
+-- A flow that failed has an error, as a JSON document.
+WHERE expires_at IS NULL AND coalesce(consent_error, '') IN ('', '{}', 'null');
+
+CALL pg_temp.import_consents();
 
 SELECT * FROM import_stored;
 SELECT * FROM import_rejected ORDER BY kind, id;

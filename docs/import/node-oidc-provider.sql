@@ -61,7 +61,7 @@ CREATE FUNCTION pg_temp.import_allowed(scope text, document jsonb) RETURNS text 
 $$;
 
 -- Opaque tokens: the jti is the token. JWTs are not stored. A token that ends with the session of the browser
--- stays behind, because the crate knows no sessions.
+-- stays behind, because that session cannot be imported: its cookie is signed by the other server.
 INSERT INTO import_token
 SELECT
     staged.document ->> 'grantId', CASE staged.kind WHEN 'AccessToken' THEN 'a' ELSE 'r' END::"char",
@@ -141,6 +141,16 @@ FROM import_document
 WHERE kind = 'ClientCredentials';
 
 CALL pg_temp.import_grants();
+
+-- A Grant document is also what the user agreed to on the consent page.
+INSERT INTO import_consent
+SELECT
+    document ->> 'accountId', document ->> 'clientId', to_timestamp((document ->> 'iat')::bigint),
+    pg_temp.import_allowed(pg_temp.import_granted(document), document)
+FROM import_document
+WHERE kind = 'Grant' AND coalesce(to_timestamp((document ->> 'exp')::bigint) > now(), true);
+
+CALL pg_temp.import_consents();
 
 SELECT * FROM import_stored;
 SELECT * FROM import_rejected ORDER BY kind, id;

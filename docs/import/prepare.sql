@@ -1,9 +1,16 @@
 -- What the import scripts share. Run it before one of them, in the same session; docs/migrating.md has
 -- the commands. All it creates is temporary, except the rows that the two procedures store.
 --
--- A script fills the staging tables import_client, import_grant and import_token, and calls the
--- procedures import_clients and import_grants. These refuse what the crate would refuse, and list it
--- in import_rejected.
+-- A script fills the staging tables import_client, import_grant, import_token and import_consent, and calls
+-- the procedures import_clients, import_grants and import_consents. These refuse what the crate would
+-- refuse, and list it in import_rejected.
+--
+-- Grants and consents are stored in batches that commit each, a grant with all its tokens. A run that was cut
+-- off is continued by running everything again: what is stored already stays as it is. Settings:
+--
+--     SET import.batch = '10000';                  -- grants, or consents, in a transaction; this is the default
+--     SET import.commit = 'off';                   -- for a rehearsal in a transaction of your own
+--     SET import.tokens = 'off';                   -- only the clients
 
 CREATE TEMP TABLE import_client AS
     SELECT
@@ -28,6 +35,15 @@ CREATE TEMP TABLE import_token (
     issued_at  timestamptz,
     expires_at timestamptz,
     rotated_at timestamptz,
+    scope      text,
+    -- The SHA-256 where the other project stores that instead of the token.
+    hash       bytea
+);
+
+CREATE TEMP TABLE import_consent (
+    subject    text,
+    client_id  text,
+    granted_at timestamptz,
     scope      text
 );
 
@@ -41,27 +57,35 @@ CREATE FUNCTION pg_temp.import_setting(name text, fallback text) RETURNS text LA
 $$;
 
 -- Tokens separated by single spaces, each once, in their order. Null for characters that are not
--- allowed in a scope (RFC 6749 A.4).
+-- allowed in a scope (RFC 6749 A.4), and for one that is longer than the crate accepts.
 CREATE FUNCTION pg_temp.import_scope(scope text) RETURNS text LANGUAGE sql AS $$
     SELECT CASE
-        WHEN scope COLLATE "C" ~ '^[ -~]*$' AND scope !~ '["\\]' THEN coalesce((
-            SELECT string_agg(token, ' ' ORDER BY position)
+        WHEN scope COLLATE "C" ~ '^[ -~]*$' AND scope !~ '["\\]' THEN (
+            SELECT CASE
+                WHEN count(*) <= 100 AND coalesce(sum(length(token) + 1), 0) <= 4097
+                THEN coalesce(string_agg(token, ' ' ORDER BY position), '')
+            END
             FROM (
                 SELECT token, min(position) AS position
                 FROM string_to_table(scope, ' ') WITH ORDINALITY AS part (token, position)
                 WHERE token <> ''
                 GROUP BY token
             ) AS distinct_token
-        ), '')
+        )
     END
 $$;
 
--- The two halves of the SHA-256, as Secret::digest computes it.
-CREATE FUNCTION pg_temp.import_digest(token text) RETURNS uuid LANGUAGE sql AS $$
-    SELECT encode(substr(sha256(convert_to(token, 'UTF8')), 1, 16), 'hex')::uuid
+-- A SHA-256 is stored in two halves, as Secret::digest computes it.
+CREATE FUNCTION pg_temp.import_digest(hash bytea) RETURNS uuid LANGUAGE sql AS $$
+    SELECT encode(substr(hash, 1, 16), 'hex')::uuid
 $$;
-CREATE FUNCTION pg_temp.import_digest_tail(token text) RETURNS uuid LANGUAGE sql AS $$
-    SELECT encode(substr(sha256(convert_to(token, 'UTF8')), 17, 16), 'hex')::uuid
+CREATE FUNCTION pg_temp.import_digest_tail(hash bytea) RETURNS uuid LANGUAGE sql AS $$
+    SELECT encode(substr(hash, 17, 16), 'hex')::uuid
+$$;
+
+-- Reports a count at the end.
+CREATE PROCEDURE pg_temp.import_report(kind text, count bigint) LANGUAGE sql AS $$
+    INSERT INTO import_stored VALUES (kind, count)
 $$;
 
 -- A UUIDv7 of that time. list_grants sorts by it, the newest first. The other bits come from the key,
@@ -129,8 +153,7 @@ BEGIN
                 OR response_type ~ 'code' AND NOT grant_types @> ARRAY['authorization_code']
                 OR response_type ~ 'token' AND NOT grant_types @> ARRAY['implicit']
         )),
-        (CASE WHEN pg_temp.import_scope(scope) IS NULL OR octet_length(scope) > 4096
-            THEN 'scope: characters or length' END),
+        (CASE WHEN pg_temp.import_scope(scope) IS NULL THEN 'scope: characters or length' END),
         ((
             SELECT 'details: ' || min(key)
             FROM jsonb_each_text(details)
@@ -157,7 +180,7 @@ BEGIN
     FROM import_client
     WHERE client_id NOT IN (SELECT id FROM import_rejected WHERE kind = 'client');
     GET DIAGNOSTICS stored = ROW_COUNT;
-    INSERT INTO import_stored VALUES ('client', stored);
+    CALL pg_temp.import_report('client', stored);
 
     -- Nothing is issued to a client without this row.
     INSERT INTO oauth_storage.client_lock (client_id)
@@ -166,19 +189,25 @@ BEGIN
 END
 $$;
 
--- Stores the staged grants that have an active token, with their tokens that have not expired. Not at all
--- with import.tokens = off.
+-- Stores the staged grants that have an active token, with their tokens that have not expired. A grant and
+-- its tokens are one transaction, so a grant of which any token is stored was imported before.
 CREATE PROCEDURE pg_temp.import_grants() LANGUAGE plpgsql AS $$
 DECLARE
+    batch  bigint := pg_temp.import_setting('batch', '10000');
+    commits boolean := pg_temp.import_setting('commit', 'on');
+    first  bigint := 1;
+    last   bigint;
     stored bigint;
+    grants bigint := 0;
+    tokens bigint := 0;
 BEGIN
-    IF pg_temp.import_setting('tokens', 'on') = 'off' THEN
+    IF NOT pg_temp.import_setting('tokens', 'on')::boolean THEN
         RETURN;
     END IF;
 
     ANALYZE import_grant, import_token;
     -- There are few scopes, and many tokens.
-    CREATE TEMP TABLE import_scope_map ON COMMIT DROP AS
+    CREATE TEMP TABLE import_scope_map AS
     SELECT scope, pg_temp.import_scope(scope) AS parsed
     FROM (SELECT scope FROM import_grant UNION SELECT scope FROM import_token) AS scopes;
 
@@ -193,26 +222,32 @@ BEGIN
         ) THEN 'client_id: not imported' END),
         (CASE WHEN subject = '' OR octet_length(subject) > 255 OR subject ~ '[[:cntrl:]]'
             THEN 'subject: characters or length' END),
-        (CASE WHEN parsed IS NULL OR octet_length(parsed) > 4096
-            THEN 'scope: characters or length' END)
+        (CASE WHEN parsed IS NULL THEN 'scope: characters or length' END)
     ) AS checked (reason)
     WHERE reason IS NOT NULL;
 
-    CREATE TEMP TABLE import_live ON COMMIT DROP AS
-    SELECT DISTINCT ON (token COLLATE "C") import_token.*, parsed
+    CREATE TEMP TABLE import_live AS
+    SELECT DISTINCT ON (sha256)
+        grant_key, kind, issued_at, expires_at, rotated_at, parsed, pg_temp.import_digest(sha256) AS digest,
+        pg_temp.import_digest_tail(sha256) AS digest_tail
     FROM import_token
     LEFT JOIN import_scope_map USING (scope)
+    CROSS JOIN LATERAL (SELECT coalesce(hash, sha256(convert_to(token, 'UTF8'))) AS sha256) AS hashed
     WHERE expires_at > now()
-        AND octet_length(token) <= 16384
-        AND token COLLATE "C" ~ '^[ -~]+$'
-        AND grant_key NOT IN (SELECT id FROM import_rejected WHERE kind = 'grant')
+        AND (hash IS NOT NULL OR octet_length(token) <= 16384 AND token COLLATE "C" ~ '^[ -~]+$')
+        AND NOT EXISTS (SELECT FROM import_rejected WHERE import_rejected.kind = 'grant' AND id = grant_key)
     -- A refresh token that was spent and issued again is active.
-    ORDER BY token COLLATE "C", rotated_at DESC NULLS FIRST;
+    ORDER BY sha256, rotated_at DESC NULLS FIRST;
+    CREATE INDEX ON import_live (grant_key);
+    ANALYZE import_live;
 
-    CREATE TEMP TABLE import_ready ON COMMIT DROP AS
+    CREATE TEMP TABLE import_found AS
+    SELECT DISTINCT grant_key FROM import_live JOIN oauth_storage.token USING (digest);
+
+    CREATE TEMP TABLE import_ready AS
     SELECT
-        pg_temp.import_grant_id(granted_at, key) AS grant_id, key, client_id, subject,
-        parsed AS scope, context, granted_at, expires_at
+        row_number() OVER (ORDER BY grant_id) AS position, grant_id, key, client_id, subject, parsed AS scope,
+        context, granted_at, expires_at
     FROM import_grant
     JOIN import_scope_map USING (scope)
     JOIN (
@@ -220,27 +255,116 @@ BEGIN
         FROM import_live
         GROUP BY grant_key
         HAVING bool_or(rotated_at IS NULL)
-    ) AS live ON grant_key = key;
-    ANALYZE import_live, import_ready;
+    ) AS live ON grant_key = key
+    CROSS JOIN LATERAL (SELECT pg_temp.import_grant_id(granted_at, key) AS grant_id) AS identified
+    WHERE NOT EXISTS (SELECT FROM import_found WHERE grant_key = key)
+        AND NOT EXISTS (
+            SELECT FROM oauth_storage.authorization_grant AS other WHERE other.grant_id = identified.grant_id
+        );
+    CREATE INDEX ON import_ready (position);
+    ANALYZE import_ready;
 
-    INSERT INTO oauth_storage.authorization_grant (
-        granted_at, expires_at, grant_id, client_id, subject, scope, context
-    )
-    SELECT granted_at, expires_at, grant_id, client_id, subject, scope, context
-    FROM import_ready;
-    GET DIAGNOSTICS stored = ROW_COUNT;
-    INSERT INTO import_stored VALUES ('grant', stored);
+    SELECT coalesce(max(position), 0) INTO last FROM import_ready;
+    WHILE first <= last LOOP
+        -- Nothing is stored for a client after it was disabled, as in create_token.sql.
+        PERFORM FROM oauth_storage.client_lock
+        WHERE client_id IN (SELECT client_id FROM import_ready WHERE position BETWEEN first AND first + batch - 1)
+        ORDER BY client_id
+        FOR SHARE;
 
-    INSERT INTO oauth_storage.token (
-        issued_at, expires_at, rotated_at, grant_id, kind, digest, digest_tail, scope
-    )
-    SELECT
-        issued_at, live.expires_at, rotated_at, grant_id, kind, pg_temp.import_digest(token),
-        pg_temp.import_digest_tail(token),
-        nullif(live.parsed, ready.scope)
-    FROM import_live AS live
-    JOIN import_ready AS ready ON grant_key = key;
-    GET DIAGNOSTICS stored = ROW_COUNT;
-    INSERT INTO import_stored VALUES ('token', stored);
+        INSERT INTO oauth_storage.token (
+            issued_at, expires_at, rotated_at, grant_id, kind, digest, digest_tail, scope
+        )
+        SELECT
+            issued_at, live.expires_at, rotated_at, grant_id, kind, digest, digest_tail,
+            nullif(live.parsed, ready.scope)
+        FROM import_ready AS ready
+        JOIN import_live AS live ON grant_key = key
+        JOIN oauth_storage.client USING (client_id)
+        WHERE position BETWEEN first AND first + batch - 1 AND disabled_at IS NULL
+        ORDER BY digest;
+        GET DIAGNOSTICS stored = ROW_COUNT;
+        tokens := tokens + stored;
+
+        INSERT INTO oauth_storage.authorization_grant (
+            granted_at, expires_at, grant_id, client_id, subject, scope, context
+        )
+        SELECT granted_at, ready.expires_at, grant_id, client_id, subject, ready.scope, context
+        FROM import_ready AS ready
+        JOIN oauth_storage.client USING (client_id)
+        WHERE position BETWEEN first AND first + batch - 1 AND disabled_at IS NULL
+        ORDER BY grant_id;
+        GET DIAGNOSTICS stored = ROW_COUNT;
+        grants := grants + stored;
+
+        first := first + batch;
+        IF commits THEN
+            COMMIT;
+        END IF;
+    END LOOP;
+
+    CALL pg_temp.import_report('grant', grants);
+    CALL pg_temp.import_report('token', tokens);
+    SELECT count(*) INTO stored FROM import_found;
+    CALL pg_temp.import_report('grant that was stored before', stored);
+    DROP TABLE import_scope_map, import_live, import_found, import_ready;
+END
+$$;
+
+-- Stores the staged consents; of several for the same subject and client the newest. One that exists stays
+-- as it is.
+CREATE PROCEDURE pg_temp.import_consents() LANGUAGE plpgsql AS $$
+DECLARE
+    batch    bigint := pg_temp.import_setting('batch', '10000');
+    commits  boolean := pg_temp.import_setting('commit', 'on');
+    first    bigint := 1;
+    last     bigint;
+    stored   bigint;
+    consents bigint := 0;
+BEGIN
+    IF NOT pg_temp.import_setting('tokens', 'on')::boolean THEN
+        RETURN;
+    END IF;
+
+    CREATE TEMP TABLE import_allowed_consent AS
+    SELECT row_number() OVER (ORDER BY subject COLLATE "C", client_id COLLATE "C") AS position, newest.*
+    FROM (
+        SELECT DISTINCT ON (subject COLLATE "C", client_id COLLATE "C")
+            subject, client_id, granted_at, pg_temp.import_scope(scope) AS scope
+        FROM import_consent
+        WHERE subject <> '' AND octet_length(subject) <= 255 AND subject !~ '[[:cntrl:]]'
+        ORDER BY subject COLLATE "C", client_id COLLATE "C", granted_at DESC
+    ) AS newest
+    WHERE scope IS NOT NULL;
+    CREATE INDEX ON import_allowed_consent (position);
+    ANALYZE import_allowed_consent;
+
+    SELECT coalesce(max(position), 0) INTO last FROM import_allowed_consent;
+    WHILE first <= last LOOP
+        PERFORM FROM oauth_storage.client_lock
+        WHERE client_id IN (
+            SELECT client_id FROM import_allowed_consent WHERE position BETWEEN first AND first + batch - 1
+        )
+        ORDER BY client_id
+        FOR SHARE;
+
+        INSERT INTO oauth_storage.consent (granted_at, updated_at, subject, client_id, scope)
+        SELECT granted_at, granted_at, subject, client_id, allowed.scope
+        FROM import_allowed_consent AS allowed
+        JOIN oauth_storage.client USING (client_id)
+        WHERE position BETWEEN first AND first + batch - 1 AND disabled_at IS NULL
+        ORDER BY subject COLLATE "C", client_id
+        ON CONFLICT (subject, client_id) DO NOTHING;
+        GET DIAGNOSTICS stored = ROW_COUNT;
+        consents := consents + stored;
+
+        first := first + batch;
+        IF commits THEN
+            COMMIT;
+        END IF;
+    END LOOP;
+
+    CALL pg_temp.import_report('consent', consents);
+    DROP TABLE import_allowed_consent;
 END
 $$;

@@ -1,5 +1,9 @@
 //! The import scripts of `docs/import`, on rows as the other projects store them.
 
+mod again;
+mod consents;
+mod doorkeeper;
+
 use oauth_storage::client::{
     ClientSecret, ClientSecretRotation, GrantType, TokenEndpointAuthMethod,
 };
@@ -86,9 +90,27 @@ async fn active(storage: &PgStorage, token: &str) -> Option<TokenKind> {
     storage.introspect(&Secret::new(token)).await.unwrap().map(|token| token.kind)
 }
 
-/// Runs a script after the rows and `prepare.sql`, as `psql --single-transaction` would.
+/// Runs a script after the rows and `prepare.sql`, as `psql -f` would.
 async fn import(test: &TestStorage, rows: &str, setting: &str, script: &str) {
-    test.sql(&format!("{rows}; SET import.scope = '{setting}'; {PREPARE}; {script}")).await;
+    test.sql(rows).await;
+    run(test, &format!("SET import.scope = '{setting}'"), script).await.unwrap();
+}
+
+/// Runs a script after the settings and `prepare.sql`, in a session of its own. Each statement by itself, because a
+/// procedure can commit only outside a transaction.
+async fn run(test: &TestStorage, settings: &str, script: &str) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(test.database.url()).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("{settings}; {PREPARE}"))).execute(&mut connection).await?;
+    let mut statement = String::new();
+    for line in script.lines() {
+        statement.push_str(line);
+        statement.push('\n');
+        if line.ends_with(';') && statement.matches("$$").count().is_multiple_of(2) {
+            let sql = AssertSqlSafe(std::mem::take(&mut statement));
+            sqlx::raw_sql(sql).execute(&mut connection).await?;
+        }
+    }
+    connection.close().await
 }
 
 async fn rotate(storage: &PgStorage, client_id: &str, token: &str) -> RotationOutcome {
@@ -145,7 +167,9 @@ async fn tokens_of_django_oauth_toolkit_stay_valid() {
 async fn clients_of_django_oauth_toolkit_get_a_secret() {
     let test = TestStorage::new("imports_django_clients").await;
     let storage = &test.storage;
-    import(&test, &format!("{DJANGO_ROWS}; SET import.tokens = 'off'"), "read write", DJANGO).await;
+    test.sql(DJANGO_ROWS).await;
+    let settings = "SET import.scope = 'read write'; SET import.tokens = 'off'";
+    run(&test, settings, DJANGO).await.unwrap();
     let get = async |client_id: &str, secret: &str| {
         let (request, secret) = (RequestContext::default(), Secret::new(secret));
         storage.get_client(&request, client_id, Some(&secret)).await.unwrap()
@@ -171,7 +195,7 @@ async fn clients_of_django_oauth_toolkit_get_a_secret() {
     assert!(get("web", "web-secret-123456").await.is_some());
 
     // The second run leaves the clients alone and brings the tokens.
-    test.sql(&format!("SET import.scope = 'read'; {PREPARE}; {DJANGO}")).await;
+    run(&test, "SET import.scope = 'read'", DJANGO).await.unwrap();
     assert!(get("web", "web-secret-123456").await.is_some());
     assert!(active(storage, "s9hEKcajrip1F09SlLUoBThWwXLJjQ").await.is_some());
 }
@@ -198,8 +222,9 @@ const NODE_ROWS: &str = r#"
         ('AccessToken', false, '{"accountId":"alice","grantId":"gone","scope":"openid","jti":"ESs1vX_jdkObdTpDiuYYo11-NTtZyUFm55CSHpqR7PG","clientId":"web"}')
     ) AS row (kind, consumed, document_text)
     CROSS JOIN LATERAL (SELECT document_text::jsonb AS document) AS parsed;
-    CREATE TEMP VIEW import_document (kind, id, document, consumed_at) AS
-    SELECT kind, id, payload::jsonb, CASE WHEN consumed THEN now() - interval '1 hour' END
+    CREATE VIEW import_document (kind, id, document, consumed_at) AS
+    SELECT kind, id, payload::jsonb,
+        CASE WHEN consumed THEN to_timestamp((payload::jsonb ->> 'iat')::bigint) - interval '1 hour' END
     FROM oidc_payloads"#;
 
 #[tokio::test]
@@ -265,6 +290,35 @@ const HYDRA_ROWS: &str = r#"
         post_logout_redirect_uris jsonb NOT NULL DEFAULT '[]',
         skip_consent boolean NOT NULL DEFAULT false
     );
+    CREATE TABLE hydra_oauth2_flow (
+        login_challenge varchar(40) NOT NULL, subject varchar(255), client_id varchar(255),
+        requested_at timestamp NOT NULL DEFAULT now(), state integer, consent_skip boolean,
+        consent_remember boolean, consent_remember_for integer, consent_handled_at timestamp,
+        consent_error text, nid uuid NOT NULL DEFAULT '5a1e4c0e-0e9d-4a86-9a2f-4f3f8d2a3c11',
+        requested_scope jsonb, granted_scope jsonb,
+        expires_at timestamp GENERATED ALWAYS AS (CASE
+            WHEN consent_remember_for > 0
+            THEN requested_at + consent_remember_for::float8 * interval '1 second'
+        END) STORED
+    );
+    INSERT INTO hydra_oauth2_flow (
+        login_challenge, subject, client_id, requested_at, state, consent_skip, consent_remember,
+        consent_remember_for, consent_handled_at, granted_scope
+    )
+    SELECT
+        who || client || days, who, client, at, state, skip, remember, seconds, at, scope::jsonb
+    FROM (VALUES
+        ('alice', 'web', 9, 6, false, true, 0, '["openid", "photos.read", "photos.write"]'),
+        ('alice', 'web', 5, 6, false, true, 0, '["openid", "photos.read"]'),
+        ('alice', 'web', 2, 6, true, true, 0, '["openid"]'),
+        ('alice', 'key', 1, 6, false, false, 0, '["openid"]'),
+        ('alice', 'old', 1, 6, false, true, 0, '["openid"]'),
+        ('bob', 'web', 1, 6, false, true, 864000, '["openid"]'),
+        ('carol', 'web', 1, 129, false, true, 0, 'null'),
+        ('dave', 'web', 2, 6, false, true, 86400, '["openid"]'),
+        ('dave', 'web', 3, 6, false, true, 0, '["openid"]')
+    ) AS row (who, client, days, state, skip, remember, seconds, scope)
+    CROSS JOIN LATERAL (SELECT now() AT TIME ZONE 'UTC' - days * interval '1 day' AS at) AS time;
     INSERT INTO hydra_client (id, client_name, metadata) VALUES ('web', 'Web', '{"tier": 1}');
     INSERT INTO hydra_client (id, token_endpoint_auth_method, jwks)
     VALUES ('key', 'private_key_jwt', '{"keys":[{"kty":"EC","crv":"P-256","x":"a","y":"b"}]}');

@@ -1,5 +1,6 @@
 //! Metrics, and the spans of calls.
 
+mod monitoring;
 mod spans;
 
 use std::collections::HashMap;

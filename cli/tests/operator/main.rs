@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod clients;
 mod doctor;
+mod imports;
+mod pages;
 mod records;
 mod schema;
+mod secrets;
 mod support;
 mod terminal;
+mod terminal_clients;
 mod top;
 mod upkeep;
+mod users;

@@ -124,6 +124,14 @@ impl Ran {
         self
     }
 
+    /// Asserts that it failed with one line, and wrote nothing else.
+    #[track_caller]
+    pub(crate) fn failed_and_silent(self, status: i32) -> Self {
+        assert_eq!((self.status, &*self.out), (status, ""), "{self:?}");
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        self
+    }
+
     /// Asserts that it failed, whatever it says.
     #[track_caller]
     pub(crate) fn failed_with(self, status: i32) {

@@ -1,5 +1,7 @@
 //! What a person sees, in a pseudo-terminal.
 
+use std::process::Command;
+
 use rexpect::session::{PtySession, spawn_command};
 
 use oauth_storage::GrantStorage as _;
@@ -9,11 +11,16 @@ use crate::upkeep::expired;
 
 const TIMEOUT_MS: u64 = 30_000;
 
-/// Runs the program on a terminal.
-fn terminal(test: &Test, arguments: &[&str]) -> PtySession {
-    let mut command = program();
+/// Runs the program on a terminal that echoes, as that of a person does; rexpect turns the echo off.
+pub(crate) fn terminal(test: &Test, arguments: &[&str]) -> PtySession {
+    let program = program();
+    let mut command = Command::new("sh");
     command
+        .args(["-c", r#"stty echo; exec "$0" "$@""#])
+        .arg(program.get_program())
         .args(arguments)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TERM", "xterm")
         .env("OAUTH_STORAGE_DATABASE_URL", test.database.url());
     spawn_command(command, Some(TIMEOUT_MS)).unwrap()
