@@ -106,7 +106,8 @@ pub(crate) async fn bound_token(
     let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
     let header = headers.next().and_then(|own| own.to_str().ok());
     let Some((scheme, token)) = header.and_then(|own| own.split_once(' ')) else { return Ok(None) };
-    if !scheme.eq_ignore_ascii_case("dpop") || headers.next().is_some() {
+    let is_dpop = scheme.eq_ignore_ascii_case("dpop") && state.issuer().is_some();
+    if !is_dpop || headers.next().is_some() {
         return Ok(None);
     }
     let refused = |code: &'static str, description: &str| {

@@ -168,8 +168,11 @@ async fn a_bound_token_needs_a_proof_of_its_key_for_this_request() {
     let free = issue(&storage, "notes:read").await.access_token;
     let ath = URL_SAFE_NO_PAD.encode(free.digest().as_bytes());
     let proof = own.proof(json!({}), json!({ "ath": ath }));
-    let answer = request(&router, "/notes", Some(format!("DPoP {}", free.expose())), &[&proof]);
-    assert_eq!(answer.await.error(), (401, "invalid_token".into()));
+    let free = Some(format!("DPoP {}", free.expose()));
+    assert_eq!(
+        request(&router, "/notes", free, &[&proof]).await.error(),
+        (401, "invalid_token".into())
+    );
 }
 
 #[tokio::test]
