@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::connect::connect;
 
 /// Distributes the tables.
-const DISTRIBUTE: &str = include_str!("../../docs/citus.sql");
+const DISTRIBUTE: &str = include_str!("../citus.sql");
 
 static ONE: Semaphore = Semaphore::const_new(1);
 
