@@ -121,7 +121,10 @@ fn print(findings: &[Finding]) -> Result<()> {
         table.add_row(vec![sign, Cell::new(own.check), Cell::new(found)]);
     }
     output::print(&table)?;
-    let number = |severity| findings.iter().filter(|own| own.severity == severity).count();
-    println!("\n{} errors, {} warnings", number(Severity::Error), number(Severity::Warning));
+    let number = |severity, name| {
+        let found = findings.iter().filter(|own| own.severity == severity).count();
+        output::count(found.try_into().unwrap_or(u64::MAX), name)
+    };
+    println!("\n{}, {}", number(Severity::Error, "error"), number(Severity::Warning, "warning"));
     Ok(())
 }

@@ -106,6 +106,9 @@ pub(crate) fn until(at: DateTime<Utc>) -> Option<Duration> {
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
+    if seconds.unsigned_abs() < 2 {
+        return "now".to_owned();
+    }
     let length = match seconds.unsigned_abs() {
         own @ ..120 => format!("{own} s"),
         own @ 120..7_200 => format!("{} min", own / 60),
@@ -157,9 +160,13 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 2].map(|own| count(own, "grant")), ["0 grants", "1 grant", "2 grants"]);
         let now = local_clock();
-        for (seconds, text) in
-            [(30, "in 30 s"), (1_740, "in 29 min"), (-10_900, "3 h ago"), (-864_000, "10 days ago")]
-        {
+        for (seconds, text) in [
+            (1, "now"),
+            (30, "in 30 s"),
+            (1_740, "in 29 min"),
+            (-10_900, "3 h ago"),
+            (-864_000, "10 days ago"),
+        ] {
             assert_eq!(since(now + TimeDelta::seconds(seconds), now), text);
         }
     }
