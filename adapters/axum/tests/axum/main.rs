@@ -5,6 +5,7 @@ mod authorization;
 mod bearer;
 mod client;
 mod form;
+mod logout;
 mod proofs;
 mod purge;
 mod readme;
