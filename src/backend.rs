@@ -11,7 +11,7 @@ pub use crate::check::{
 };
 pub use crate::client::secret::{
     HashedSecret, MAX_PREVIOUS_SECRETS, generate_client_id, hash_client_secret,
-    verify_client_secret,
+    is_generated_client_secret, verify_client_secret,
 };
 pub use crate::redirect_uri::{MAX_REDIRECT_URI_BYTES, check_redirect_uri};
 pub use crate::scope::{MAX_SCOPE_BYTES, MAX_SCOPE_TOKENS};

@@ -100,7 +100,29 @@ impl Purged {
     /// Returns true if nothing was removed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        Self { more: false, ..*self } == Self::default()
+        self.rows() == 0
+    }
+
+    /// Number of rows that were removed, of all kinds.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        let Self {
+            tokens,
+            authorization_codes,
+            grants,
+            records,
+            device_authorizations,
+            signing_keys,
+            sessions,
+            more: _,
+        } = *self;
+        tokens
+            + authorization_codes
+            + grants
+            + records
+            + device_authorizations
+            + signing_keys
+            + sessions
     }
 }
 

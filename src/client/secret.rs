@@ -93,7 +93,7 @@ pub async fn hash_client_secret(secret: &ClientSecret) -> Result<HashedSecret> {
             Ok(HashedSecret { shown: Some(secret), hash })
         }
         ClientSecret::Hashed(hash) => Ok(HashedSecret { shown: None, hash: hash.clone() }),
-        ClientSecret::Chosen(secret) if is_generated(secret) => {
+        ClientSecret::Chosen(secret) if is_generated_client_secret(secret) => {
             let hash = format!("{SHA256}{}", encode(secret.digest()));
             Ok(HashedSecret { shown: None, hash })
         }
@@ -114,7 +114,7 @@ fn needs_feature() -> Error {
 /// Returns true if the presented secret matches one of the stored hashes, of which the first three
 /// count. For an unknown client pass none: the cost is the same.
 pub async fn verify_client_secret(presented: &Secret, stored: &[String]) -> Result<bool> {
-    if is_generated(presented) {
+    if is_generated_client_secret(presented) {
         let presented = encode(presented.digest());
         let mut found = subtle::Choice::from(0);
         for index in 0..MAX_SECRETS {
@@ -161,7 +161,9 @@ pub fn generate_client_id() -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn is_generated(secret: &Secret) -> bool {
+/// Returns true if a secret has the form of a generated one, so that its verification is one digest. Any other costs as
+/// much as a password: limit the attempts.
+pub fn is_generated_client_secret(secret: &Secret) -> bool {
     secret.expose().len() == GENERATED_LEN && secret.expose().starts_with(PREFIX)
 }
 

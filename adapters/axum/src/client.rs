@@ -19,8 +19,8 @@ use crate::{OAuthError, OAuthState};
 ///
 /// A client authenticates with the method that it has registered: `client_secret_basic`, `client_secret_post`,
 /// `none`, or with the feature `proofs` and an [issuer](OAuthState::with_issuer) `private_key_jwt` with ES256, whose
-/// request also names the `client_id`. **A public client (`none`) proves nothing**: refuse it with [`require_secret`](Self::require_secret) where a
-/// secret is needed, as at an introspection endpoint.
+/// request also names the `client_id`. **A public client (`none`) proves nothing**: refuse it with
+/// [`require_secret`](Self::require_secret) where a secret is needed, as at an introspection endpoint.
 ///
 /// ```
 /// use axum::extract::State;
@@ -123,8 +123,8 @@ impl UnverifiedClientRequest {
         self.verify(state.storage()).await
     }
 
-    /// Authenticates the client by its secret, or a public one by its identifier. The description of the error says which method the client has registered if the
-    /// request uses another one, because that is the usual mistake.
+    /// Authenticates the client by its secret, or a public one by its identifier. If the request uses another method than
+    /// the client has registered, which is the usual mistake, the description of the error says so.
     ///
     /// # Errors
     /// Returns `invalid_client` as described at [`ClientRequest`], or the error of the storage.
@@ -167,34 +167,6 @@ impl ClientRequest {
     /// Returns `invalid_request` as [`OAuthForm`](crate::OAuthForm).
     pub fn parse_form<T: DeserializeOwned>(&self) -> Result<T, OAuthError> {
         parse(&self.body.0)
-    }
-
-    /// Checks that the request has a proof of the key to which its code or refresh token is bound (RFC 9449 5 and 10).
-    /// Call it before [`exchange`](Self::exchange).
-    ///
-    /// # Errors
-    /// Returns `invalid_dpop_proof` if there is no proof of this key, or the error of the storage.
-    #[cfg(feature = "proofs")]
-    pub async fn check_proof<S>(&self, storage: &S, proof: &crate::Dpop) -> Result<(), OAuthError>
-    where
-        S: oauth_storage::AuthorizationCodeStorage + GrantStorage + ?Sized,
-    {
-        let (form, client_id) = (&self.form, &self.client.client_id);
-        let context = if let Some(code) = &form.code {
-            let request = RequestContext::default();
-            let code = storage.get_authorization_code(&request, client_id, code).await?;
-            code.map(|code| code.context)
-        } else if let Some(token) = &form.refresh_token {
-            storage.introspect(token).await?.map(|token| token.context)
-        } else {
-            None
-        };
-        let bound = context.and_then(|context| context.jkt);
-        if bound.is_none() || bound == proof.0 {
-            return Ok(());
-        }
-        let description = "a proof of the key of this code or token is needed";
-        Err(OAuthError::new("invalid_dpop_proof", description))
     }
 
     /// Starts a device authorization and returns the body of the response (RFC 8628 3.1 and 3.2). The user types the code

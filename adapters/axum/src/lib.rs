@@ -6,6 +6,7 @@ mod authorization;
 mod backchannel_logout;
 mod bearer;
 mod client;
+mod csrf;
 mod error;
 mod form;
 mod introspect;
@@ -28,8 +29,9 @@ pub use authorization::{AuthorizationRequest, OAuthQuery};
 pub use backchannel_logout::BackchannelLogout;
 pub use bearer::{Bearer, BearerForm};
 pub use client::{ClientRequest, UnverifiedClientRequest};
+pub use csrf::is_same_origin;
 pub use error::OAuthError;
-pub use form::{MAX_FORM_BYTES, OAuthForm, is_same_origin};
+pub use form::{MAX_FORM_BYTES, OAuthForm};
 pub use introspect::{ResourceServer, introspect};
 #[cfg(feature = "limits")]
 pub use limits::AttemptLimit;

@@ -8,13 +8,14 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::StatusCode;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use oauth_storage::backend::is_generated_client_secret;
 
 use crate::{OAuthError, OAuthState, UnverifiedClientRequest};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A limit for what a stranger may try in a minute: to sign in, to register, to guess a secret. The attempts of an
-/// address come back one by one. An IPv6 customer has a /64 network, which counts as one address.
+/// A limit of attempts per minute and client address: to sign in, to register, to guess a secret. An address regains its
+/// attempts one at a time. A /64 network, which a single IPv6 customer has, counts as one address.
 ///
 /// Each server counts for itself. Behind a proxy every request has the address of the proxy: limit the rates there.
 ///
@@ -30,7 +31,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// ```
 pub struct AttemptLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
-    cleaned_at: Mutex<Instant>,
+    cleaned_at: Mutex<Option<Instant>>,
 }
 
 impl AttemptLimit {
@@ -38,7 +39,7 @@ impl AttemptLimit {
     #[must_use]
     pub fn per_minute(attempts: NonZeroU32) -> Self {
         let limiter = RateLimiter::keyed(Quota::per_minute(attempts));
-        Self { limiter, cleaned_at: Mutex::new(Instant::now()) }
+        Self { limiter, cleaned_at: Mutex::default() }
     }
 
     /// Counts an attempt.
@@ -59,10 +60,10 @@ impl AttemptLimit {
     /// Drops the addresses that have all their attempts again.
     fn clean(&self) {
         let mut cleaned_at = self.cleaned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if cleaned_at.elapsed() < MINUTE {
+        if cleaned_at.is_some_and(|time| time.elapsed() < MINUTE) {
             return;
         }
-        *cleaned_at = Instant::now();
+        *cleaned_at = Some(Instant::now());
         drop(cleaned_at);
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
@@ -84,7 +85,7 @@ impl OAuthState {
     /// Counts a secret that was not generated here: it costs as much as a password.
     pub(crate) fn check_secret(&self, request: &UnverifiedClientRequest) -> Result<(), OAuthError> {
         let secret = request.authentication.client_secret.as_ref();
-        let is_guess = secret.is_some_and(|own| !own.expose().starts_with("ocs_"));
+        let is_guess = secret.is_some_and(|secret| !is_generated_client_secret(secret));
         match (self.secret_limit(), request.address) {
             (Some(limit), Some(address)) if is_guess => limit.check(address),
             _ => Ok(()),
@@ -127,7 +128,7 @@ mod tests {
         }
         assert_eq!(limiter.limiter.len(), 100);
         tokio::time::sleep(Duration::from_millis(30)).await;
-        *limiter.cleaned_at.lock().unwrap() = Instant::now().checked_sub(MINUTE).unwrap();
+        *limiter.cleaned_at.lock().unwrap() = None;
         limiter.check(SocketAddr::from(([192, 0, 2, 200], 1))).unwrap();
         assert_eq!(limiter.limiter.len(), 1);
     }

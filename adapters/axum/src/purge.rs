@@ -2,7 +2,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use oauth_storage::error::Result;
-use oauth_storage::grant::Purged;
 use oauth_storage::{ClientRegistry, GrantStorage, GrantStorageExt as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -63,7 +62,7 @@ impl Purge {
         sleep(self.every.mul_f64(random() / 10.0)).await;
         let every = self.every.max(Duration::from_millis(1));
         loop {
-            report("expired rows", storage.purge().await.map(rows));
+            report("expired rows", storage.purge().await.map(|purged| purged.rows()));
             if let Some(unused_for) = self.unused_clients
                 && clients_at.is_none_or(|at| at.elapsed() >= DAY)
             {
@@ -98,26 +97,6 @@ impl Drop for PurgeTask {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-const fn rows(purged: Purged) -> u64 {
-    let Purged {
-        tokens,
-        authorization_codes,
-        grants,
-        records,
-        device_authorizations,
-        signing_keys,
-        sessions,
-        more: _,
-    } = purged;
-    tokens
-        + authorization_codes
-        + grants
-        + records
-        + device_authorizations
-        + signing_keys
-        + sessions
 }
 
 fn report(what: &str, result: Result<u64>) {

@@ -24,7 +24,7 @@ impl BrowserSession {
         self.derive("csrf", "")
     }
 
-    /// A value that only this session has, for a purpose and a text. It does not tell the secret of the cookie.
+    /// A value that only this session has, for a purpose and a text. It does not reveal the cookie's secret.
     #[must_use]
     pub fn derive(&self, purpose: &str, text: &str) -> Secret {
         let input = format!("{purpose}\n{}\n{text}", self.secret.expose());
@@ -105,11 +105,30 @@ impl SessionCookie {
             Some(started) => started,
             None => storage.start_session(new).await?,
         };
-        let cookie = Cookie::build((self.name, secret.expose().to_owned()))
+        let jar = jar.add(self.build(secret.expose()));
+        Ok((jar, BrowserSession { secret, record }, ended))
+    }
+
+    /// Ends the session of a browser, and expires its cookie. Notify the clients of the [`SignOut`].
+    ///
+    /// # Errors
+    /// Fails only if the storage does.
+    pub async fn sign_out<S: UserSessionStorage + ?Sized>(
+        &self,
+        storage: &S,
+        jar: CookieJar,
+    ) -> Result<(CookieJar, SignOut)> {
+        let Some(cookie) = jar.get(self.name) else { return Ok((jar, SignOut::default())) };
+        let ended = storage.end_session(&Secret::new(cookie.value())).await?;
+        Ok((jar.remove(self.build("")), ended))
+    }
+
+    fn build(&self, value: &str) -> Cookie<'static> {
+        Cookie::build((self.name, value.to_owned()))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
-            .secure(self.is_secure);
-        Ok((jar.add(cookie), BrowserSession { secret, record }, ended))
+            .secure(self.is_secure)
+            .build()
     }
 }

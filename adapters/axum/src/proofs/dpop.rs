@@ -3,15 +3,16 @@ use std::time::Duration;
 use axum::extract::{FromRef, FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use oauth_storage::Secret;
+use oauth_storage::client::GrantType;
 use oauth_storage::endpoint::{BearerError, ProtectedResource};
 use oauth_storage::replay::{Claim, ClaimOutcome};
-use oauth_storage::token::Token;
+use oauth_storage::token::{Token, TokenRef};
+use oauth_storage::{AuthorizationCodeStorage, RequestContext, Secret, TokenStorage};
 use serde_json::Value;
 
 use super::jws::{Jws, PublicKey, encode};
 use super::now;
-use crate::{OAuthError, OAuthState};
+use crate::{ClientRequest, OAuthError, OAuthState};
 
 const INVALID: &str = "invalid_dpop_proof";
 
@@ -19,7 +20,7 @@ const INVALID: &str = "invalid_dpop_proof";
 const TOLERANCE: i64 = 60;
 
 /// The thumbprint of the key whose DPoP proof came with a request (RFC 9449 4.3); `None` for a request without a proof.
-/// The proof was checked, and is used with that.
+/// The proof is verified and its `jti` claimed, so it cannot be used again.
 ///
 /// The URL of the request is the [issuer](OAuthState::with_issuer) and the path of the request, so it does not matter
 /// what a proxy in front of the server calls it. ES256 is the algorithm.
@@ -48,6 +49,47 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, OAuthError> {
         thumbprint(parts, &OAuthState::from_ref(state), None).await.map(Self)
+    }
+}
+
+impl ClientRequest {
+    /// Checks that the request has a proof of the key to which its code or refresh token is bound (RFC 9449 5 and 10).
+    /// Call it before [`exchange`](Self::exchange).
+    ///
+    /// # Errors
+    /// Returns `invalid_dpop_proof` if there is no proof of this key, an error for the grant type as
+    /// [`exchange`](Self::exchange), or the error of the storage.
+    pub async fn check_proof<S>(&self, storage: &S, proof: &Dpop) -> Result<(), OAuthError>
+    where
+        S: AuthorizationCodeStorage + TokenStorage + ?Sized,
+    {
+        let (form, client_id) = (&self.form, &self.client.client_id);
+        let request = RequestContext::default();
+        // Of the credential that is exchanged. The form may have others.
+        let context = match form.parse_grant_type(&self.client)? {
+            GrantType::AuthorizationCode => match &form.code {
+                Some(code) => storage
+                    .get_authorization_code(&request, client_id, code)
+                    .await?
+                    .map(|code| code.context),
+                None => None,
+            },
+            // Also one that was rotated, because it may be in its grace period.
+            GrantType::RefreshToken => match &form.refresh_token {
+                Some(token) => storage
+                    .get_token(&request, client_id, TokenRef::Refresh(token))
+                    .await?
+                    .map(|token| token.context),
+                None => None,
+            },
+            _ => None,
+        };
+        let bound = context.and_then(|context| context.jkt);
+        if bound.is_none() || bound == proof.0 {
+            return Ok(());
+        }
+        let description = "a proof of the key of this code or token is needed";
+        Err(OAuthError::new("invalid_dpop_proof", description))
     }
 }
 

@@ -1,20 +1,25 @@
 //! Client authentication, exchanges and revocation.
 
+use std::time::Duration;
+
 use axum::extract::State;
-use axum::{Router, routing::post};
+use axum::{Json, Router, routing::post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oauth_storage::authorization_code::CodeChallenge;
-use oauth_storage::client::TokenEndpointAuthMethod;
+use oauth_storage::client::{GrantType, TokenEndpointAuthMethod};
+use oauth_storage::device_authorization::{DeviceApproval, UserCodeLookup, UserCodeOutcome};
 use oauth_storage::{
-    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, GrantStorage as _,
-    MemoryStorage, NewAuthorizationCode, NewClient, RequestContext, Secret, User,
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _,
+    DeviceAuthorizationStorage as _, GrantStorage as _, MemoryStorage, NewAuthorizationCode,
+    NewClient, RequestContext, Secret, Settings, User,
 };
 use oauth_storage_axum::{
     ClientRequest, IntrospectionResponse, OAuthError, TokenResponse, UnverifiedClientRequest,
     revoke,
 };
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use crate::support::{post as send_form, unreachable_storage};
 
@@ -51,6 +56,18 @@ async fn limited(request: UnverifiedClientRequest) -> Result<String, OAuthError>
     Ok(format!("{} {}", request.authentication.client_id, request.authentication.method))
 }
 
+async fn start(
+    State(storage): State<MemoryStorage>,
+    request: ClientRequest,
+) -> Result<Json<Map<String, Value>>, OAuthError> {
+    let (settings, uri) = (Settings::default(), "https://issuer.example/device");
+    request.start_device(&storage, &settings, uri).await.map(Json)
+}
+
+async fn push(request: ClientRequest) -> Result<Json<Map<String, Value>>, OAuthError> {
+    request.pushed_parameters().map(Json)
+}
+
 fn router(storage: MemoryStorage) -> Router {
     Router::new()
         .route("/token", post(token))
@@ -58,6 +75,8 @@ fn router(storage: MemoryStorage) -> Router {
         .route("/device", post(device))
         .route("/limited", post(limited))
         .route("/revoke", post(revoke))
+        .route("/start", post(start))
+        .route("/push", post(push))
         .with_state(storage)
 }
 
@@ -267,4 +286,61 @@ async fn a_failure_of_the_storage_is_not_the_fault_of_the_client() {
     let answer = send_form(&router, "/revoke", &[], "client_id=none&token=x").await;
     assert_eq!(answer.error(), (503, "temporarily_unavailable".into()));
     assert_eq!((answer.header("retry-after"), answer.challenge()), ("1", ""));
+}
+
+#[tokio::test]
+async fn a_device_is_told_what_it_waits_for_and_gets_tokens_once() {
+    let storage = MemoryStorage::new();
+    let mut metadata = ClientMetadata::authorization_code([URI]).public();
+    storage.register_client(NewClient::new(metadata.clone()).with_client_id("web")).await.unwrap();
+    metadata.grant_types.push(GrantType::DeviceCode);
+    metadata.scope = "notes:read".parse().unwrap();
+    storage.register_client(NewClient::new(metadata).with_client_id("tv")).await.unwrap();
+    let router = router(storage.clone());
+    let ask = async |uri: &str, form: &str| send_form(&router, uri, &[], form).await;
+
+    assert_eq!(ask("/start", "client_id=web").await.error().1, "unauthorized_client");
+    assert_eq!(ask("/start", "client_id=tv&scope=notes:write").await.error().1, "invalid_scope");
+    let started = ask("/start", "client_id=tv&scope=notes:read").await.json();
+    assert_eq!(started["verification_uri"], "https://issuer.example/device");
+    let device_code = started["device_code"].as_str().unwrap();
+    let poll = format!(
+        "client_id=tv&device_code={device_code}&grant_type=\
+         urn:ietf:params:oauth:grant-type:device_code"
+    );
+    assert_eq!(ask("/token", &poll).await.error(), (400, "authorization_pending".into()));
+    assert_eq!(ask("/token", &poll).await.error(), (400, "slow_down".into()));
+    let others = poll.replace("client_id=tv", "client_id=web");
+    assert_eq!(ask("/token", &others).await.error().1, "unauthorized_client");
+
+    let user_code = started["user_code"].as_str().unwrap();
+    let lookup = UserCodeLookup::new(user_code);
+    let found = storage.find_device_authorization(lookup).await.unwrap();
+    let UserCodeOutcome::Found(found) = found else { panic!("{found:?}") };
+    let alice = RequestContext::for_user(User::new("alice"));
+    let approval = DeviceApproval::new(user_code, &found, found.scope.clone());
+    assert!(storage.approve_device_authorization(&alice, approval).await.unwrap());
+    storage.advance_clock(Duration::from_secs(60)).await;
+    let tokens = ask("/token", &poll).await;
+    assert_eq!((tokens.status, &tokens.json()["scope"]), (200, &"notes:read".into()));
+    storage.advance_clock(Duration::from_secs(60)).await;
+    assert_eq!(ask("/token", &poll).await.error(), (400, "invalid_grant".into()));
+}
+
+#[tokio::test]
+async fn a_pushed_request_keeps_no_credential_and_names_its_client() {
+    let (storage, secrets) = storage().await;
+    let router = router(storage);
+    let (headers, form) = request("post", &secrets[1].1);
+    assert!(headers.is_empty());
+    let ask = async |other: &str| send_form(&router, "/push", &[], &format!("{form}{other}")).await;
+    let pushed = ask("&response_type=code&state=s%26t").await.json();
+    let expected = json!({ "client_id": "post", "response_type": "code", "state": "s&t" });
+    assert_eq!(pushed, expected);
+    for other in ["&request_uri=urn:x", "&state=a&state=b"] {
+        assert_eq!(ask(other).await.error(), (400, "invalid_request".into()), "{other}");
+    }
+    let basic = basic("basic", secrets[0].1.expose());
+    let pushed = send_form(&router, "/push", &[&basic], "scope=a").await.json();
+    assert_eq!(pushed, json!({ "client_id": "basic", "scope": "a" }));
 }

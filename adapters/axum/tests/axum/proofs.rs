@@ -2,16 +2,22 @@
 
 use std::time::SystemTime;
 
-use axum::extract::FromRef;
+use axum::extract::{FromRef, State};
 use axum::http::Request;
 use axum::routing::{get, post};
 use axum::{Router, body::Body};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth_storage::authorization_code::CodeChallenge;
 use oauth_storage::grant::GrantContext;
 use oauth_storage::jwt::SigningKey;
-use oauth_storage::{ClientMetadata, ClientRegistry as _, MemoryStorage, NewClient, Secret};
-use oauth_storage_axum::{Bearer, ClientRequest, Dpop, OAuthError, OAuthState, RequireScope};
+use oauth_storage::{
+    AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, MemoryStorage,
+    NewAuthorizationCode, NewClient, RequestContext, Secret, User,
+};
+use oauth_storage_axum::{
+    Bearer, ClientRequest, Dpop, OAuthError, OAuthState, RequireScope, TokenResponse,
+};
 use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::DecodePrivateKey as _;
 use serde_json::{Value, json};
@@ -85,6 +91,12 @@ async fn client(request: ClientRequest) -> String {
 #[derive(Clone, FromRef)]
 struct App {
     oauth: OAuthState,
+}
+
+#[derive(Clone, FromRef)]
+struct Endpoint {
+    oauth: OAuthState,
+    storage: MemoryStorage,
 }
 
 fn router(storage: MemoryStorage) -> Router {
@@ -173,6 +185,75 @@ async fn a_bound_token_needs_a_proof_of_its_key_for_this_request() {
         request(&router, "/notes", free, &[&proof]).await.error(),
         (401, "invalid_token".into())
     );
+}
+
+/// A token endpoint that binds to the key of a proof.
+async fn exchange(
+    State(storage): State<MemoryStorage>,
+    proof: Dpop,
+    request: ClientRequest,
+) -> Result<TokenResponse, OAuthError> {
+    request.check_proof(&storage, &proof).await?;
+    Ok(request.exchange(&storage, &RequestContext::default()).await?.into())
+}
+
+#[tokio::test]
+async fn a_bound_code_or_refresh_token_needs_a_proof_of_its_key() {
+    let storage = MemoryStorage::new();
+    let metadata = ClientMetadata::authorization_code(["https://client.example/cb"]).public();
+    storage.register_client(NewClient::new(metadata).with_client_id("c")).await.unwrap();
+    let keys = self::router(storage.clone());
+    let exchange = Router::new().route("/token", post(exchange)).with_state(Endpoint {
+        oauth: OAuthState::new(storage.clone()).with_issuer(ISSUER),
+        storage: storage.clone(),
+    });
+    let (own, thief) = (Key::new(), Key::new());
+    let context = GrantContext::default().with_jkt(own.thumbprint(&keys).await);
+    let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let ask = async |form: String, key: Option<&Key>| {
+        let request = Request::post("/token").header("content-type", crate::support::FORM);
+        let claims = json!({ "htm": "POST", "htu": format!("{ISSUER}/token") });
+        let request = key.into_iter().fold(request, |request, key| {
+            request.header("dpop", key.proof(json!({}), claims.clone()))
+        });
+        send(&exchange, request.body(Body::from(form)).unwrap()).await
+    };
+    let refused = (400, "invalid_dpop_proof".to_owned());
+
+    let code = Secret::generate().unwrap();
+    let scope = "notes:read".parse().unwrap();
+    let uri = "https://client.example/cb";
+    let new = NewAuthorizationCode::new("c", scope, uri, code.clone()).with_context(context);
+    let new = new.with_code_challenge(CodeChallenge::s256(&verifier));
+    let alice = RequestContext::for_user(User::new("alice"));
+    storage.create_authorization_code(&alice, new).await.unwrap();
+    let redeem = |code: &str, other: &str| {
+        let verifier = verifier.expose();
+        format!(
+            "client_id=c&grant_type=authorization_code&code={code}&code_verifier={verifier}{other}"
+        )
+    };
+    for other in ["", "&refresh_token=x", "&device_code=x"] {
+        assert_eq!(ask(redeem(code.expose(), other), None).await.error(), refused, "{other}");
+        assert_eq!(ask(redeem(code.expose(), other), Some(&thief)).await.error(), refused);
+    }
+    let first = ask(redeem(code.expose(), ""), Some(&own)).await.json();
+    assert_eq!(first["token_type"], "DPoP");
+
+    let refresh = |token: &Value, other: &str| {
+        let token = token.as_str().unwrap();
+        format!("client_id=c&grant_type=refresh_token&refresh_token={token}{other}")
+    };
+    let second = ask(refresh(&first["refresh_token"], ""), Some(&own)).await.json();
+    // The first was rotated, and is in its grace period.
+    for token in [&first["refresh_token"], &second["refresh_token"]] {
+        // The credential of another grant type must not stand in for the refresh token.
+        for other in ["", "&code=x", "&device_code=x"] {
+            assert_eq!(ask(refresh(token, other), None).await.error(), refused, "{other}");
+            assert_eq!(ask(refresh(token, other), Some(&thief)).await.error(), refused);
+        }
+    }
+    assert_eq!(ask(refresh(&second["refresh_token"], "&code=x"), Some(&own)).await.status, 200);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::{Router, routing::get};
 use oauth_storage::token::NewToken;
 use oauth_storage::{
-    ClientMetadata, ClientRegistry as _, MemoryStorage, NewClient, PgStorage, RequestContext,
-    Settings, Storage, TokenPair, TokenRef,
+    ClientMetadata, ClientRegistry as _, NewClient, PgStorage, RequestContext, Settings, Storage,
+    TokenPair, TokenRef,
 };
 use oauth_storage_axum::{Bearer, Purge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -121,16 +121,18 @@ async fn a_task_is_stopped_during_a_purge() {
 
 #[tokio::test]
 async fn unused_clients_are_removed_once_a_day() {
-    let storage = MemoryStorage::new();
+    let storage = storage().await;
     let register = async || {
         let new = NewClient::new(ClientMetadata::client_credentials());
         let new = new.with_registration_access_token(true);
         storage.register_client(new).await.unwrap().client.client_id
     };
     let first = register().await;
+    let tokens = issue(&storage, "").await;
     storage.advance_clock(Duration::from_hours(24 * 40)).await;
     let kept = Purge::every(OFTEN).spawn(storage.clone());
-    sleep(OFTEN * 4).await;
+    until_removed(&storage, &tokens).await;
+    sleep(OFTEN).await;
     assert!(storage.read_client(&first).await.unwrap().is_some(), "not without the setting");
     kept.stop().await;
     let month = Duration::from_hours(24 * 30);
@@ -143,8 +145,10 @@ async fn unused_clients_are_removed_once_a_day() {
     timeout(LONG, removed).await.unwrap();
     // The clock of the task has not moved on by a day.
     let second = register().await;
+    let tokens = issue(&storage, "").await;
     storage.advance_clock(Duration::from_hours(24 * 40)).await;
-    sleep(OFTEN * 4).await;
+    until_removed(&storage, &tokens).await;
+    sleep(OFTEN).await;
     assert!(storage.read_client(&second).await.unwrap().is_some());
     purge.stop().await;
 }

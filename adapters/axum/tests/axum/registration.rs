@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oauth_storage::{ClientMetadata, ClientRegistry as _, MemoryStorage, NewClient};
 use oauth_storage_axum::{
-    AttemptLimit, OAuthError, OAuthState, Registration, ResourceServer, introspect,
+    AttemptLimit, ClientRequest, OAuthError, OAuthState, Registration, ResourceServer, introspect,
 };
 use serde_json::{Value, json};
 
@@ -125,4 +125,30 @@ async fn introspection_is_for_the_client_and_for_resource_servers() {
     assert_eq!(ask("api", "wrong", access).await.status, 401);
     let missing = ask("api", secrets[1].expose(), "").await;
     assert_eq!(missing.error(), (400, "invalid_request".into()));
+}
+
+#[tokio::test]
+async fn each_secret_that_costs_a_password_hash_is_counted() {
+    let limit = AttemptLimit::per_minute(NonZeroU32::MIN);
+    let state = OAuthState::new(storage().await).with_client_secret_limit(limit);
+    let router = Router::new()
+        .route("/token", post(async |request: ClientRequest| request.client.client_id))
+        .with_state(state);
+    let ask = async |host: u8, secret: &str| {
+        let address = SocketAddr::from(([192, 0, 2, host], 1));
+        let request = Request::post("/token")
+            .extension(ConnectInfo(address))
+            .header("content-type", "application/x-www-form-urlencoded");
+        let form = format!("client_id=c&client_secret={secret}");
+        send(&router, request.body(Body::from(form)).unwrap()).await.status
+    };
+    for (host, secret) in [(1, "guess"), (2, "ocs_x"), (3, "ocs_")] {
+        assert_eq!(ask(host, secret).await, 401, "{secret}");
+        assert_eq!(ask(host, secret).await, 429, "{secret}");
+    }
+    // The form of a generated one, which costs a digest.
+    let generated = format!("ocs_{}", "x".repeat(43));
+    for _ in 0..3 {
+        assert_eq!(ask(4, &generated).await, 401);
+    }
 }

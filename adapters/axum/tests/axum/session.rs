@@ -1,6 +1,7 @@
 //! The cookie of the sessions of users.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::IntoResponse as _;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::Cookie;
 use oauth_storage::user_session::NewUserSession;
@@ -37,6 +38,30 @@ async fn a_sign_in_changes_the_secret_and_ends_the_session_of_another_user() {
     assert!(cookie.find(&storage, &planted).await.unwrap().is_none(), "another cookie");
     let local = SessionCookie::new("http://127.0.0.1:8080");
     assert!(local.find(&storage, &planted).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_sign_out_ends_the_session_and_expires_the_cookie() {
+    let (storage, cookie) = (MemoryStorage::new(), SessionCookie::new("https://issuer.example"));
+    let (_, nothing) = cookie.sign_out(&storage, CookieJar::new()).await.unwrap();
+    assert!(nothing.sessions.is_empty());
+    let new = NewUserSession::new(User::new("alice"));
+    let (jar, session, _) = cookie.sign_in(&storage, CookieJar::new(), new).await.unwrap();
+    // As the next request has it.
+    let mut headers = HeaderMap::new();
+    let cookie_header = format!("__Host-session={}", jar.get("__Host-session").unwrap().value());
+    headers.insert(header::COOKIE, cookie_header.parse().unwrap());
+    let jar = CookieJar::from_headers(&headers);
+    let (left, ended) = cookie.sign_out(&storage, jar.clone()).await.unwrap();
+    assert_eq!(ended.sessions[0].sid, session.record.sid);
+    assert!(left.get("__Host-session").is_none());
+    assert!(cookie.find(&storage, &jar).await.unwrap().is_none(), "the old cookie is of no use");
+    let headers = left.into_response().headers().clone();
+    let set = headers[header::SET_COOKIE].to_str().unwrap();
+    // A browser refuses a `__Host-` cookie without these, so it would keep the old one.
+    for part in ["__Host-session=;", "Max-Age=0", "Path=/", "Secure"] {
+        assert!(set.contains(part), "{set}");
+    }
 }
 
 #[tokio::test]
