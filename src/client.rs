@@ -1,7 +1,7 @@
 //! Clients: their registration, metadata and secrets.
 
-mod backchannel_logout;
 mod grant_type;
+mod logout;
 mod metadata;
 mod registration;
 pub(crate) mod secret;
@@ -9,7 +9,7 @@ mod storage;
 mod token_endpoint_auth_method;
 
 pub use grant_type::GrantType;
-pub use metadata::{ClientDetails, ClientMetadata};
+pub use metadata::{ClientDetails, ClientMetadata, MAX_CLIENT_KEYS};
 pub use registration::{ClientSecret, ClientSecretRotation, NewClient, RegisteredClient};
 pub use storage::{ClientRegistry, ClientStorage};
 pub use token_endpoint_auth_method::TokenEndpointAuthMethod;

@@ -75,6 +75,8 @@ FROM import_doorkeeper
 WHERE resource_owner_type <> pg_temp.import_setting('resource_owner_type', resource_owner_type);
 DELETE FROM import_doorkeeper
 WHERE resource_owner_type <> pg_temp.import_setting('resource_owner_type', resource_owner_type);
+-- Each link of a chain of refreshes is looked up.
+CREATE INDEX ON import_doorkeeper (previous_refresh_token);
 ANALYZE import_doorkeeper;
 
 -- A refresh makes a new row, which names the refresh token of the old one until the new access token is used.

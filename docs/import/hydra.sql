@@ -1,8 +1,16 @@
 -- Imports clients and remembered consents of Ory Hydra 26.x, after prepare.sql. docs/migrating.md says why not
 -- the tokens. The tables hydra_client and hydra_oauth2_flow are found by the search_path. Setting, where the
--- database has several networks:
+-- database has several networks, which may have the same subjects:
 --
 --     SET import.nid = '…';                        -- the id in the table networks
+
+DO $$
+BEGIN
+    IF (SELECT count(DISTINCT nid) FROM hydra_client) > 1 AND pg_temp.import_setting('nid', '') = '' THEN
+        RAISE 'there are several networks, and their subjects may be equal: set import.nid';
+    END IF;
+END
+$$;
 
 INSERT INTO import_client
 SELECT

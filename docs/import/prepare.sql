@@ -56,6 +56,17 @@ CREATE FUNCTION pg_temp.import_setting(name text, fallback text) RETURNS text LA
     SELECT coalesce(nullif(current_setting('import.' || name, true), ''), fallback)
 $$;
 
+CREATE FUNCTION pg_temp.import_batch() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    batch bigint := pg_temp.import_setting('batch', '10000');
+BEGIN
+    IF batch < 1 THEN
+        RAISE 'import.batch is %, and must be at least 1', batch;
+    END IF;
+    RETURN batch;
+END
+$$;
+
 -- Tokens separated by single spaces, each once, in their order. Null for characters that are not
 -- allowed in a scope (RFC 6749 A.4), and for one that is longer than the crate accepts.
 CREATE FUNCTION pg_temp.import_scope(scope text) RETURNS text LANGUAGE sql AS $$
@@ -193,7 +204,7 @@ $$;
 -- its tokens are one transaction, so a grant of which any token is stored was imported before.
 CREATE PROCEDURE pg_temp.import_grants() LANGUAGE plpgsql AS $$
 DECLARE
-    batch  bigint := pg_temp.import_setting('batch', '10000');
+    batch  bigint := pg_temp.import_batch();
     commits boolean := pg_temp.import_setting('commit', 'on');
     first  bigint := 1;
     last   bigint;
@@ -315,7 +326,7 @@ $$;
 -- as it is.
 CREATE PROCEDURE pg_temp.import_consents() LANGUAGE plpgsql AS $$
 DECLARE
-    batch    bigint := pg_temp.import_setting('batch', '10000');
+    batch    bigint := pg_temp.import_batch();
     commits  boolean := pg_temp.import_setting('commit', 'on');
     first    bigint := 1;
     last     bigint;

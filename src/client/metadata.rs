@@ -1,4 +1,6 @@
 mod check;
+
+pub use check::MAX_CLIENT_KEYS;
 mod json;
 
 use serde::{Deserialize, Serialize};

@@ -14,27 +14,42 @@ const UNFINISHED: &str = "unfinished-";
 
 /// The folder `oauth-storage-testbed` in the user's cache.
 ///
-/// Root runs the server as another user. If that user cannot reach root's cache, `/var/cache` is used.
-pub(crate) fn folder(variables: find::Variables<'_>) -> PathBuf {
-    let absolute = |name| variables(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir);
+/// Root runs the server as another user. If that user cannot reach root's cache, `/var/cache` is used. A user without a
+/// home has none: in a shared folder anybody could have put the programs there.
+pub(crate) fn folder(variables: find::Variables<'_>) -> Result<PathBuf, String> {
     #[cfg(unix)]
-    let base = match crate::supervisor::is_root() && !everybody_reaches(&base) {
-        true => PathBuf::from("/var/cache"),
+    let is_root = crate::supervisor::is_root();
+    #[cfg(not(unix))]
+    let is_root = false;
+    folder_of(is_root, variables)
+}
+
+fn folder_of(is_root: bool, variables: find::Variables<'_>) -> Result<PathBuf, String> {
+    let absolute = |name| variables(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let base = match is_root && !base.as_deref().is_some_and(everybody_reaches) {
+        true => Some(PathBuf::from("/var/cache")),
         false => base,
     };
-    base.join("oauth-storage-testbed")
+    let base = base.ok_or("no folder for a cache: HOME and XDG_CACHE_HOME are not set")?;
+    Ok(base.join("oauth-storage-testbed"))
 }
 
 /// Returns true if every user may pass through the folder and those above it, as far as they exist.
-#[cfg(unix)]
 fn everybody_reaches(folder: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
 
-    let existing = folder.ancestors().filter_map(|folder| fs::metadata(folder).ok());
-    existing.into_iter().all(|metadata| metadata.permissions().mode() & 0o001 != 0)
+        let existing = folder.ancestors().filter_map(|folder| fs::metadata(folder).ok());
+        existing.into_iter().all(|metadata| metadata.permissions().mode() & 0o001 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        true
+    }
 }
 
 /// The right to write to the cache. It ends with the process, however that ends.
@@ -122,4 +137,23 @@ fn add_mode(path: &Path, mode: u32) -> io::Result<()> {
         path,
         fs::Permissions::from_mode(old | mode | (old & 0o100) >> 3 | (old & 0o100) >> 6),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn a_cache_is_in_no_shared_folder() {
+        let none = |_: &str| None;
+        assert!(folder_of(false, &none).is_err());
+        assert_eq!(folder_of(true, &none).unwrap(), Path::new("/var/cache/oauth-storage-testbed"));
+        let home = |name: &str| (name == "HOME").then(|| OsString::from("/nobody"));
+        let expected = Path::new("/nobody/.cache/oauth-storage-testbed");
+        assert_eq!(folder_of(false, &home).unwrap(), expected);
+        let relative = |_: &str| Some(OsString::from("cache"));
+        assert!(folder_of(false, &relative).is_err());
+    }
 }

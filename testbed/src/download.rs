@@ -28,7 +28,13 @@ mod enabled {
     const MAJOR: &str = "17";
 
     pub(crate) async fn binaries(mut tried: Vec<String>) -> Result<PathBuf, Error> {
-        let folder = crate::cache::folder(&find::environment).join(MAJOR);
+        let folder = match crate::cache::folder(&find::environment) {
+            Ok(folder) => folder.join(MAJOR),
+            Err(reason) => {
+                tried.push(format!("download of PostgreSQL {MAJOR}: {reason}"));
+                return Err(Error::NotFound { tried });
+            }
+        };
         let result = match find::check(&folder.join("bin")) {
             Ok(()) => Ok(()),
             Err(_) if find::offline(&find::environment) => {

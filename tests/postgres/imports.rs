@@ -342,6 +342,19 @@ async fn clients_of_hydra_are_registered() {
     assert_eq!(clients[2].metadata.details.other["metadata"]["tier"], 1);
 }
 
+#[tokio::test]
+async fn networks_of_hydra_are_not_mixed() {
+    let test = TestStorage::new("imports_hydra_networks").await;
+    test.sql(HYDRA_ROWS).await;
+    let other = "b3b4a1f2-5f0c-4b52-8a8e-0d6a5e1b7c22";
+    test.sql(&format!("UPDATE hydra_client SET nid = '{other}' WHERE id = 'robot'")).await;
+    let error = run(&test, "SELECT", HYDRA).await.unwrap_err();
+    assert!(error.to_string().contains("import.nid"), "{error}");
+    run(&test, &format!("SET import.nid = '{other}'"), HYDRA).await.unwrap();
+    let clients = test.storage.list_clients(None, 10).await.unwrap();
+    assert_eq!(clients.iter().map(|client| &*client.client_id).collect::<Vec<_>>(), ["robot"]);
+}
+
 /// `prepare.sql` and `ClientMetadata::check` accept the same URIs.
 #[tokio::test]
 async fn redirect_uris_are_checked_alike() {

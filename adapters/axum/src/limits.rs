@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request};
@@ -81,15 +81,32 @@ pub(crate) fn address(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
+/// Counts an attempt, if there is a limit. Without the address nothing is limited, so the operator is told.
+pub(crate) fn check(
+    limit: Option<&AttemptLimit>,
+    address: Option<SocketAddr>,
+) -> Result<(), OAuthError> {
+    static IS_TOLD: Once = Once::new();
+    match (limit, address) {
+        (Some(limit), Some(address)) => limit.check(address),
+        (Some(_), None) => {
+            IS_TOLD.call_once(|| {
+                tracing::error!(
+                    "attempts are not limited: serve the router with into_make_service_with_connect_info"
+                );
+            });
+            Ok(())
+        }
+        (None, _) => Ok(()),
+    }
+}
+
 impl OAuthState {
     /// Counts a secret that was not generated here: it costs as much as a password.
     pub(crate) fn check_secret(&self, request: &UnverifiedClientRequest) -> Result<(), OAuthError> {
         let secret = request.authentication.client_secret.as_ref();
         let is_guess = secret.is_some_and(|secret| !is_generated_client_secret(secret));
-        match (self.secret_limit(), request.address) {
-            (Some(limit), Some(address)) if is_guess => limit.check(address),
-            _ => Ok(()),
-        }
+        if is_guess { check(self.secret_limit(), request.address) } else { Ok(()) }
     }
 }
 

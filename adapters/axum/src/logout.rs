@@ -70,10 +70,7 @@ impl LogoutRequest {
 
 fn address(client: Option<&Client>, uri: &str, state: Option<&str>) -> Result<String, OAuthError> {
     let unknown = || OAuthError::invalid_request("The address to return to is not registered.");
-    let registered = client
-        .and_then(|own| own.metadata.details.other.get("post_logout_redirect_uris")?.as_array());
-    let is_registered = |uris: &&Vec<_>| uris.iter().any(|own| own == uri);
-    registered.filter(is_registered).ok_or_else(unknown)?;
+    client.filter(|client| client.allows_post_logout_redirect_uri(uri)).ok_or_else(unknown)?;
     let mut url = Url::parse(uri).map_err(|_| unknown())?;
     if let Some(state) = state {
         url.query_pairs_mut().append_pair("state", state);

@@ -12,6 +12,9 @@ use oauth_storage::{ClientMetadata, Error, NewClient, RequestContext, Secret};
 use serde_json::Value;
 
 #[cfg(feature = "limits")]
+use oauth_storage::backend::is_generated_client_secret;
+
+#[cfg(feature = "limits")]
 use crate::AttemptLimit;
 use crate::{OAuthError, OAuthState, RegistrationResponse};
 
@@ -107,9 +110,7 @@ async fn register(
     request: Request,
 ) -> Result<Response, OAuthError> {
     #[cfg(feature = "limits")]
-    if let (Some(limit), Some(address)) = (&own.limit, crate::limits::address(&request)) {
-        limit.check(address)?;
-    }
+    crate::limits::check(own.limit.as_deref(), crate::limits::address(&request))?;
     let metadata = ClientMetadata::from_json(body(request).await?).map_err(refused)?;
     let new = NewClient::new(own.admit(metadata)?);
     let new = new.with_registration_access_token(state.issuer().is_some());
@@ -135,9 +136,18 @@ async fn update(
     request: Request,
 ) -> Result<Response, OAuthError> {
     let (before, token) = authenticate(&state, &client_id, request.headers()).await?;
+    #[cfg(feature = "limits")]
+    let address = crate::limits::address(&request);
     let mut body = body(request).await?;
-    if let Some(members) = body.as_object_mut() {
-        check_secret(&state, &client_id, members.remove("client_secret")).await?;
+    let secret = body.as_object_mut().and_then(|members| members.remove("client_secret"));
+    if let Some(secret) = secret.filter(|secret| !secret.is_null()) {
+        let secret = Secret::new(secret.as_str().unwrap_or_default());
+        // Another one costs as much as a password.
+        #[cfg(feature = "limits")]
+        if !is_generated_client_secret(&secret) {
+            crate::limits::check(own.limit.as_deref(), address)?;
+        }
+        check_secret(&state, &client_id, &secret).await?;
     }
     let metadata = ClientMetadata::from_json_of(&client_id, body).map_err(refused)?;
     let metadata = own.admit(metadata)?;
@@ -217,12 +227,10 @@ async fn authenticate(
 async fn check_secret(
     state: &OAuthState,
     client_id: &str,
-    given: Option<Value>,
+    secret: &Secret,
 ) -> Result<(), OAuthError> {
-    let Some(given) = given.filter(|given| !given.is_null()) else { return Ok(()) };
-    let secret = Secret::new(given.as_str().unwrap_or_default());
     let context = RequestContext::default();
-    match state.storage().get_client(&context, client_id, Some(&secret)).await? {
+    match state.storage().get_client(&context, client_id, Some(secret)).await? {
         Some(_) => Ok(()),
         None => Err(OAuthError::new(INVALID, "the client_secret is another one")),
     }

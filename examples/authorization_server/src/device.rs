@@ -30,7 +30,7 @@ pub(crate) async fn authorize(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     asked: ClientRequest,
 ) -> Result<Json<Map<String, Value>>> {
-    server.devices.check(address)?;
+    server.requests.check(address)?;
     let uri = format!("{}/device", server.config.issuer);
     Ok(Json(asked.start_device(&server.storage, &server.config.settings, &uri).await?))
 }
@@ -103,8 +103,7 @@ pub(crate) async fn post(State(server): Shared, form: PageForm) -> PageResult {
         _ => return Ok(pages::device_consent(session, &device)),
     };
     if is_done {
-        Ok(pages::device_done(session, form.fields.decision == "allow"))
-    } else {
-        again("This code is wrong, used or too old.")
+        return Ok(pages::device_done(session, form.fields.decision == "allow"));
     }
+    again("This code is wrong, used or too old.")
 }

@@ -64,7 +64,8 @@ pub struct Config {
     pub claims: fn(subject: &str, scope: &Scope) -> Map<String, Value>,
     /// The resource servers, which may introspect the access tokens of all clients.
     pub resource_servers: Vec<ResourceServer>,
-    /// The number of sign-ins, of registrations, and of device authorizations that one client address may try in a minute.
+    /// The number of sign-ins, of registrations, and of device authorizations and pushed requests that one client address may try in a
+    /// minute.
     pub attempts_per_minute: NonZeroU32,
 }
 
@@ -78,7 +79,8 @@ pub(crate) struct Server {
     cookie: SessionCookie,
     logout: BackchannelLogout,
     sign_ins: AttemptLimit,
-    devices: AttemptLimit,
+    /// For what a public client stores without a user: device authorizations and pushed requests.
+    requests: AttemptLimit,
 }
 
 type Shared = State<Arc<Server>>;
@@ -111,9 +113,10 @@ pub fn router(
     let server = Arc::new(Server {
         origin: origin.unwrap_or_default(),
         cookie: SessionCookie::new(&config.issuer),
-        logout: BackchannelLogout::new(Arc::clone(&storage), Arc::clone(&signer))?,
+        logout: BackchannelLogout::new(Arc::clone(&storage), Arc::clone(&signer))?
+            .with_loopback(config.issuer.starts_with("http://")),
         sign_ins: limit(),
-        devices: limit(),
+        requests: limit(),
         storage,
         signer,
         config,

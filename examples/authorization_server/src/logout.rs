@@ -25,10 +25,8 @@ impl Logout {
     }
 
     fn answer(&self) -> axum::response::Response {
-        match &self.request.redirect_uri {
-            Some(uri) => Redirect::to(uri).into_response(),
-            None => pages::signed_out(),
-        }
+        let uri = self.request.redirect_uri.as_deref();
+        uri.map_or_else(pages::signed_out, |uri| Redirect::to(uri).into_response())
     }
 }
 

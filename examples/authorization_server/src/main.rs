@@ -132,9 +132,7 @@ fn encryption_key() -> Result<KeyEncryptionKey> {
     Ok(match std::env::var("KEY_ENCRYPTION_KEY") {
         Ok(key) => KeyEncryptionKey::from_base64(&key)?,
         Err(_) => {
-            println!(
-                "there is no KEY_ENCRYPTION_KEY: the signing keys are of use to this server only"
-            );
+            println!("no KEY_ENCRYPTION_KEY: only this process can use its signing keys");
             KeyEncryptionKey::generate()?
         }
     })

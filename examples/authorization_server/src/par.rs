@@ -1,9 +1,10 @@
 //! Pushed authorization requests (RFC 9126).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use oauth_storage::Secret;
@@ -25,9 +26,11 @@ const WAIT: Duration = Duration::from_mins(30);
 /// Checks a request as the authorization endpoint would, and stores it.
 pub(crate) async fn push(
     State(server): Shared,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     Dpop(jkt): Dpop,
     asked: ClientRequest,
 ) -> Result<impl IntoResponse> {
+    server.requests.check(address)?;
     let mut pushed = asked.pushed_parameters()?;
     // The key of a proof binds the tokens, as `dpop_jkt` does (RFC 9449 10.1).
     if let Some(jkt) = jkt {

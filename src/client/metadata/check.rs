@@ -10,6 +10,9 @@ use crate::redirect_uri::check_redirect_uri;
 /// The most redirect URIs of a client.
 const MAX_REDIRECT_URIS: usize = 100;
 
+/// The most keys of a client (`jwks`), because a signature without a `kid` is checked with each.
+pub const MAX_CLIENT_KEYS: usize = 16;
+
 /// The largest set of descriptive metadata, as JSON, in bytes.
 const MAX_DETAILS_BYTES: usize = 64 * 1024;
 
@@ -41,6 +44,7 @@ impl ClientMetadata {
             }
         }
         self.backchannel_logout_uri()?;
+        self.check_post_logout_redirect_uris()?;
         check_display_text("client_name", details.client_name.as_deref())?;
         // Names and URIs in other languages (RFC 7591 2.2).
         for (name, value) in &details.other {
@@ -79,6 +83,10 @@ impl ClientMetadata {
         }
         if details.jwks.as_ref().is_some_and(has_private_key) {
             return Err(Error::invalid("jwks", InvalidReason::NotAllowed));
+        }
+        let keys = details.jwks.as_ref().and_then(|jwks| jwks.get("keys")?.as_array());
+        if keys.is_some_and(|keys| keys.len() > MAX_CLIENT_KEYS) {
+            return Err(Error::invalid("jwks", InvalidReason::TooMany(MAX_CLIENT_KEYS)));
         }
         match serde_json::to_value(details) {
             Ok(Value::Object(object)) => check_json("metadata", &object, MAX_DETAILS_BYTES),
@@ -297,6 +305,20 @@ mod tests {
         single.details.jwks = serde_json::json!({ "kty": "EC", "d": "s" }).as_object().cloned();
         assert_eq!(refused(&single), ("jwks", InvalidReason::NotAllowed));
         assert!(jwks(serde_json::json!({ "kty": "EC", "x": "a", "y": "b" })).check().is_ok());
+    }
+
+    #[test]
+    fn s12_a_client_has_few_keys() {
+        let with = |number| {
+            let key = serde_json::json!({ "kty": "EC", "crv": "P-256", "x": "a", "y": "b" });
+            let mut metadata = ClientMetadata::client_credentials();
+            let jwks = serde_json::json!({ "keys": vec![key; number] });
+            metadata.details.jwks = jwks.as_object().cloned();
+            metadata
+        };
+        assert!(with(MAX_CLIENT_KEYS).check().is_ok());
+        let reason = InvalidReason::TooMany(MAX_CLIENT_KEYS);
+        assert_eq!(refused(&with(MAX_CLIENT_KEYS + 1)), ("jwks", reason));
     }
 
     #[test]

@@ -115,3 +115,18 @@ async fn a_rehearsal_stores_nothing() {
         assert_eq!(stored(&test, WITHOUT_CLOCK).await, Vec::<String>::new(), "{name}");
     }
 }
+
+/// Each would go around for ever.
+#[tokio::test]
+async fn a_batch_has_at_least_one_row() {
+    for (name, rows, settings, script) in projects() {
+        let test = TestStorage::new(&format!("imports_batch_{name}")).await;
+        test.sql(rows).await;
+        for batch in ["0", "-1"] {
+            let settings = format!("{settings}; SET import.batch = '{batch}'");
+            let settings = format!("{settings}; SET statement_timeout = '20s'");
+            let error = run(&test, &settings, script).await.unwrap_err();
+            assert!(error.to_string().contains("import.batch"), "{name}: {error}");
+        }
+    }
+}

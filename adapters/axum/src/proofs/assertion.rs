@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use oauth_storage::client::{Client, TokenEndpointAuthMethod};
+use oauth_storage::client::{Client, MAX_CLIENT_KEYS, TokenEndpointAuthMethod};
 use oauth_storage::replay::{Claim, ClaimOutcome};
 use oauth_storage::{RequestContext, Storage};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::jws::{Jws, PublicKey};
-use super::now;
+use super::{SKEW, now};
 use crate::OAuthError;
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -51,6 +51,8 @@ impl Assertion {
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
+            // An import may have stored more.
+            .take(MAX_CLIENT_KEYS)
             .filter(|jwk| kid.is_none() || jwk.get("kid").is_none() || jwk.get("kid") == kid);
         let is_signed =
             keys.any(|jwk| PublicKey::from_jwk(jwk).is_some_and(|key| jws.is_signed_by(&key)));
@@ -70,7 +72,7 @@ impl Assertion {
             ));
         }
         let jti = jws.claim("jti").ok_or_else(|| refused("the client_assertion has no jti"))?;
-        let lifetime = Duration::from_secs(remaining.unsigned_abs() + 1);
+        let lifetime = Duration::from_secs(remaining.unsigned_abs()) + SKEW;
         match storage.claim(Claim::new(client_id, jti, lifetime)).await? {
             ClaimOutcome::First => Ok(client),
             ClaimOutcome::Seen => Err(refused("the client_assertion was used before")),

@@ -11,7 +11,7 @@ use oauth_storage::{AuthorizationCodeStorage, RequestContext, Secret, TokenStora
 use serde_json::Value;
 
 use super::jws::{Jws, PublicKey, encode};
-use super::now;
+use super::{SKEW, now};
 use crate::{ClientRequest, OAuthError, OAuthState};
 
 const INVALID: &str = "invalid_dpop_proof";
@@ -48,7 +48,9 @@ where
     type Rejection = OAuthError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, OAuthError> {
-        thumbprint(parts, &OAuthState::from_ref(state), None).await.map(Self)
+        let state = OAuthState::from_ref(state);
+        let Some(proof) = Proof::read(parts, &state, None)? else { return Ok(Self(None)) };
+        proof.claim(&state).await.map(|jkt| Self(Some(jkt)))
     }
 }
 
@@ -97,45 +99,60 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), OAuthError> {
     if holds { Ok(()) } else { Err(OAuthError::new(INVALID, otherwise)) }
 }
 
-/// Checks the proof of a request. At a protected resource the proof is also for the access token.
-async fn thumbprint(
-    parts: &Parts,
-    state: &OAuthState,
-    access_token: Option<&Secret>,
-) -> Result<Option<String>, OAuthError> {
-    let mut proofs = parts.headers.get_all("dpop").iter();
-    let Some(proof) = proofs.next() else { return Ok(None) };
-    ensure(proofs.next().is_none(), "one proof for each request")?;
-    let invalid = || OAuthError::new(INVALID, "not a proof with ES256 and a public key");
-    let proof = proof.to_str().ok().and_then(Jws::read).ok_or_else(invalid)?;
-    let key = proof.header.get("jwk").and_then(PublicKey::from_jwk).ok_or_else(invalid)?;
-    let is_proof = proof.header.get("typ") == Some(&"dpop+jwt".into());
-    ensure(is_proof && proof.is_signed_by(&key), "not signed by its key")?;
-    let issuer = state.issuer().ok_or_else(|| {
-        tracing::error!("a proof cannot be checked: the OAuthState has no issuer");
-        OAuthError::new("server_error", "proofs are not supported here")
-            .with_status(StatusCode::INTERNAL_SERVER_ERROR)
-    })?;
-    // A nested router sees only a part of the path.
-    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-    let url = format!("{issuer}{}", uri.path());
-    let is_here = proof.claim("htm") == Some(parts.method.as_str())
-        && proof.claim("htu").and_then(|htu| htu.split(['?', '#']).next()) == Some(&url);
-    ensure(is_here, "the proof is for another request")?;
-    let iat = proof.claims.get("iat").and_then(Value::as_i64);
-    let is_new = iat.is_some_and(|iat| now().abs_diff(iat) <= TOLERANCE.unsigned_abs());
-    ensure(is_new, "the proof is too old, or of the future")?;
-    if let Some(token) = access_token {
-        let ath = encode(token.digest().as_bytes());
-        ensure(proof.claim("ath") == Some(&ath), "the proof is for another token")?;
+/// A verified proof.
+struct Proof {
+    jkt: String,
+    /// Where the `jti` is claimed: proofs of other keys or for other URLs share no `jti`.
+    namespace: String,
+    jti: String,
+}
+
+impl Proof {
+    /// Verifies the proof of a request. At a protected resource the proof is also for the access token.
+    fn read(
+        parts: &Parts,
+        state: &OAuthState,
+        access_token: Option<&Secret>,
+    ) -> Result<Option<Self>, OAuthError> {
+        let mut proofs = parts.headers.get_all("dpop").iter();
+        let Some(proof) = proofs.next() else { return Ok(None) };
+        ensure(proofs.next().is_none(), "one proof for each request")?;
+        let invalid = || OAuthError::new(INVALID, "not a proof with ES256 and a public key");
+        let proof = proof.to_str().ok().and_then(Jws::read).ok_or_else(invalid)?;
+        let key = proof.header.get("jwk").and_then(PublicKey::from_jwk).ok_or_else(invalid)?;
+        let is_proof = proof.header.get("typ") == Some(&"dpop+jwt".into());
+        ensure(is_proof && proof.is_signed_by(&key), "not signed by its key")?;
+        let issuer = state.issuer().ok_or_else(|| {
+            tracing::error!("a proof cannot be checked: the OAuthState has no issuer");
+            OAuthError::new("server_error", "proofs are not supported here")
+                .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+        })?;
+        // A nested router sees only a part of the path.
+        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+        let url = format!("{issuer}{}", uri.path());
+        let is_here = proof.claim("htm") == Some(parts.method.as_str())
+            && proof.claim("htu").and_then(|htu| htu.split(['?', '#']).next()) == Some(&url);
+        ensure(is_here, "the proof is for another request")?;
+        let iat = proof.claims.get("iat").and_then(Value::as_i64);
+        let is_new = iat.is_some_and(|iat| now().abs_diff(iat) <= TOLERANCE.unsigned_abs());
+        ensure(is_new, "the proof is too old, or of the future")?;
+        if let Some(token) = access_token {
+            let ath = encode(token.digest().as_bytes());
+            ensure(proof.claim("ath") == Some(&ath), "the proof is for another token")?;
+        }
+        let jkt = key.thumbprint();
+        let jti = proof.claim("jti").unwrap_or_default().to_owned();
+        Ok(Some(Self { namespace: format!("{url} {jkt}"), jkt, jti }))
     }
-    let jkt = key.thumbprint();
-    let jti = proof.claim("jti").unwrap_or_default();
-    let lifetime = Duration::from_secs(2 * TOLERANCE.unsigned_abs() + 1);
-    let claim = Claim::new(format!("{url} {jkt}"), jti, lifetime);
-    let is_first = state.storage().claim(claim).await? == ClaimOutcome::First;
-    ensure(is_first, "the proof was used before")?;
-    Ok(Some(jkt))
+
+    /// Claims the `jti` of the proof, and returns the thumbprint of its key.
+    async fn claim(self, state: &OAuthState) -> Result<String, OAuthError> {
+        let lifetime = Duration::from_secs(2 * TOLERANCE.unsigned_abs()) + SKEW;
+        let claim = Claim::new(self.namespace, self.jti, lifetime);
+        let is_first = state.storage().claim(claim).await? == ClaimOutcome::First;
+        ensure(is_first, "the proof was used before")?;
+        Ok(self.jkt)
+    }
 }
 
 /// Finds the bound access token of a request to a protected resource; `None` if the request has no token of the
@@ -158,15 +175,19 @@ pub(crate) async fn bound_token(
             .with_challenge(format!(r#"DPoP error="{code}", algs="ES256""#))
     };
     let token = Secret::new(token.trim());
-    let jkt = thumbprint(parts, state, Some(&token)).await.map_err(|error| match error.code() {
+    let refused_proof = |error: OAuthError| match error.code() {
         Some(INVALID) => refused(INVALID, error.description().unwrap_or_default()),
         _ => error,
-    })?;
+    };
     let invalid = || refused("invalid_token", "not active, or of another key");
-    let jkt = jkt.ok_or_else(invalid)?;
-    match resource.introspect_bound(state.storage(), &token, &jkt).await {
-        Ok(token) => Ok(Some(token)),
-        Err(BearerError::Storage(error)) => Err(error.into()),
-        Err(_) => Err(invalid()),
-    }
+    let proof =
+        Proof::read(parts, state, Some(&token)).map_err(refused_proof)?.ok_or_else(invalid)?;
+    let token = match resource.introspect_bound(state.storage(), &token, &proof.jkt).await {
+        Ok(token) => token,
+        Err(BearerError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Err(invalid()),
+    };
+    // Last, so that only the owner of a token makes the storage write.
+    proof.claim(state).await.map_err(refused_proof)?;
+    Ok(Some(token))
 }

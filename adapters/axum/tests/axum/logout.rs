@@ -17,10 +17,12 @@ use oauth_storage::{
 };
 use oauth_storage_axum::{BackchannelLogout, LogoutRequest};
 use serde_json::{Map, Value, json};
+use sqlx::types::Uuid;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
+const LONG: Duration = Duration::from_secs(10);
 const GOODBYE: &str = "https://client.example/goodbye?a=b";
 
 fn signer() -> IdTokenSigner {
@@ -81,7 +83,7 @@ async fn a_logout_leads_only_where_the_client_of_the_hint_has_registered() {
     }
 }
 
-/// A client's endpoint, which also has an address that redirects to it and one that fails.
+/// A client's endpoint, which also has addresses that redirect to it, fail, and do not respond.
 async fn listen() -> (String, UnboundedReceiver<String>) {
     let (sender, tokens) = unbounded_channel();
     let receive = async move |body: String| {
@@ -93,6 +95,7 @@ async fn listen() -> (String, UnboundedReceiver<String>) {
     let router = Router::new()
         .route("/logout", post(receive))
         .route("/redirect", post(async || Redirect::temporary("/logout")))
+        .route("/hang", post(std::future::pending::<()>))
         .route("/fail", post(async || StatusCode::INTERNAL_SERVER_ERROR));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -100,35 +103,54 @@ async fn listen() -> (String, UnboundedReceiver<String>) {
     (url, tokens)
 }
 
+fn ended(sid: Uuid, client_ids: &[&str]) -> SignOut {
+    let client_ids = client_ids.iter().map(ToString::to_string);
+    let mut signed_out = SignOut::default();
+    signed_out.sessions.push(EndedSession::new(sid, "alice", client_ids));
+    signed_out
+}
+
 #[tokio::test]
 async fn each_client_of_an_ended_session_is_told_and_no_redirect_is_followed() {
     let storage = MemoryStorage::new();
     let (url, mut tokens) = listen().await;
+    let uri = |path| json!(format!("{url}/{path}"));
     for (id, path) in [("fails", "fail"), ("listens", "logout"), ("redirects", "redirect")] {
-        register(&storage, id, "backchannel_logout_uri", json!(format!("{url}/{path}"))).await;
+        register(&storage, id, "backchannel_logout_uri", uri(path)).await;
     }
     register(&storage, "silent", "note", json!("none")).await;
-    register(&storage, "uninvolved", "backchannel_logout_uri", json!(format!("{url}/logout")))
-        .await;
+    register(&storage, "uninvolved", "backchannel_logout_uri", uri("logout")).await;
     let logout = BackchannelLogout::new(Arc::new(storage), Arc::new(signer())).unwrap();
+    let sid = Uuid::from_u128(7);
+    let clients = ["fails", "gone", "listens", "redirects", "silent"];
+    let quiet = Duration::from_millis(500);
 
-    let sid = sqlx::types::Uuid::from_u128(7);
-    let clients = ["fails", "gone", "listens", "redirects", "silent"].map(String::from);
-    let mut signed_out = SignOut::default();
-    signed_out.sessions.push(EndedSession::new(sid, "alice", clients));
-    logout.notify(signed_out);
+    // A stranger may have registered an address of this machine.
+    logout.notify(ended(sid, &clients));
+    assert!(timeout(quiet, tokens.recv()).await.is_err());
 
-    let token = timeout(Duration::from_secs(10), tokens.recv()).await.unwrap().unwrap();
-    let parts: Vec<_> = token
-        .split('.')
-        .take(2)
-        .map(|part| {
-            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-        })
-        .collect();
+    logout.with_loopback(true).notify(ended(sid, &clients));
+    let token = timeout(LONG, tokens.recv()).await.unwrap().unwrap();
+    let part = |part: &str| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let parts: Vec<_> = token.split('.').take(2).map(part).collect();
     assert_eq!(parts[0]["typ"], "logout+jwt");
     let claims = &parts[1];
     assert_eq!(claims["aud"], "listens");
     assert_eq!((&claims["sub"], &claims["sid"]), (&json!("alice"), &json!(sid)));
-    assert!(timeout(Duration::from_millis(500), tokens.recv()).await.is_err(), "one token");
+    assert!(timeout(quiet, tokens.recv()).await.is_err(), "one token");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_respond_delays_no_other() {
+    let storage = MemoryStorage::new();
+    let (url, mut tokens) = listen().await;
+    for (id, path) in [("a", "hang"), ("b", "hang"), ("c", "hang"), ("d", "logout")] {
+        register(&storage, id, "backchannel_logout_uri", json!(format!("{url}/{path}"))).await;
+    }
+    let logout = BackchannelLogout::new(Arc::new(storage), Arc::new(signer())).unwrap();
+    logout.with_loopback(true).notify(ended(Uuid::from_u128(7), &["a", "b", "c", "d"]));
+    // A client has five seconds.
+    timeout(Duration::from_secs(4), tokens.recv()).await.unwrap().unwrap();
 }

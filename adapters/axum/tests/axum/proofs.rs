@@ -1,6 +1,6 @@
 //! DPoP and client assertions, with hostile ones.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{FromRef, State};
 use axum::http::Request;
@@ -11,9 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth_storage::authorization_code::CodeChallenge;
 use oauth_storage::grant::GrantContext;
 use oauth_storage::jwt::SigningKey;
+use oauth_storage::replay::{Claim, ClaimOutcome};
 use oauth_storage::{
     AuthorizationCodeStorage as _, ClientMetadata, ClientRegistry as _, MemoryStorage,
-    NewAuthorizationCode, NewClient, RequestContext, Secret, User,
+    NewAuthorizationCode, NewClient, ReplayStorage as _, RequestContext, Secret, User,
 };
 use oauth_storage_axum::{
     Bearer, ClientRequest, Dpop, OAuthError, OAuthState, RequireScope, TokenResponse,
@@ -171,11 +172,18 @@ async fn a_bound_token_needs_a_proof_of_its_key_for_this_request() {
     assert_eq!(ask(&[&two[0], &two[1]]).await.error().1, "invalid_dpop_proof");
 
     // The thief has the token, and a key.
-    let theirs = thief.proof(json!({}), json!({ "ath": ath }));
+    let theirs = thief.proof(json!({}), json!({ "ath": ath, "jti": "theirs" }));
     assert_eq!(ask(&[&theirs]).await.error(), (401, "invalid_token".into()));
+    // They did not make the storage write.
+    let namespace = format!("{ISSUER}/notes {}", thief.0.public_key().kid());
+    let claim = Claim::new(namespace, "theirs", Duration::from_secs(1));
+    assert_eq!(storage.claim(claim).await.unwrap(), ClaimOutcome::First);
     assert_eq!(ask(&[]).await.error(), (401, "invalid_token".into()));
     let bearer = request(&router, "/notes", Some(format!("Bearer {}", token.expose())), &[]).await;
     assert_eq!(bearer.error(), (401, "invalid_token".into()));
+    // To this machine the first proof is still fresh. The clock of another one differs.
+    storage.advance_clock(Duration::from_mins(5)).await;
+    assert_eq!(ask(&[&right]).await.error(), (401, "invalid_dpop_proof".into()));
     // A token without a key is none with DPoP.
     let free = issue(&storage, "notes:read").await.access_token;
     let ath = URL_SAFE_NO_PAD.encode(free.digest().as_bytes());
@@ -267,6 +275,7 @@ async fn an_assertion_is_of_its_client_for_this_server_and_used_once() {
     let metadata = ClientMetadata::from_json(metadata).unwrap();
     storage.register_client(NewClient::new(metadata).with_client_id("robot")).await.unwrap();
     crate::support::register(&storage, "other").await;
+    let clock = storage.clone();
     let router = router(storage);
     let claims = |other| {
         let jti = Secret::generate().unwrap();
@@ -285,6 +294,9 @@ async fn an_assertion_is_of_its_client_for_this_server_and_used_once() {
     };
     let right = sign(&own, json!({}));
     assert_eq!(ask("robot", &right).await.body, "robot");
+    assert_eq!(ask("robot", &right).await.error(), (401, "invalid_client".into()), "used before");
+    // The clock of the storage is ahead of that of this machine.
+    clock.advance_clock(Duration::from_mins(5)).await;
     assert_eq!(ask("robot", &right).await.error(), (401, "invalid_client".into()), "used before");
     let list = sign(&own, json!({ "aud": ["https://x.example", format!("{ISSUER}/token")] }));
     assert_eq!(ask("robot", &list).await.body, "robot");

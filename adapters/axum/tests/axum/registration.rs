@@ -152,3 +152,21 @@ async fn each_secret_that_costs_a_password_hash_is_counted() {
         assert_eq!(ask(4, &generated).await, 401);
     }
 }
+
+#[tokio::test]
+async fn a_secret_of_a_changed_registration_is_counted() {
+    let router = router(OAuthState::new(MemoryStorage::new()).with_issuer("https://i.example"), 2);
+    let metadata = json!({ "redirect_uris": ["https://client.example/cb"] });
+    let body = ask(&router, Method::POST, "/register", "", &metadata).await.json();
+    let uri = format!("/register/{}", body["client_id"].as_str().unwrap());
+    let token = body["registration_access_token"].as_str().unwrap();
+    let put = async |secret: Value| {
+        let mut metadata = metadata.clone();
+        metadata["client_secret"] = secret;
+        ask(&router, Method::PUT, &uri, token, &metadata).await.status
+    };
+    let generated = format!("ocs_{}", "x".repeat(43));
+    assert_eq!([put(json!("guess")).await, put(json!("guess")).await], [400, 429]);
+    assert_eq!(put(json!(generated)).await, 400, "it costs a digest");
+    assert_eq!([put(body["client_secret"].clone()).await, put(Value::Null).await], [200, 200]);
+}

@@ -308,4 +308,7 @@ async fn sign_ins_and_registrations_are_limited() {
     // The password grant is a sign-in as well.
     let form = [("grant_type", "password"), SIGN_IN[0], SIGN_IN[1]];
     assert_eq!(site.post("token", &client, &form).await.0, 429);
+    // What a client stores without a user. The limit comes before the check of the parameters.
+    let push = async || site.post("par", &client, &[]).await.0;
+    assert_eq!([push().await, push().await, push().await, push().await], [400, 400, 400, 429]);
 }
