@@ -9,10 +9,9 @@ use crate::consent::{Consent, ConsentStorage, WithdrawalOutcome, check_consent, 
 use crate::error::{Error, InvalidReason, Result};
 use crate::postgres::batching::{Connections, Statement};
 use crate::postgres::error::Effect;
-use crate::postgres::grant::{Change, Owner};
+use crate::postgres::grant::{Change, Owner, half};
 use crate::postgres::telemetry::observe;
 use crate::postgres::token::by_position;
-use crate::postgres::user_session::half;
 use crate::postgres::{PgStorage, cluster};
 use crate::record::RecordKind;
 use crate::scope::{MAX_SCOPE_BYTES, MAX_SCOPE_TOKENS, Scope};

@@ -26,6 +26,7 @@ use crate::request::RequestContext;
 use crate::scope::Scope;
 use crate::secret::{Secret, TokenHash};
 use crate::token::{Token, TokenKind, TokenPair, TokenRef, TokenState};
+pub(super) use bulk::half;
 use redeem::RedeemCode;
 pub(super) use redeem::has_offline_access;
 use revoke::RevokeGrant;

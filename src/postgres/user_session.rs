@@ -4,8 +4,6 @@ mod end;
 mod remove;
 mod statements;
 
-pub(super) use end::half;
-
 use async_trait::async_trait;
 use uuid::Uuid;
 

@@ -46,14 +46,18 @@ impl Cluster {
     /// Returns [`Error::NotFound`] or [`Error::Unusable`] if there are no programs of PostgreSQL and none
     /// can be fetched, and [`Error::Start`] if the server does not start.
     pub async fn start(settings: &[(&str, &str)]) -> Result<Self, Error> {
-        let bin = match programs::on_this_machine().await {
+        Self::start_from(Self::programs().await?, settings).await
+    }
+
+    /// The folder of programs that can start a server with settings.
+    async fn programs() -> Result<PathBuf, Error> {
+        match programs::on_this_machine().await {
             Err(Error::NotFound { mut tried }) => {
                 tried.push("docker, podman: not for a server with settings or faults".to_owned());
-                programs::fetched(tried).await?
+                programs::fetched(tried).await
             }
-            found => found?,
-        };
-        Self::start_from(bin, settings).await
+            found => found,
+        }
     }
 
     /// Starts a server from the programs in a folder.
@@ -318,23 +322,22 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::find;
 
-    #[test]
-    fn a_taken_port_is_skipped() {
+    #[tokio::test]
+    async fn a_taken_port_is_skipped() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let taken = (taken.local_addr().unwrap().port(), taken);
         let mut ports = [taken.0, free_port().unwrap()].into_iter();
-        let bin = find::binaries(&find::environment, find::STANDARD_FOLDERS).unwrap();
+        let bin = Cluster::programs().await.unwrap();
         let config = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n";
         let cluster = Cluster::launch(bin, config, || Ok(ports.next().unwrap())).unwrap();
         assert_ne!(cluster.port, taken.0);
         assert!(cluster.pid().is_some());
     }
 
-    #[test]
-    fn a_wrong_setting_is_reported_from_the_log() {
-        let bin = find::binaries(&find::environment, find::STANDARD_FOLDERS).unwrap();
+    #[tokio::test]
+    async fn a_wrong_setting_is_reported_from_the_log() {
+        let bin = Cluster::programs().await.unwrap();
         let error = Cluster::launch(bin, "no_such_setting = 1\n", free_port).unwrap_err();
         assert!(error.to_string().contains("no_such_setting"), "{error}");
     }

@@ -268,14 +268,14 @@ async fn change_unchanged_grants(
     Ok(changed.map(|changed| (unchanged, changed)))
 }
 
-/// Halves a size. Fails if it is one grant.
-fn half(size: usize) -> Result<usize> {
+/// Halves the size of a batch that the server cancelled. Fails if it is one row.
+pub(in crate::postgres) fn half(size: usize) -> Result<usize> {
     if size > 1 { Ok(size / 2) } else { Err(cut_off()) }
 }
 
 fn cut_off() -> Error {
     Error::Unavailable {
-        message: "the server cancels even a statement for a single grant".into(),
+        message: "the server cancels even a statement for a single row".into(),
         source: None,
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::postgres::PgStorage;
 use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
-use crate::postgres::grant::{Change, Owner};
+use crate::postgres::grant::{Change, Owner, half};
 use crate::secret::Secret;
 use crate::user_session::{EndedSession, SignOut};
 
@@ -251,15 +251,4 @@ impl<C: Connections> PgStorage<C> {
         })
         .await
     }
-}
-
-/// Halves the size of a batch that the server cancelled. Fails if it is one row.
-pub(in crate::postgres) fn half(size: usize) -> Result<usize> {
-    if size > 1 {
-        return Ok(size / 2);
-    }
-    Err(Error::Unavailable {
-        message: "the server cancels even a statement for a single row".into(),
-        source: None,
-    })
 }

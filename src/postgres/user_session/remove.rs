@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::end::{BATCH, half};
+use super::end::BATCH;
 use crate::error::{Error, Result};
 use crate::grant::Purged;
 use crate::postgres::PgStorage;
 use crate::postgres::batching::Connections;
 use crate::postgres::error::Effect;
+use crate::postgres::grant::half;
 
 /// The number of interrupted sign-outs that a purge finishes.
 const UNFINISHED: i64 = 100;
