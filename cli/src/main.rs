@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod erase_subject;
 mod error;
+mod file;
 mod grants;
 mod keys;
 mod man;
