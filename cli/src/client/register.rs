@@ -84,7 +84,11 @@ pub(super) fn show_secret(
     let mut shown = registered.client_secret.as_ref();
     let mut body = registered.registration_response();
     if let (Some(file), Some(secret)) = (file, shown) {
-        file.write(client_id, secret.expose())?;
+        file.write(secret.expose()).map_err(|error| {
+            Error::Failed(format!(
+                "{error}; the secret is lost, make another: oauth-storage client rotate-secret {client_id}"
+            ))
+        })?;
         shown = None;
         body.remove("client_secret");
     }

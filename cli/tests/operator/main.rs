@@ -4,6 +4,7 @@
 
 mod clients;
 mod doctor;
+mod import_faults;
 mod imports;
 mod pages;
 mod records;
