@@ -93,7 +93,7 @@ async fn bar(context: &Context) -> Result<ProgressBar> {
     }
     let mut connection = context.read_only(context.connect_options()?).await?;
     let backlog =
-        sqlx::query_file!("src/doctor/sql/backlog.sql").fetch_all(&mut connection).await?;
+        sqlx::query_file!("src/sql/backlog.sql").fetch_all(&mut connection).await?;
     let is_long = backlog.iter().any(|own| own.expired >= 100_000);
     let all: i64 = backlog.iter().map(|own| own.expired).sum();
     let bar =
