@@ -6,6 +6,7 @@ mod clients;
 mod doctor;
 mod import_faults;
 mod imports;
+mod keys;
 mod pages;
 mod records;
 mod schema;
