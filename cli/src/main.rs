@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod grants;
 mod keys;
+mod list;
 mod man;
 mod migrate;
 mod output;

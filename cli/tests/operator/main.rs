@@ -7,6 +7,7 @@ mod doctor;
 mod import_faults;
 mod imports;
 mod keys;
+mod lists;
 mod pages;
 mod records;
 mod schema;
