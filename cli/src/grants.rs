@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Revoke {
         #[command(flatten)]
         target: RevokeTarget,
-        /// Do not ask. It is not asked for one grant.
+        /// Do not ask. One grant is revoked without a question.
         #[arg(long, conflicts_with = "grant")]
         yes: bool,
     },

@@ -50,7 +50,7 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Encrypt every key under the current encryption key that is encrypted under an old one.
+    /// Encrypt the keys that are under an old encryption key under the current one.
     ///
     /// If it fails, run it again: it continues. It does not help if somebody has read the old encryption key: revoke
     /// the signing keys then.

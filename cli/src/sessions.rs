@@ -31,7 +31,7 @@ pub(crate) enum Command {
         /// Every session.
         #[arg(long, conflicts_with = "sid")]
         all: bool,
-        /// Do not ask. It is not asked for one session.
+        /// Do not ask. One session is ended without a question.
         #[arg(long, conflicts_with = "sid")]
         yes: bool,
     },
