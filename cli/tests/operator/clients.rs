@@ -125,7 +125,7 @@ async fn an_update_changes_what_options_name_or_replaces_all() {
     assert_eq!(body["redirect_uris"], json!([CALLBACK]));
     assert_eq!(update(&["--name", ""], "").get("client_name"), None);
 
-    // What show writes can be edited and given back.
+    // The output of show can be edited and given back.
     let mut shown = test.run(&["client", "show", &id, "--json"]).json();
     shown["tos_uri"] = "https://client.example/tos".into();
     let body = update(&["-"], &shown.to_string());

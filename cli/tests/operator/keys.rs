@@ -78,7 +78,7 @@ async fn signing_keys_are_encrypted_under_another_key() {
     }
     test.run(&command("rotate", &old, &[])).ok();
     let with_old = ["--old-encryption-key-file", old.to_str().unwrap(), "--json"];
-    // The steps of the rotation go on while both are in use.
+    // The steps of the rotation continue while both are in use.
     assert_eq!(test.run(&command("rotate", &new, &with_old)).json()["outcome"], "announced");
     test.run(&command("reencrypt", &new, &[])).failed_with(1);
     let reencrypt = command("reencrypt", &new, &with_old);
