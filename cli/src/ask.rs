@@ -1,4 +1,4 @@
-//! Questions before what cannot be undone, and secrets that are typed.
+//! Questions before a change of many records, and secrets that are typed.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdin};
 
@@ -12,7 +12,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
         return Ok(());
     }
     if !stdin().is_terminal() {
-        return Err(Error::Usage("nobody can be asked; use --yes".into()));
+        return Err(Error::Usage("standard input is not a terminal; confirm with --yes".into()));
     }
     let mut err = stderr().lock();
     write!(err, "{question} [y/N] ")?;

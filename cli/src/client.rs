@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// Registers, lists and changes clients, and moves them between databases.
+/// Register, list and change clients, and move them between databases.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Register(register::Args),
@@ -66,7 +66,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode
 
 fn not_found(client_id: &str) -> Error {
     Error::NotFound(format!(
-        "there is no client {client_id:?}, or it is being deleted; client list shows all"
+        "there is no client {client_id:?}, or it is being deleted; oauth-storage client list shows all"
     ))
 }
 
@@ -82,7 +82,7 @@ async fn set_disabled(client_id: &str, disabled: bool, context: &Context) -> Res
     }
     if disabled {
         output::line(&format!(
-            "{client_id} is disabled; its tokens end by: grants revoke --client {client_id}"
+            "{client_id} is disabled; to revoke its tokens: oauth-storage grants revoke --client {client_id}"
         ))
     } else {
         output::line(&format!("{client_id} is enabled"))

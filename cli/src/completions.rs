@@ -1,4 +1,4 @@
-//! `oauth-storage completions`: for the shell.
+//! `oauth-storage completions`: completions for a shell.
 
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::Cli;
 use crate::error::Result;
 
-/// Writes the completions for a shell: source <(oauth-storage completions bash)
+/// Write the completions for a shell: source <(oauth-storage completions bash)
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The shell.

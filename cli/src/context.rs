@@ -1,4 +1,4 @@
-//! The database, and how to write to the terminal.
+//! The options of every command, and the connections that they name.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,14 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use crate::error::{Error, Result};
+use crate::file;
 
 /// The options of every command.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The database: postgres://user:password@host:port/database. Without it OAUTH_STORAGE_DATABASE_URL, then
     /// DATABASE_URL. It is never printed.
-    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
     /// A file with the URL of the database.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "database_url")]
@@ -24,7 +25,7 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// What every command needs.
+/// The options of this run.
 pub(crate) struct Context {
     options: Options,
 }
@@ -45,13 +46,12 @@ impl Context {
             return Ok(url.clone());
         }
         if let Some(file) = database_url_file {
-            let url = std::fs::read_to_string(file).map_err(|error| {
-                Error::Failed(format!("cannot read {}: {error}", file.display()))
-            })?;
-            return Ok(url.trim().to_owned());
+            return Ok(file::read(file)?.trim().to_owned());
         }
         let variables = ["OAUTH_STORAGE_DATABASE_URL", "DATABASE_URL"];
-        variables.iter().find_map(|name| std::env::var(name).ok()).ok_or_else(|| {
+        // Compose files and CI jobs set a variable to nothing where they mean unset.
+        let set = |name: &&str| std::env::var(name).ok().filter(|url| !url.is_empty());
+        variables.iter().find_map(set).ok_or_else(|| {
             Error::Usage(
                 "no database is named; use --database-url, --database-url-file, or the variable \
                  OAUTH_STORAGE_DATABASE_URL"

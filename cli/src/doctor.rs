@@ -1,4 +1,4 @@
-//! `oauth-storage doctor`: what is wrong, and what to do about it.
+//! `oauth-storage doctor`: checks with remedies.
 
 mod backlog;
 mod finding;
@@ -6,6 +6,7 @@ mod schema;
 mod server;
 mod tables;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use comfy_table::{Attribute, Cell, Color};
@@ -15,7 +16,7 @@ use crate::error::Result;
 use crate::output;
 use finding::{Finding, Severity};
 
-/// Checks the server, the connection, the schema, the rights and the upkeep, and says what to do.
+/// Check the server, the connection, the schema, the rights and the upkeep, and show remedies.
 ///
 /// It only reads. Exit status: 0 if all is well, 5 with warnings, 6 with errors.
 #[derive(Debug, clap::Args)]
@@ -23,13 +24,16 @@ pub(crate) struct Args {
     /// Show only what needs attention.
     #[arg(long, short)]
     quiet: bool,
+    /// The role whose rights are checked, such as that of the application; that of the connection by default.
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let mut findings = examine(context).await?;
-    let worst = findings.iter().map(|own| own.severity).max().unwrap_or(Severity::Ok);
+    let mut findings = examine(args.role.as_deref(), context).await?;
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if args.quiet {
-        findings.retain(|own| own.severity > Severity::Ok);
+        findings.retain(|finding| finding.severity > Severity::Ok);
     }
     if context.is_json() {
         output::json(&findings)?;
@@ -43,17 +47,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }))
 }
 
-async fn examine(context: &Context) -> Result<Vec<Finding>> {
+async fn examine(role: Option<&str>, context: &Context) -> Result<Vec<Finding>> {
     let options = context.connect_options()?;
     let mut connection =
         match context.read_only(options.options([("oauth_storage.doctor", "on")])).await {
             Ok(connection) => connection,
             Err(error) => return Ok(vec![unreachable(&error.to_string())]),
         };
-    let (mut findings, now) = server::check(&mut connection).await?;
+    let server::Checked { mut findings, now, role } = server::check(&mut connection, role).await?;
     let storage = match context.storage().await {
         Ok(storage) => {
-            findings.push(Finding::ok("settings", "those that decisions depend on are right"));
+            findings.push(Finding::ok("settings", "all that decisions depend on are right"));
             storage
         }
         Err(error) => {
@@ -68,28 +72,33 @@ async fn examine(context: &Context) -> Result<Vec<Finding>> {
     if !exists {
         return Ok(findings);
     }
-    findings.extend(schema::rights(&mut connection).await?);
+    findings.extend(schema::rights(&mut connection, &role).await?);
     findings.extend(tables::locks(&mut connection).await?);
-    findings.extend(unless_locked(tables::check(&mut connection, now).await)?);
-    if findings.iter().all(|own| own.check != "rights" || own.severity == Severity::Ok) {
-        findings.extend(unless_locked(backlog::check(&mut connection, now).await)?);
-    }
+    findings.extend(unless_unreadable(tables::check(&mut connection, now).await)?);
+    findings.extend(unless_unreadable(backlog::check(&mut connection, now).await)?);
     Ok(findings)
 }
 
-/// Says so if a lock kept a check from looking at a table.
-fn unless_locked(found: sqlx::Result<Vec<Finding>>) -> sqlx::Result<Vec<Finding>> {
-    match found {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
-            let action = "See who has the lock (SELECT * FROM pg_locks WHERE NOT granted), and run this again.";
-            Ok(vec![Finding::error(
-                "tables",
-                "a table is locked, so nothing else can be read",
-                action,
-            )])
-        }
-        found => found,
-    }
+/// The findings, or one that says why a table could not be read.
+fn unless_unreadable(found: sqlx::Result<Vec<Finding>>) -> sqlx::Result<Vec<Finding>> {
+    let Err(sqlx::Error::Database(error)) = &found else { return found };
+    let code = error.code().map(Cow::into_owned);
+    let finding = match code.as_deref() {
+        // lock_not_available
+        Some("55P03") => Finding::error(
+            "tables",
+            "a table is locked, so nothing else can be read",
+            "See who has the lock (SELECT * FROM pg_locks WHERE NOT granted), and run this again.",
+        ),
+        // insufficient_privilege
+        Some("42501") => Finding::warning(
+            "tables",
+            "the role of this connection may not read them, so nothing else was checked",
+            "Connect as a role with SELECT on the schema; --role names the role to check.",
+        ),
+        _ => return found,
+    };
+    Ok(vec![finding])
 }
 
 fn unreachable(message: &str) -> Finding {
@@ -104,8 +113,8 @@ fn unreachable(message: &str) -> Finding {
 fn print(findings: &[Finding]) -> Result<()> {
     let colours = output::has_colours();
     let mut table = output::table(&["", "CHECK", "FOUND"]);
-    for own in findings {
-        let (sign, colour) = match own.severity {
+    for finding in findings {
+        let (sign, colour) = match finding.severity {
             Severity::Ok => ("ok", Color::Green),
             Severity::Warning => ("warning", Color::Yellow),
             Severity::Error => ("error", Color::Red),
@@ -114,17 +123,18 @@ fn print(findings: &[Finding]) -> Result<()> {
         if colours {
             sign = sign.fg(colour).add_attribute(Attribute::Bold);
         }
-        let found = match &own.action {
-            None => own.found.clone(),
-            Some(action) => format!("{}\n→ {action}", own.found),
+        let found = match &finding.action {
+            None => finding.found.clone(),
+            Some(action) => format!("{}\n→ {action}", finding.found),
         };
-        table.add_row(vec![sign, Cell::new(own.check), Cell::new(found)]);
+        table.add_row(vec![sign, Cell::new(finding.check), Cell::new(found)]);
     }
     output::print(&table)?;
     let number = |severity, name| {
-        let found = findings.iter().filter(|own| own.severity == severity).count();
-        output::count(found.try_into().unwrap_or(u64::MAX), name)
+        let found = findings.iter().filter(|finding| finding.severity == severity).count();
+        output::count(found as u64, name)
     };
-    println!("\n{}, {}", number(Severity::Error, "error"), number(Severity::Warning, "warning"));
-    Ok(())
+    let (errors, warnings) =
+        (number(Severity::Error, "error"), number(Severity::Warning, "warning"));
+    output::line(&format!("\n{errors}, {warnings}"))
 }

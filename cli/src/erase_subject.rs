@@ -1,4 +1,4 @@
-//! `oauth-storage erase-subject`: the right to be forgotten.
+//! `oauth-storage erase-subject`: the right to erasure.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::output;
 
-/// Deletes a subject: grants with all their tokens, consents, sessions, and the user of the table user_account.
+/// Delete a subject: grants with all their tokens, consents, sessions, and the user of the table user_account.
 ///
 /// Backups keep the subject until you delete them. If it fails, run it again: it continues.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if context.is_json() {
         output::json(&json!({ "deleted_grants": erased }))?;
     } else {
-        println!("{subject} is erased, {} deleted", output::count(erased, "grant"));
+        output::line(&format!("{subject} is erased, {} deleted", output::count(erased, "grant")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,9 +12,9 @@ pub(crate) enum Error {
     Failed(String),
     /// The arguments contradict each other, or something is missing.
     Usage(String),
-    /// What the arguments name does not exist.
+    /// The record that the arguments name does not exist.
     NotFound(String),
-    /// The person said no.
+    /// The answer to a question was no.
     Refused(String),
 }
 

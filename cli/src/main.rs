@@ -1,5 +1,8 @@
 //! `oauth-storage`: the operator's command for a database of oauth-storage.
 
+// `println!` panics when the reader has closed the pipe; `output::line` returns an error.
+#![deny(clippy::print_stdout)]
+
 mod ask;
 mod client;
 mod completions;
@@ -8,8 +11,10 @@ mod context;
 mod doctor;
 mod erase_subject;
 mod error;
+mod file;
 mod grants;
 mod keys;
+mod list;
 mod man;
 mod migrate;
 mod output;
@@ -27,7 +32,7 @@ use clap::{Parser, Subcommand};
 use context::{Context, Options};
 use error::Result;
 
-/// Looks after a database of oauth-storage: schema, clients, users, grants, sessions, consents, keys, upkeep.
+/// Manage a database of oauth-storage: schema, clients, users, grants, sessions, consents, keys, upkeep.
 ///
 /// Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused; `doctor`: 5 with warnings, 6 with errors.
 #[derive(Parser)]

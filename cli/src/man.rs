@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 use crate::Cli;
 use crate::error::{Error, Result};
 
-/// Writes the manual pages, one for each command.
+/// Write the manual pages, one for each command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory, such as /usr/local/share/man/man1; it is created if it does not exist.

@@ -1,11 +1,11 @@
-//! Tables and JSON.
+//! Tables, JSON, progress bars and signals.
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -109,14 +109,31 @@ fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if seconds.unsigned_abs() < 2 {
         return "now".to_owned();
     }
-    let length = match seconds.unsigned_abs() {
-        own @ ..120 => format!("{own} s"),
-        own @ 120..7_200 => format!("{} min", own / 60),
-        own @ 7_200..172_800 => format!("{} h", own / 3_600),
-        own @ 172_800..5_184_000 => format!("{} days", own / 86_400),
-        _ => return at.format("%Y-%m-%d").to_string(),
-    };
+    if seconds.unsigned_abs() >= 60 * 86_400 {
+        return at.format("%Y-%m-%d").to_string();
+    }
+    let length = length(seconds.unsigned_abs());
     if seconds < 0 { format!("{length} ago") } else { format!("in {length}") }
+}
+
+/// A length of time in its largest unit: `30 s`, `3 h`.
+pub(crate) fn length(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A progress bar on standard error, if that is a terminal; a spinner if the length is unknown.
+pub(crate) fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    // The templates are fixed, so they are valid.
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// Runs an operation of unknown length, with its duration on a terminal.
@@ -158,7 +175,11 @@ mod tests {
     #[test]
     fn numbers_and_times_are_easy_to_read() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 1, 2].map(|own| count(own, "grant")), ["0 grants", "1 grant", "2 grants"]);
+        assert_eq!([59, 180, 10_000, 9_000_000].map(length), ["59 s", "3 min", "2 h", "104 days"]);
+        assert_eq!(
+            [0, 1, 2].map(|things| count(things, "grant")),
+            ["0 grants", "1 grant", "2 grants"]
+        );
         let now = local_clock();
         for (seconds, text) in [
             (1, "now"),

@@ -1,4 +1,4 @@
-//! `oauth-storage sessions`: where users are signed in.
+//! `oauth-storage sessions`: sign-ins of users.
 
 use std::process::ExitCode;
 
@@ -7,25 +7,20 @@ use oauth_storage::user_session::{SignOut, UserSession};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ask;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::list::{Listed, SubjectListArgs};
 use crate::output;
 
-/// Lists and ends the sessions of users.
+/// List and end the sessions of users.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the live sessions of a subject, the newest first.
-    List {
-        /// The user.
-        #[arg(long)]
-        subject: String,
-        /// The most that are listed.
-        #[arg(long, value_name = "N", default_value = "100")]
-        limit: u16,
-    },
+    List(SubjectListArgs),
     /// End a session of a subject, or all, with the grants that end with them.
     ///
-    /// The clients that must be told by back-channel logout are listed; this command does not tell them.
+    /// The clients to notify by back-channel logout are listed; this command does not notify them.
     End {
         /// The user.
         #[arg(long)]
@@ -36,15 +31,21 @@ pub(crate) enum Command {
         /// Every session.
         #[arg(long, conflicts_with = "sid")]
         all: bool,
+        /// Do not ask. One session is ended without a question.
+        #[arg(long, conflicts_with = "sid")]
+        yes: bool,
     },
 }
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode> {
     let storage = context.storage().await?;
     match command {
-        Command::List { subject, limit } => {
-            let page = storage.list_sessions(subject, None, usize::from(*limit)).await?;
-            list(&page.sessions, context)?;
+        Command::List(SubjectListArgs { subject, list }) => {
+            let read = list.read(async |after, limit| {
+                let page = storage.list_sessions(subject, after, limit).await?;
+                Ok((page.sessions, page.next))
+            });
+            show(&read.await?, context)?;
         }
         Command::End { subject, sid: Some(sid), .. } => {
             let ended = storage.end_session_of(subject, *sid).await?;
@@ -53,7 +54,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode
             }
             report(&ended, context)?;
         }
-        Command::End { subject, .. } => {
+        Command::End { subject, yes, .. } => {
+            ask::confirm(&format!("End every session of the subject {subject}?"), *yes)?;
             report(&storage.end_sessions_of(subject, None).await?, context)?;
         }
     }
@@ -61,48 +63,52 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(sessions: &[UserSession], context: &Context) -> Result<()> {
+fn show(sessions: &Listed<UserSession>, context: &Context) -> Result<()> {
     if context.is_json() {
-        let all = sessions.iter().map(|own| {
+        let all = sessions.rows.iter().map(|session| {
             json!({
-                "sid": own.sid, "subject": own.subject, "created_at": own.created_at,
-                "auth_time": own.auth_time, "acr": own.acr, "amr": own.amr,
-                "expires_at": own.expires_at, "absolute_expires_at": own.absolute_expires_at,
-                "details": own.details,
+                "sid": session.sid, "subject": session.subject, "created_at": session.created_at,
+                "auth_time": session.auth_time, "acr": session.acr, "amr": session.amr,
+                "expires_at": session.expires_at, "absolute_expires_at": session.absolute_expires_at,
+                "details": session.details,
             })
         });
-        return output::json(&all.collect::<Vec<_>>());
+        output::json(&all.collect::<Vec<_>>())?;
+    } else {
+        let mut table =
+            output::table(&["SESSION", "SIGNED IN", "METHODS", "ENDS", "ENDS AT THE LATEST"]);
+        for session in &sessions.rows {
+            table.add_row([
+                session.sid.to_string(),
+                output::time(session.auth_time),
+                session.amr.join(" "),
+                output::time(session.expires_at),
+                output::time(session.absolute_expires_at),
+            ]);
+        }
+        output::print(&table)?;
     }
-    let mut table =
-        output::table(&["SESSION", "SIGNED IN", "METHODS", "ENDS", "ENDS AT THE LATEST"]);
-    for own in sessions {
-        table.add_row([
-            own.sid.to_string(),
-            output::time(own.auth_time),
-            own.amr.join(" "),
-            output::time(own.expires_at),
-            output::time(own.absolute_expires_at),
-        ]);
-    }
-    output::print(&table)
+    sessions.say_if_more(|session| session.sid.to_string());
+    Ok(())
 }
 
 fn report(ended: &SignOut, context: &Context) -> Result<()> {
     if context.is_json() {
-        let sessions = ended.sessions.iter().map(
-            |own| json!({ "sid": own.sid, "subject": own.subject, "client_ids": own.client_ids }),
-        );
+        let sessions = ended.sessions.iter().map(|session| {
+            json!({
+                "sid": session.sid, "subject": session.subject, "client_ids": session.client_ids,
+            })
+        });
         return output::json(&json!({
             "sessions": sessions.collect::<Vec<_>>(), "revoked_grants": ended.revoked_grants,
         }));
     }
-    let sessions = u64::try_from(ended.sessions.len()).unwrap_or(u64::MAX);
-    let (sessions, grants) =
-        (output::count(sessions, "session"), output::count(ended.revoked_grants, "grant"));
-    println!("{sessions} ended, {grants} revoked");
-    for own in &ended.sessions {
-        for client_id in &own.client_ids {
-            println!("tell {client_id} that {} has ended", own.sid);
+    let sessions = output::count(ended.sessions.len() as u64, "session");
+    let grants = output::count(ended.revoked_grants, "grant");
+    output::line(&format!("{sessions} ended, {grants} revoked"))?;
+    for session in &ended.sessions {
+        for client_id in &session.client_ids {
+            output::line(&format!("notify {client_id}: session {} has ended", session.sid))?;
         }
     }
     Ok(())

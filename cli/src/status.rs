@@ -1,4 +1,4 @@
-//! `oauth-storage status`: the schema and what is in it.
+//! `oauth-storage status`: the schema and the size of its tables.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::output;
 
-/// Shows whether the schema is up to date, and about how many rows each table has.
+/// Show whether the schema is up to date, and about how many rows each table has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -31,29 +31,31 @@ pub(crate) async fn run(context: &Context) -> Result<ExitCode> {
     let pending = storage.pending_migrations().await?;
     storage.close().await;
     let mut connection = context.read_only(context.connect_options()?).await?;
-    let tables = sqlx::query_file!("src/doctor/sql/tables.sql").fetch_all(&mut connection).await?;
+    let tables = sqlx::query_file!("src/sql/tables.sql").fetch_all(&mut connection).await?;
     let tables = tables
         .into_iter()
-        .filter(|own| own.table != "_sqlx_migrations")
-        .map(|own| Table { table: own.table, rows: own.rows, bytes: own.bytes + own.index_bytes });
+        .filter(|row| row.table != "_sqlx_migrations")
+        .map(|row| Table { table: row.table, rows: row.rows, bytes: row.bytes + row.index_bytes });
     let status = Status {
-        pending_migrations: pending.iter().map(|own| own.version).collect(),
+        pending_migrations: pending.iter().map(|migration| migration.version).collect(),
         tables: tables.collect(),
     };
     if context.is_json() {
         output::json(&status)?;
         return Ok(ExitCode::SUCCESS);
     }
-    match status.pending_migrations.len() {
-        0 => println!("the schema is up to date\n"),
-        1 => println!("1 migration is pending: oauth-storage migrate\n"),
-        more => println!("{more} migrations are pending: oauth-storage migrate\n"),
+    match status.pending_migrations.len() as u64 {
+        0 => output::line("the schema is up to date\n")?,
+        pending => {
+            let pending = output::count(pending, "pending migration");
+            output::line(&format!("{pending}: oauth-storage migrate\n"))?;
+        }
     }
     let mut table = output::table(&["TABLE", "ROWS", "SIZE"]);
     output::align_right(&mut table, &[1, 2]);
-    for own in &status.tables {
-        let size = indicatif::BinaryBytes(own.bytes.unsigned_abs()).to_string();
-        table.add_row([own.table.clone(), output::number(own.rows), size]);
+    for row in &status.tables {
+        let size = indicatif::BinaryBytes(row.bytes.unsigned_abs()).to_string();
+        table.add_row([row.table.clone(), output::number(row.rows), size]);
     }
     output::print(&table)?;
     Ok(ExitCode::SUCCESS)

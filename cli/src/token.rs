@@ -1,4 +1,4 @@
-//! `oauth-storage token`: what a token is.
+//! `oauth-storage token`: the state of a token.
 
 use std::io::{BufRead as _, IsTerminal as _, stdin};
 use std::process::ExitCode;
@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// Looks at tokens.
+/// Inspect tokens.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Show what a token is: kind, state, grant, client, subject, scope and times.
+    /// Show a token: kind, state, grant, client, subject, scope and times.
     ///
     /// The token is read from standard input, so that it is in no history and no list of processes. It is not
     /// printed, and nothing is changed.

@@ -1,4 +1,4 @@
-//! `oauth-storage top`: what happens now.
+//! `oauth-storage top`: live activity.
 
 mod database;
 mod process;
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::output;
 
-/// Shows what happens now, refreshed each second, until Ctrl-C.
+/// Show live activity, refreshed each second, until Ctrl-C.
 ///
 /// From the database: sessions, rows that come and go, and the backlog of the purge. With --metrics also what a process
 /// reports: calls by kind, their duration, the batches and the lanes.
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Some(url) => Some(process::Snapshot::take(url).await?),
         None => None,
     };
-    let screen = if context.is_json() { None } else { Some(Screen::open()) };
+    let screen = if context.is_json() { None } else { Some(Screen::open()?) };
     let mut next = Instant::now();
     for _ in 0..args.count.unwrap_or(u64::MAX) {
         next = (next + every).max(Instant::now());
@@ -76,19 +76,19 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The screen of a terminal, as it was once this ends.
+/// The screen of a terminal. Dropping it restores the screen.
 struct Screen {
     is_terminal: bool,
 }
 
 impl Screen {
-    fn open() -> Self {
+    fn open() -> std::io::Result<Self> {
         let is_terminal = stdout().is_terminal();
         if is_terminal {
             // The alternate screen, without a cursor.
-            print!("\x1b[?1049h\x1b[?25l");
+            write!(stdout(), "\x1b[?1049h\x1b[?25l")?;
         }
-        Self { is_terminal }
+        Ok(Self { is_terminal })
     }
 
     fn show(&self, frame: &str) -> std::io::Result<()> {
@@ -106,8 +106,9 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if self.is_terminal {
-            print!("\x1b[?25h\x1b[?1049l");
-            let _ = stdout().flush();
+            let mut out = stdout().lock();
+            // Nobody is left to see it if this fails.
+            let _ = write!(out, "\x1b[?25h\x1b[?1049l").and_then(|()| out.flush());
         }
     }
 }

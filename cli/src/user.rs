@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::output;
 
-/// Creates users with a password and changes them. Not for servers that bring users of their own.
+/// Create and change users with a password. Not for servers that bring users of their own.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Create a user. The password is asked for, or read from standard input.
@@ -76,7 +76,8 @@ async fn set_disabled(username: &str, disabled: bool, context: &Context) -> Resu
     let is_found = storage.password_users().set_disabled(username, disabled).await?;
     storage.close().await;
     let text = if disabled {
-        "is disabled; sessions and grants stay: sessions end --all, grants revoke, each with --subject"
+        "is disabled; sessions and grants stay: oauth-storage sessions end --all and \
+         oauth-storage grants revoke, each with --subject"
     } else {
         "is enabled"
     };

@@ -43,7 +43,7 @@ impl Declaration {
             (None, hash) => hash.map(ClientSecret::Hashed),
         };
         let is_disabled = text(&mut members, "disabled_at")?.is_some();
-        let expires_at = text(&mut members, "expires_at")?.map(|own| own.parse()).transpose();
+        let expires_at = text(&mut members, "expires_at")?.map(|time| time.parse()).transpose();
         let expires_at =
             expires_at.map_err(|_| Error::invalid("expires_at", InvalidReason::Unsupported))?;
         let metadata = ClientMetadata::from_json(Value::Object(members))?;
@@ -91,7 +91,7 @@ pub(crate) fn full(client: &Client) -> Map<String, Value> {
     members
 }
 
-/// A client as `export` writes it: what `import` reads.
+/// A client as `export` writes it and `import` reads it.
 pub(crate) fn portable(client: &Client) -> Map<String, Value> {
     let mut members = RegisteredClient::new(client.clone()).registration_response();
     members.remove("client_id_issued_at");

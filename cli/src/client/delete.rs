@@ -1,3 +1,5 @@
+//! `client delete`: a client with all its grants.
+
 use oauth_storage::ClientRegistry as _;
 use serde_json::json;
 

@@ -1,13 +1,13 @@
 //! Client metadata from a file and from options.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oauth_storage::client::{GrantType, TokenEndpointAuthMethod};
 use oauth_storage::{ResponseType, Scope};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::file;
 
 /// The metadata of a client.
 #[derive(Debug, clap::Args)]
@@ -44,21 +44,22 @@ impl Metadata {
     /// The members that the options set.
     fn members(&self) -> Map<String, Value> {
         let members = [
-            ("client_name", self.name.as_ref().map(|own| json!(own))),
+            ("client_name", self.name.as_ref().map(|name| json!(name))),
             ("redirect_uris", given(&self.redirect_uris)),
             ("grant_types", given(&self.grant_types)),
             ("response_types", given(&self.response_types)),
-            ("scope", self.scope.as_ref().map(|own| json!(own))),
-            ("token_endpoint_auth_method", self.auth_method.map(|own| json!(own))),
+            ("scope", self.scope.as_ref().map(|scope| json!(scope))),
+            ("token_endpoint_auth_method", self.auth_method.map(|method| json!(method))),
         ];
-        let members = members.into_iter().filter_map(|(name, own)| Some((name.to_owned(), own?)));
+        let members =
+            members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         members.collect()
     }
 
     /// Reads the file; without one, nothing.
     pub(crate) fn read(&self) -> Result<Option<Map<String, Value>>> {
         let Some(file) = &self.file else { return Ok(None) };
-        object(&read(file)?, &name(file)).map(Some)
+        object(&file::read_or_stdin(file)?, &file::name(file)).map(Some)
     }
 
     /// Sets what the options say.
@@ -66,8 +67,8 @@ impl Metadata {
         members.extend(self.members());
         // The default of RFC 7591 is code, which only suits this grant type.
         let types = members.get("grant_types").and_then(Value::as_array);
-        let has_code = types.is_none_or(|own| {
-            own.iter().any(|name| name == "authorization_code" || name == "implicit")
+        let has_code = types.is_none_or(|types| {
+            types.iter().any(|name| name == "authorization_code" || name == "implicit")
         });
         let is_set = |value: &Value| !value.is_null();
         if !has_code && !members.get("response_types").is_some_and(is_set) {
@@ -84,22 +85,6 @@ fn grant_type(name: &str) -> Result<GrantType, oauth_storage::Error> {
     name.parse().or_else(|error| {
         format!("urn:ietf:params:oauth:grant-type:{name}").parse().map_err(|_| error)
     })
-}
-
-/// The text of a file, or of standard input for `-`.
-pub(crate) fn read(file: &Path) -> Result<String> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    text.map_err(|error| Error::Failed(format!("cannot read {}: {error}", name(file))))
-}
-
-/// The name of an input in messages.
-pub(crate) fn name(file: &Path) -> String {
-    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
 }
 
 /// Parses a JSON object.

@@ -1,3 +1,5 @@
+//! `client register`: a new client.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -5,10 +7,11 @@ use oauth_storage::client::RegisteredClient;
 use oauth_storage::{ClientRegistry as _, NewClient};
 
 use super::declaration::Declaration;
-use super::metadata::{Metadata, name};
+use super::metadata::Metadata;
 use super::secret_file::SecretFile;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::output;
 
 /// Register a client. Its secret is shown once, or written to a file.
@@ -42,12 +45,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     let mut members = args.metadata.read()?.unwrap_or_default();
     args.metadata.apply(&mut members);
     let declared = Declaration::from_json(members).map_err(|error| match &args.metadata.file {
-        Some(file) => Error::Failed(format!("{}: {error}", name(file))),
+        Some(file) => Error::Failed(format!("{}: {error}", file::name(file))),
         None => error.into(),
     })?;
     if declared.is_disabled || declared.expires_at.is_some() {
         return Err(Error::Failed(
-            "the metadata has disabled_at or expires_at; use client import for an exported client"
+            "the metadata has disabled_at or expires_at; use oauth-storage client import for an exported client"
                 .into(),
         ));
     }
@@ -81,7 +84,11 @@ pub(super) fn show_secret(
     let mut shown = registered.client_secret.as_ref();
     let mut body = registered.registration_response();
     if let (Some(file), Some(secret)) = (file, shown) {
-        file.write(client_id, secret.expose())?;
+        file.write(secret.expose()).map_err(|error| {
+            Error::Failed(format!(
+                "{error}; the secret is lost, make another: oauth-storage client rotate-secret {client_id}"
+            ))
+        })?;
         shown = None;
         body.remove("client_secret");
     }

@@ -1,3 +1,5 @@
+//! `client rotate-secret`: a new secret.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +49,9 @@ fn refused(client_id: &str, error: oauth_storage::Error) -> Error {
             "two earlier secrets of {client_id} are still valid; wait, or end them with --overlap 0s"
         ),
         Invalid { field: "token_endpoint_auth_method", .. } => {
-            format!("{client_id} authenticates without a secret; see client update --auth-method")
+            format!(
+                "{client_id} authenticates without a secret; see oauth-storage client update --auth-method"
+            )
         }
         other => return other.into(),
     })

@@ -30,15 +30,11 @@ impl SecretFile {
         Ok(Self { path: path.to_owned(), file, is_empty: true })
     }
 
-    /// Writes a line about a client.
-    pub(crate) fn write(&mut self, client_id: &str, line: &str) -> Result<()> {
+    /// Writes a line.
+    pub(crate) fn write(&mut self, line: &str) -> Result<()> {
         self.is_empty = false;
         writeln!(self.file, "{line}").and_then(|()| self.file.sync_all()).map_err(|error| {
-            Error::Failed(format!(
-                "cannot write to {}: {error}; the secret of {client_id} is lost, make another with \
-                 client rotate-secret",
-                self.path.display()
-            ))
+            Error::Failed(format!("cannot write to {}: {error}", self.path.display()))
         })
     }
 }

@@ -1,3 +1,5 @@
+//! `client show`: all about a client.
+
 use oauth_storage::ClientRegistry as _;
 use oauth_storage::client::Client;
 use serde_json::Value;
@@ -24,7 +26,7 @@ pub(super) fn print(client: &Client, context: &Context) -> Result<()> {
     let mut table = output::fields();
     table.add_row(["client_id", &client.client_id]);
     table.add_row(["state", &state(client)]);
-    // The others are the client's state and the times below.
+    // The remaining members are in the state and the times below.
     let metadata = members.iter().filter(|(name, _)| {
         *name != "client_id" && !name.ends_with("_at") && !is_empty(members.get(*name))
     });
@@ -50,7 +52,7 @@ pub(super) fn print(client: &Client, context: &Context) -> Result<()> {
 }
 
 fn is_empty(value: Option<&Value>) -> bool {
-    value.is_none_or(|own| own == "" || own.as_array().is_some_and(Vec::is_empty))
+    value.is_none_or(|value| value == "" || value.as_array().is_some_and(Vec::is_empty))
 }
 
 fn line(value: &Value) -> String {

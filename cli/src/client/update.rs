@@ -1,10 +1,13 @@
+//! `client update`: other metadata.
+
 use oauth_storage::{ClientMetadata, ClientRegistry as _};
 use serde_json::{Map, Value};
 
-use super::metadata::{Metadata, name};
+use super::metadata::Metadata;
 use super::{declaration, not_found, show};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::file;
 
 /// Change the metadata of a client.
 ///
@@ -35,16 +38,16 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     };
     metadata.apply(&mut members);
     let new = declaration::metadata(client_id, members).map_err(|error| match &metadata.file {
-        Some(file) => Error::Failed(format!("{}: {error}", name(file))),
+        Some(file) => Error::Failed(format!("{}: {error}", file::name(file))),
         None => error.into(),
     })?;
     let updated = storage.update_client(client_id, new).await?;
     storage.close().await;
     let updated = updated.ok_or_else(|| not_found(client_id))?;
     show::print(&updated, context)?;
-    let uses_secret = |own: &ClientMetadata| own.token_endpoint_auth_method.uses_secret();
+    let uses_secret = |metadata: &ClientMetadata| metadata.token_endpoint_auth_method.uses_secret();
     if uses_secret(&updated.metadata) && !uses_secret(&before.metadata) {
-        eprintln!("It has no secret yet: client rotate-secret {client_id}");
+        eprintln!("It has no secret yet: oauth-storage client rotate-secret {client_id}");
     }
     Ok(())
 }

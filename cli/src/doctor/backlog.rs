@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::finding::Finding;
+use super::finding::{Finding, or_ok};
+use crate::output;
 
 /// The purge runs every few minutes, so a row of this age was missed for long.
 const OVERDUE: TimeDelta = TimeDelta::hours(24);
@@ -22,23 +23,19 @@ pub(super) async fn check(
 }
 
 async fn expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<Finding>> {
-    let tables = sqlx::query_file!("src/doctor/sql/backlog.sql").fetch_all(connection).await?;
-    let all: i64 = tables.iter().map(|own| own.expired).sum();
-    let late = tables.into_iter().filter_map(|own| {
-        let age = now - own.oldest?;
+    let tables = sqlx::query_file!("src/sql/backlog.sql").fetch_all(connection).await?;
+    let all: i64 = tables.iter().map(|table| table.expired).sum();
+    let late = tables.into_iter().filter_map(|table| {
+        let age = now - table.oldest?;
         (age > OVERDUE).then(|| {
             Finding::warning(
                 "expired rows",
-                format!("the oldest expired row of {} is {} h old", own.table, age.num_hours()),
+                format!("the oldest expired row of {} is {} h old", table.table, age.num_hours()),
                 "Run the purge every few minutes: oauth-storage purge --every 5m.",
             )
         })
     });
-    let late: Vec<_> = late.collect();
-    if late.is_empty() {
-        return Ok(vec![Finding::ok("expired rows", format!("{all}, none for over a day"))]);
-    }
-    Ok(late)
+    Ok(or_ok("expired rows", late.collect(), &format!("{all}, none for over a day")))
 }
 
 async fn unfinished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
@@ -47,21 +44,18 @@ async fn unfinished(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>>
     if found.deletions > 0 {
         findings.push(Finding::warning(
             "unfinished",
-            format!("{} clients are half deleted", found.deletions),
+            output::count(found.deletions.unsigned_abs(), "half-deleted client"),
             "Delete them again: oauth-storage client delete. Until then some of their tokens are active.",
         ));
     }
     if found.sign_outs > 0 {
         findings.push(Finding::warning(
             "unfinished",
-            format!("{} sign-outs were interrupted", found.sign_outs),
+            output::count(found.sign_outs.unsigned_abs(), "interrupted sign-out"),
             "Run the purge, which finishes them.",
         ));
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok("unfinished", "no deletion and no sign-out"));
-    }
-    Ok(findings)
+    Ok(or_ok("unfinished", findings, "no deletion and no sign-out"))
 }
 
 async fn signing_keys(
@@ -70,17 +64,13 @@ async fn signing_keys(
 ) -> sqlx::Result<Vec<Finding>> {
     let keys = sqlx::query_file!("src/doctor/sql/keys.sql").fetch_all(connection).await?;
     let count = keys.len();
-    let old = keys.into_iter().filter_map(|own| {
-        let days = own.activated_at.map(|at| now - at).filter(|age| *age > OLD_KEY)?.num_days();
+    let old = keys.into_iter().filter_map(|key| {
+        let days = key.activated_at.map(|at| now - at).filter(|age| *age > OLD_KEY)?.num_days();
         Some(Finding::warning(
             "signing keys",
-            format!("{} of {} is active for {days} days", own.alg, own.issuer),
+            format!("{} of {} is active for {days} days", key.alg, key.issuer),
             "Check that every node calls ManagedKeys::update, or run oauth-storage keys rotate.",
         ))
     });
-    let old: Vec<_> = old.collect();
-    if old.is_empty() {
-        return Ok(vec![Finding::ok("signing keys", format!("{count} active"))]);
-    }
-    Ok(old)
+    Ok(or_ok("signing keys", old.collect(), &format!("{count} active")))
 }

@@ -24,6 +24,11 @@ pub(super) struct Finding {
     pub(super) action: Option<String>,
 }
 
+/// The findings of a check, or one that says that all is well.
+pub(super) fn or_ok(check: &'static str, found: Vec<Finding>, ok: &str) -> Vec<Finding> {
+    if found.is_empty() { vec![Finding::ok(check, ok)] } else { found }
+}
+
 impl Finding {
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self { check, severity: Severity::Ok, found: found.into(), action: None }

@@ -1,16 +1,17 @@
-//! The schema, and what the role may do with it.
+//! The schema, and the rights of a role on it.
 
 use oauth_storage::{Error, PgStorage};
 use sqlx::PgConnection;
 
-use super::finding::Finding;
+use super::finding::{Finding, or_ok};
+use crate::output;
 
 /// Checks the migrations. Returns false if the tables do not exist.
 pub(super) async fn migrations(storage: &PgStorage) -> (Finding, bool) {
     match storage.pending_migrations().await {
         Ok(pending) if pending.is_empty() => (Finding::ok("schema", "up to date"), true),
         Ok(pending) => {
-            let found = format!("{} migrations are pending", pending.len());
+            let found = output::count(pending.len() as u64, "pending migration");
             (Finding::error("schema", found, "Run oauth-storage migrate."), false)
         }
         Err(error @ Error::Schema(_)) => {
@@ -21,29 +22,30 @@ pub(super) async fn migrations(storage: &PgStorage) -> (Finding, bool) {
     }
 }
 
-/// Checks the rights of the role.
-pub(super) async fn rights(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
-    let tables = sqlx::query_file!("src/doctor/sql/rights.sql").fetch_all(connection).await?;
+/// Checks the rights of a role.
+pub(super) async fn rights(
+    connection: &mut PgConnection,
+    role: &str,
+) -> sqlx::Result<Vec<Finding>> {
+    let objects =
+        sqlx::query_file!("src/doctor/sql/rights.sql", role).fetch_all(connection).await?;
     let mut findings = Vec::new();
-    for own in tables {
-        if !own.missing.is_empty() {
-            let missing = own.missing.join(", ");
+    for object in objects {
+        if !object.missing.is_empty() {
+            let missing = object.missing.join(", ");
             findings.push(Finding::error(
                 "rights",
-                format!("the role lacks {missing} on {}", own.table),
-                format!("GRANT {missing} ON oauth_storage.{} TO …;", own.table),
+                format!("{role} lacks {missing} on {}", object.name),
+                format!("GRANT {missing} ON {} TO {};", object.object, object.role),
             ));
         }
-        if own.is_hidden {
+        if object.is_hidden {
             findings.push(Finding::error(
                 "row-level security",
-                format!("a policy hides rows of {} from this role", own.table),
-                "Disable it, or give the role BYPASSRLS.",
+                format!("a policy hides rows of {} from {role}", object.name),
+                format!("Disable it, or ALTER ROLE {} BYPASSRLS.", object.role),
             ));
         }
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok("rights", "the role has all that it needs"));
-    }
-    Ok(findings)
+    Ok(or_ok("rights", findings, &format!("{role} has all that it needs")))
 }

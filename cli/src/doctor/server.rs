@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection as _, PgConnection};
 
 use super::finding::Finding;
+use crate::error::{Error, Result};
 use crate::output::local_clock;
 
 /// The oldest and the newest version that the tests of the crate run on.
@@ -38,10 +39,17 @@ struct Server {
     connections: i64,
 }
 
-/// Returns the server's clock as well, by which the age of rows is told.
-pub(super) async fn check(
-    connection: &mut PgConnection,
-) -> sqlx::Result<(Vec<Finding>, DateTime<Utc>)> {
+/// The findings, with what other checks need.
+pub(super) struct Checked {
+    pub(super) findings: Vec<Finding>,
+    /// The server's clock, by which rows are aged.
+    pub(super) now: DateTime<Utc>,
+    /// The role whose rights are checked.
+    pub(super) role: String,
+}
+
+/// Checks the server, and the role that is named, or else that of the connection.
+pub(super) async fn check(connection: &mut PgConnection, role: Option<&str>) -> Result<Checked> {
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let began = Instant::now();
@@ -49,23 +57,26 @@ pub(super) async fn check(
         fastest = fastest.min(began.elapsed());
     }
     let before = local_clock();
-    let server = sqlx::query_file_as!(Server, "src/doctor/sql/server.sql")
-        .fetch_one(&mut *connection)
+    let server = sqlx::query_file_as!(Server, "src/doctor/sql/server.sql", role)
+        .fetch_optional(&mut *connection)
         .await?;
+    let server = server.ok_or_else(|| {
+        Error::NotFound(format!("there is no role {:?}", role.unwrap_or_default()))
+    })?;
     let middle = before + (local_clock() - before) / 2;
     let findings = vec![
         round_trip(&server, fastest),
         tls(&server),
         version(&server),
         primary(&server),
-        role(&server),
+        privileges(&server),
         pooler(&server),
         durability(&server),
         connections(&server),
         clock(server.now - middle),
         autovacuum(&server),
     ];
-    Ok((findings, server.now))
+    Ok(Checked { findings, now: server.now, role: server.role })
 }
 
 fn round_trip(server: &Server, fastest: Duration) -> Finding {
@@ -82,8 +93,10 @@ fn round_trip(server: &Server, fastest: Duration) -> Finding {
 }
 
 fn tls(server: &Server) -> Finding {
-    let is_local =
-        server.address.as_deref().is_none_or(|own| own.starts_with("127.") || own == "::1");
+    let is_local = server
+        .address
+        .as_deref()
+        .is_none_or(|address| address.starts_with("127.") || address == "::1");
     match &server.tls_version {
         Some(version) if server.is_tls => Finding::ok("TLS", version.clone()),
         _ if is_local => Finding::ok("TLS", "none, and none is needed on this machine"),
@@ -119,7 +132,7 @@ fn primary(server: &Server) -> Finding {
     Finding::ok("primary", "the server accepts writes")
 }
 
-fn role(server: &Server) -> Finding {
+fn privileges(server: &Server) -> Finding {
     if server.is_superuser {
         return Finding::warning(
             "role",
@@ -197,60 +210,4 @@ fn autovacuum(server: &Server) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::finding::Severity;
-    use super::*;
-
-    fn server() -> Server {
-        Server {
-            version: "15.18".into(),
-            version_number: 150_018,
-            is_standby: false,
-            now: local_clock(),
-            address: None,
-            is_tls: false,
-            tls_version: None,
-            role: "app".into(),
-            is_superuser: false,
-            keeps_parameters: true,
-            fsync: true,
-            full_page_writes: true,
-            autovacuum: true,
-            max_connections: 100,
-            connections: 8,
-        }
-    }
-
-    /// What a test server cannot be brought into.
-    #[test]
-    fn what_is_wrong_with_a_server_is_found() {
-        use Severity::{Error, Ok, Warning};
-        let remote = Some("192.0.2.1".to_owned());
-        let tls_version = Some("TLSv1.3".to_owned());
-        for (finding, severity) in [
-            (tls(&server()), Ok),
-            (tls(&Server { address: Some("127.0.0.1".into()), ..server() }), Ok),
-            (tls(&Server { address: remote.clone(), ..server() }), Warning),
-            (tls(&Server { address: remote, is_tls: true, tls_version, ..server() }), Ok),
-            (version(&server()), Ok),
-            (version(&Server { version_number: 130_020, ..server() }), Error),
-            (version(&Server { version_number: 190_000, ..server() }), Warning),
-            (primary(&Server { is_standby: true, ..server() }), Error),
-            (pooler(&server()), Ok),
-            (pooler(&Server { keeps_parameters: false, ..server() }), Warning),
-            (durability(&Server { fsync: false, ..server() }), Error),
-            (durability(&Server { full_page_writes: false, ..server() }), Warning),
-            (connections(&Server { connections: 79, ..server() }), Ok),
-            (connections(&Server { connections: 80, ..server() }), Warning),
-            (autovacuum(&Server { autovacuum: false, ..server() }), Error),
-            (clock(TimeDelta::milliseconds(-1_900)), Ok),
-            (clock(TimeDelta::seconds(-2)), Warning),
-            (clock(TimeDelta::seconds(90)), Error),
-            (round_trip(&server(), Duration::from_millis(4)), Ok),
-            (round_trip(&server(), Duration::from_millis(20)), Warning),
-        ] {
-            assert_eq!(finding.severity, severity, "{finding:?}");
-            assert_eq!(finding.action.is_none(), severity == Ok, "{finding:?}");
-        }
-    }
-}
+mod tests;

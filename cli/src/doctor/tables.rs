@@ -1,9 +1,9 @@
-//! The tables and indexes, and what keeps them from being cleaned.
+//! The tables and indexes, and the blockers of vacuum.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::finding::Finding;
+use super::finding::{Finding, or_ok};
 
 /// Below this number of dead rows, their share does not matter.
 const MANY_DEAD: i64 = 10_000;
@@ -54,9 +54,8 @@ pub(super) async fn check(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<Finding>> {
-    let tables = sqlx::query_file_as!(Table, "src/doctor/sql/tables.sql")
-        .fetch_all(&mut *connection)
-        .await?;
+    let tables =
+        sqlx::query_file_as!(Table, "src/sql/tables.sql").fetch_all(&mut *connection).await?;
     let indexes = sqlx::query_file_as!(Index, "src/doctor/sql/indexes.sql")
         .fetch_all(&mut *connection)
         .await?;
@@ -74,34 +73,29 @@ pub(super) async fn check(
     Ok(findings)
 }
 
-/// One finding for each that is not in order, or one that says that all are.
-fn or_ok(check: &'static str, found: Vec<Finding>, ok: &str) -> Vec<Finding> {
-    if found.is_empty() { vec![Finding::ok(check, ok)] } else { found }
-}
-
 fn size(tables: &[Table]) -> Finding {
     let sum = |of: fn(&Table) -> i64| tables.iter().map(of).sum::<i64>();
     let bytes = |bytes: i64| indicatif::BinaryBytes(bytes.unsigned_abs()).to_string();
-    let (rows, indexes) = (bytes(sum(|own| own.bytes)), bytes(sum(|own| own.index_bytes)));
+    let (rows, indexes) = (bytes(sum(|row| row.bytes)), bytes(sum(|row| row.index_bytes)));
     Finding::ok("size", format!("{rows} of rows and {indexes} of indexes"))
 }
 
 fn dead_rows(tables: &[Table], now: DateTime<Utc>) -> Vec<Finding> {
-    let found = tables.iter().filter_map(|own| {
-        let table = &own.table;
-        if own.is_switched_off {
+    let found = tables.iter().filter_map(|row| {
+        let table = &row.table;
+        if row.is_switched_off {
             return Some(Finding::error(
                 "dead rows",
                 format!("autovacuum is switched off for {table}"),
                 format!("ALTER TABLE oauth_storage.{table} RESET (autovacuum_enabled);"),
             ));
         }
-        let vacuumed_lately = own.vacuumed_at.is_some_and(|at| now - at < TimeDelta::minutes(10));
-        let is_clean = own.dead < MANY_DEAD || own.dead * 10 < own.rows + own.dead;
+        let vacuumed_lately = row.vacuumed_at.is_some_and(|at| now - at < TimeDelta::minutes(10));
+        let is_clean = row.dead < MANY_DEAD || row.dead * 10 < row.rows + row.dead;
         (!is_clean && !vacuumed_lately).then(|| {
             Finding::warning(
                 "dead rows",
-                format!("{table} has {} dead rows and {} live ones", own.dead, own.rows),
+                format!("{table} has {} dead rows and {} live ones", row.dead, row.rows),
                 format!(
                     "Remove what blocks vacuum (see there), then VACUUM oauth_storage.{table};"
                 ),
@@ -112,12 +106,12 @@ fn dead_rows(tables: &[Table], now: DateTime<Utc>) -> Vec<Finding> {
 }
 
 fn statistics(tables: &[Table]) -> Vec<Finding> {
-    let found = tables.iter().filter(|own| own.rows >= MANY_ROWS && own.analyzed_at.is_none());
-    let found = found.map(|own| {
+    let found = tables.iter().filter(|row| row.rows >= MANY_ROWS && row.analyzed_at.is_none());
+    let found = found.map(|row| {
         Finding::warning(
             "statistics",
-            format!("{} has {} rows and was never analyzed", own.table, own.rows),
-            format!("ANALYZE oauth_storage.{};", own.table),
+            format!("{} has {} rows and was never analyzed", row.table, row.rows),
+            format!("ANALYZE oauth_storage.{};", row.table),
         )
     });
     or_ok("statistics", found.collect(), "every large table was analyzed")
@@ -125,11 +119,11 @@ fn statistics(tables: &[Table]) -> Vec<Finding> {
 
 fn updates(tables: &[Table]) -> Vec<Finding> {
     let found =
-        tables.iter().filter(|own| own.updates >= MANY_DEAD && own.hot_updates * 2 < own.updates);
-    let found = found.map(|own| {
+        tables.iter().filter(|row| row.updates >= MANY_DEAD && row.hot_updates * 2 < row.updates);
+    let found = found.map(|row| {
         Finding::warning(
             "updates",
-            format!("{} of {} updates of {} touched no index", own.hot_updates, own.updates, own.table),
+            format!("{} of {} updates of {} touched no index", row.hot_updates, row.updates, row.table),
             "Look for an index that was added by hand, for a changed fillfactor, and for what blocks vacuum.",
         )
     });
@@ -137,11 +131,11 @@ fn updates(tables: &[Table]) -> Vec<Finding> {
 }
 
 fn age(tables: &[Table]) -> Vec<Finding> {
-    let found = tables.iter().filter(|own| own.age >= AGE_WARNING).map(|own| {
-        let found = format!("{} was not frozen for {} transactions", own.table, own.age);
+    let found = tables.iter().filter(|row| row.age >= AGE_WARNING).map(|row| {
+        let found = format!("{} was not frozen for {} transactions", row.table, row.age);
         let action =
             "Remove what blocks vacuum, then VACUUM FREEZE. PostgreSQL stops at two billion.";
-        if own.age >= AGE_ERROR {
+        if row.age >= AGE_ERROR {
             return Finding::error("wraparound", found, action);
         }
         Finding::warning("wraparound", found, action)
@@ -150,33 +144,33 @@ fn age(tables: &[Table]) -> Vec<Finding> {
 }
 
 fn unusable(indexes: &[Index]) -> Vec<Finding> {
-    let found = indexes.iter().filter(|own| !own.is_valid).map(|own| {
+    let found = indexes.iter().filter(|index| !index.is_valid).map(|index| {
         Finding::error(
             "indexes",
-            format!("{} of {} is not valid", own.index, own.table),
-            format!("REINDEX INDEX CONCURRENTLY oauth_storage.{};", own.index),
+            format!("{} of {} is not valid", index.index, index.table),
+            format!("REINDEX INDEX CONCURRENTLY oauth_storage.{};", index.index),
         )
     });
     or_ok("indexes", found.collect(), "all are valid")
 }
 
 fn bloated(indexes: &[Index]) -> Vec<Finding> {
-    let found = indexes
-        .iter()
-        .filter(|own| own.bytes >= LARGE_INDEX && own.bytes as f64 > own.rows.max(1.0) * BLOATED);
-    let found = found.map(|own| {
+    let found = indexes.iter().filter(|index| {
+        index.bytes >= LARGE_INDEX && index.bytes as f64 > index.rows.max(1.0) * BLOATED
+    });
+    let found = found.map(|index| {
         Finding::warning(
             "bloat",
-            format!("{} has {} MiB for about {} rows", own.index, own.bytes >> 20, own.rows),
-            format!("REINDEX INDEX CONCURRENTLY oauth_storage.{};", own.index),
+            format!("{} has {} MiB for about {} rows", index.index, index.bytes >> 20, index.rows),
+            format!("REINDEX INDEX CONCURRENTLY oauth_storage.{};", index.index),
         )
     });
     or_ok("bloat", found.collect(), "no index is far larger than its rows need")
 }
 
 fn blocked(blockers: &[Blocker]) -> Vec<Finding> {
-    let found = blockers.iter().filter_map(|own| {
-        let Blocker { kind, name, seconds } = own;
+    let found = blockers.iter().filter_map(|blocker| {
+        let Blocker { kind, name, seconds } = blocker;
         let (found, action) = match kind.as_str() {
             "replication slot" => (
                 format!("the replication slot {name} has no reader"),
@@ -197,22 +191,22 @@ fn blocked(blockers: &[Blocker]) -> Vec<Finding> {
     or_ok("vacuum", found.collect(), "nothing keeps it from removing dead rows")
 }
 
-/// Who makes others wait. It looks at no table.
+/// Checks which sessions make others wait. It reads no table.
 pub(super) async fn locks(connection: &mut PgConnection) -> sqlx::Result<Vec<Finding>> {
     let holders = sqlx::query_file!("src/doctor/sql/locks.sql").fetch_all(connection).await?;
     // Shorter waits are usual.
-    let found = holders.iter().filter(|own| own.seconds >= 1.0).map(|own| {
+    let found = holders.iter().filter(|holder| holder.seconds >= 1.0).map(|holder| {
         Finding::warning(
             "locks",
             format!(
                 "pid {} ({}, {}): {} wait for it, one for {:.0} s",
-                own.pid,
-                own.application.as_deref().unwrap_or_default(),
-                own.state.as_deref().unwrap_or_default(),
-                own.waiting,
-                own.seconds
+                holder.pid,
+                holder.application.as_deref().unwrap_or_default(),
+                holder.state.as_deref().unwrap_or_default(),
+                holder.waiting,
+                holder.seconds
             ),
-            format!("If it is stuck: SELECT pg_terminate_backend({});", own.pid),
+            format!("If it is stuck: SELECT pg_terminate_backend({});", holder.pid),
         )
     });
     Ok(or_ok("locks", found.collect(), "nobody waits for one"))

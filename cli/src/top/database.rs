@@ -1,4 +1,4 @@
-//! What the database reports.
+//! The activity of the database.
 
 use std::collections::BTreeMap;
 
@@ -56,11 +56,10 @@ impl Snapshot {
         let tables = sqlx::query_file_as!(Counters, "src/top/sql/tables.sql")
             .fetch_all(&mut *connection)
             .await?;
-        let backlog =
-            sqlx::query_file!("src/doctor/sql/backlog.sql").fetch_all(&mut *connection).await?;
-        let overdue = backlog.into_iter().filter_map(|own| {
-            let seconds = (sessions.at - own.oldest?).num_seconds();
-            (seconds > 0).then_some((own.table, seconds))
+        let backlog = sqlx::query_file!("src/sql/backlog.sql").fetch_all(&mut *connection).await?;
+        let overdue = backlog.into_iter().filter_map(|row| {
+            let seconds = (sessions.at - row.oldest?).num_seconds();
+            (seconds > 0).then_some((row.table, seconds))
         });
         Ok(Self {
             at: sessions.at,
@@ -73,22 +72,22 @@ impl Snapshot {
         })
     }
 
-    /// What has happened since an earlier snapshot.
+    /// The activity since an earlier snapshot.
     pub(super) fn since(&self, earlier: &Self) -> Database {
         let seconds = (self.at - earlier.at).as_seconds_f64().max(0.001);
         // A counter that was reset counts from zero.
         let rate =
             |now: i64, then: i64| if now < then { 0.0 } else { (now - then) as f64 / seconds };
-        let tables = self.tables.iter().map(|own| {
-            let then = earlier.tables.iter().find(|then| then.table == own.table);
-            let since = |of: fn(&Counters) -> i64| rate(of(own), then.map_or(of(own), of));
+        let tables = self.tables.iter().map(|table| {
+            let then = earlier.tables.iter().find(|then| then.table == table.table);
+            let since = |of: fn(&Counters) -> i64| rate(of(table), then.map_or(of(table), of));
             Activity {
-                table: own.table.clone(),
-                rows: own.rows,
+                table: table.table.clone(),
+                rows: table.rows,
                 inserted_per_second: since(|counters| counters.inserted),
                 updated_per_second: since(|counters| counters.updated),
                 deleted_per_second: since(|counters| counters.deleted),
-                overdue_seconds: self.overdue.get(&own.table).copied(),
+                overdue_seconds: self.overdue.get(&table.table).copied(),
             }
         });
         Database {

@@ -1,4 +1,4 @@
-//! What a process reports in the text format of Prometheus (`--metrics`).
+//! The metrics of a process in the text format of Prometheus (`--metrics`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -59,7 +59,7 @@ impl Snapshot {
         Ok(Self { at: Instant::now(), samples: scrape.samples })
     }
 
-    /// What has happened since an earlier snapshot.
+    /// The activity since an earlier snapshot.
     pub(super) fn since(&self, earlier: &Self) -> Process {
         let seconds = (self.at - earlier.at).as_secs_f64().max(0.001);
         let mut process = Process::default();
@@ -104,11 +104,11 @@ impl Snapshot {
         self.named(metric).filter_map(|sample| Some((&sample.labels, number(&sample.value)?)))
     }
 
-    /// What each counter of a metric has grown by.
+    /// The growth of each counter of a metric.
     fn growth(&self, earlier: &Self, metric: &str) -> Vec<(&Labels, f64)> {
         self.values(metric)
             .map(|(labels, now)| {
-                let mut then = earlier.values(metric).filter(|(own, _)| same(own, labels));
+                let mut then = earlier.values(metric).filter(|(others, _)| same(others, labels));
                 let then = then.next().map_or(0.0, |(_, then)| then);
                 // A process that was restarted counts from zero.
                 (labels, if now < then { now } else { now - then })

@@ -108,21 +108,8 @@ async fn clients_are_shown_and_listed() {
     let lines: Vec<_> = listed.lines().collect();
     assert_eq!(lines.len(), 4, "{listed}");
     assert!(lines[0].starts_with("CLIENT") && lines[2].contains("disabled"), "{listed}");
-    let ids = |ran: crate::support::Ran| -> Vec<String> {
-        let all = ran.json();
-        all.as_array()
-            .unwrap()
-            .iter()
-            .map(|own| own["client_id"].as_str().unwrap().into())
-            .collect()
-    };
-    assert_eq!(ids(test.run(&["client", "list", "--json"])), ["a", "b", "c"]);
-    assert_eq!(ids(test.run(&["client", "list", "--json", "--limit", "2"])), ["a", "b"]);
-    assert_eq!(ids(test.run(&["client", "list", "--json", "--after", "b"])), ["c"]);
-    let first = test.run(&["client", "list", "--limit", "1"]);
-    assert_eq!((first.status, &*first.err), (0, "There are more: --after a\n"));
-    // No more than these, so it does not say that there are more.
-    assert_eq!(test.run(&["client", "list", "--limit", "3"]).ok().out.lines().count(), 4);
+    let all = test.run(&["client", "list", "--json", "--after", "a"]).json();
+    assert_eq!((&all[0]["client_id"], &all[1]["client_id"]), (&json!("b"), &json!("c")));
 }
 
 #[tokio::test]
@@ -138,7 +125,7 @@ async fn an_update_changes_what_options_name_or_replaces_all() {
     assert_eq!(body["redirect_uris"], json!([CALLBACK]));
     assert_eq!(update(&["--name", ""], "").get("client_name"), None);
 
-    // What show writes can be edited and given back.
+    // The output of show can be edited and given back.
     let mut shown = test.run(&["client", "show", &id, "--json"]).json();
     shown["tos_uri"] = "https://client.example/tos".into();
     let body = update(&["-"], &shown.to_string());
@@ -157,7 +144,7 @@ async fn an_update_changes_what_options_name_or_replaces_all() {
     // Without a secret it cannot authenticate.
     test.run(&["client", "update", &id, "--auth-method", "none"]).ok();
     let ran = test.run(&["client", "update", &id, "--auth-method", "client_secret_post"]);
-    assert_eq!(ran.err, format!("It has no secret yet: client rotate-secret {id}\n"));
+    assert_eq!(ran.err, format!("It has no secret yet: oauth-storage client rotate-secret {id}\n"));
 }
 
 #[tokio::test]
@@ -169,7 +156,10 @@ async fn a_disabled_client_is_not_found_until_it_is_enabled() {
         test.storage.get_client(&request, &id, None).await.unwrap().is_some()
     };
     let out = test.run(&["client", "disable", &id]).ok().out;
-    assert!(out.contains("is disabled; its tokens end by: grants revoke --client"), "{out}");
+    assert!(
+        out.contains("is disabled; to revoke its tokens: oauth-storage grants revoke --client"),
+        "{out}"
+    );
     assert!(!found().await);
     assert_eq!(test.run(&["client", "enable", &id]).ok().out, format!("{id} is enabled\n"));
     assert!(found().await);

@@ -29,11 +29,11 @@ async fn clients_move_to_another_database() {
     .await;
 
     let exported = from.run(&["client", "export"]);
-    let told =
+    let message =
         "2 clients; not exported: the secrets of 2 clients; left out: 1 client being deleted\n";
-    assert_eq!(exported.err, told);
+    assert_eq!(exported.err, message);
     let all = lines(&exported);
-    let ids: Vec<_> = all.iter().map(|own| text(own, "client_id")).collect();
+    let ids: Vec<_> = all.iter().map(|line| text(line, "client_id")).collect();
     assert!(all.len() == 2 && ids.contains(&job) && ids.contains(&disabled), "{all:?}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,8 @@ async fn clients_move_to_another_database() {
     let secrets = fs::read_to_string(&path).unwrap();
     assert_eq!(secrets.lines().count(), 2, "{secrets}");
     let new = secrets.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let new = text(&new.into_iter().find(|own| own["client_id"] == *job).unwrap(), "client_secret");
+    let new =
+        text(&new.into_iter().find(|line| line["client_id"] == *job).unwrap(), "client_secret");
     assert!(finds(&to, &job, &new).await && !finds(&to, &job, &secret).await);
     for id in [&job, &disabled] {
         let before = from.storage.read_client(id).await.unwrap().unwrap();
@@ -116,22 +117,22 @@ async fn a_client_that_exists_gets_the_metadata_and_keeps_its_secrets() {
     let (id, secret) = confidential(&test).await;
     let metadata = ClientMetadata::authorization_code(["https://a.example/"]).public();
     let new = NewClient::new(metadata).with_registration_access_token(true);
-    let own = test.storage.register_client(new).await.unwrap();
-    let own_id = own.client.client_id;
-    let token = own.registration_access_token.unwrap();
+    let public = test.storage.register_client(new).await.unwrap();
+    let public_id = public.client.client_id;
+    let token = public.registration_access_token.unwrap();
 
     let mut all = lines(&test.run(&["client", "export"]));
     for line in &mut all {
         line["client_name"] = "Renamed".into();
     }
-    let text = |all: &[Value]| all.iter().map(|own| format!("{own}\n")).collect::<String>();
+    let text = |all: &[Value]| all.iter().map(|line| format!("{line}\n")).collect::<String>();
     let import = |input: String| test.run_with(&["client", "import", "-", "--json"], &input);
     assert_eq!(import(text(&all)).json(), counts(0, 2, 0, 0));
     assert!(finds(&test, &id, &secret).await);
-    assert!(test.storage.get_registration(&own_id, &token).await.unwrap().is_some());
+    assert!(test.storage.get_registration(&public_id, &token).await.unwrap().is_some());
 
     // One that now needs a secret gets it.
-    let line = all.iter_mut().find(|line| line["client_id"] == *own_id).unwrap();
+    let line = all.iter_mut().find(|line| line["client_id"] == *public_id).unwrap();
     line["token_endpoint_auth_method"] = "client_secret_basic".into();
     import(text(&all)).failed(2, "name a file for it with --secret-file");
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +140,7 @@ async fn a_client_that_exists_gets_the_metadata_and_keeps_its_secrets() {
     let with = ["client", "import", "-", "--json", "--secret-file", path.to_str().unwrap()];
     assert_eq!(test.run_with(&with, &text(&all)).json(), counts(0, 1, 1, 0));
     let line: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    assert!(finds(&test, &own_id, line["client_secret"].as_str().unwrap()).await);
+    assert!(finds(&test, &public_id, line["client_secret"].as_str().unwrap()).await);
 }
 
 #[tokio::test]

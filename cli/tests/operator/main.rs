@@ -4,7 +4,10 @@
 
 mod clients;
 mod doctor;
+mod import_faults;
 mod imports;
+mod keys;
+mod lists;
 mod pages;
 mod records;
 mod schema;

@@ -1,7 +1,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{Ran, program, run};
+use crate::support::{Ran, empty, program, run};
 
 /// A URL that nothing answers: these commands need no database.
 const URL: &str = "postgres://nobody@127.0.0.1:1/none";
@@ -73,16 +73,31 @@ fn completions_are_written_for_each_shell() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "rotate-secret", "{output:?}");
 }
 
-#[test]
-fn a_reader_that_stops_reading_gets_no_panic() {
-    let mut child = program()
-        .args(["completions", "bash"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(!err.contains("panicked"), "{err}");
+#[tokio::test]
+async fn a_reader_that_stops_reading_gets_no_panic() {
+    let database = empty("cli_pipe").await;
+    for arguments in [
+        &["completions", "bash"][..],
+        &["migrate", "--dry-run"],
+        &["migrate"],
+        &["status"],
+        &["doctor"],
+        &["purge"],
+        &["grants", "revoke", "--subject", "alice", "--yes"],
+        &["sessions", "end", "--subject", "alice", "--all", "--yes"],
+        &["erase-subject", "--subject", "alice", "--yes"],
+    ] {
+        let mut child = program()
+            .args(arguments)
+            .env("OAUTH_STORAGE_DATABASE_URL", database.url())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(!err.contains("panicked"), "{arguments:?}: {err}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
+    }
 }

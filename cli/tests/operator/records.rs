@@ -22,7 +22,6 @@ async fn grants_are_listed_and_revoked() {
     assert_eq!(number(&["--client", &client]), 2);
     assert_eq!(number(&["--subject", "alice", "--client", &client]), 1);
     assert_eq!(number(&["--subject", "nobody"]), 0);
-    assert_eq!(number(&["--subject", "alice", "--limit", "1"]), 1);
     let grant = list(&["--subject", "alice", "--client", &client])[0].clone();
     assert_eq!(grant["scope"], "openid profile");
     assert_eq!(grant["state"], "active");
@@ -34,11 +33,14 @@ async fn grants_are_listed_and_revoked() {
     let revoked = test.run(&["grants", "revoke", "--grant", grant_id]).ok().out;
     assert_eq!(revoked, "1 grant revoked\n");
     test.run(&["grants", "revoke", "--grant", grant_id]).failed(3, grant_id);
+    // Nothing is asked, so there is nothing to answer.
+    test.run(&["grants", "revoke", "--grant", grant_id, "--yes"]).failed_with(2);
     test.run(&["grants", "revoke", "--client", &other]).failed(2, "--yes");
     let revoked = test.run(&["grants", "revoke", "--client", &other, "--yes", "--json"]).json();
     assert_eq!(revoked["revoked_grants"], 2);
     let both = ["grants", "revoke", "--subject", "bob", "--client", &client];
-    assert_eq!(test.run(&both).ok().out, "1 grant revoked\n");
+    test.run(&both).failed(2, "standard input is not a terminal; confirm with --yes");
+    assert_eq!(test.run(&[&both[..], &["--yes"]].concat()).ok().out, "1 grant revoked\n");
     assert_eq!(
         test.run(&["grants", "revoke", "--subject", "bob", "--yes"]).ok().out,
         "0 grants revoked\n"
@@ -62,7 +64,10 @@ async fn sessions_are_listed_and_ended() {
     test.run(&["sessions", "end", "--subject", "bob", "--sid", &sid]).failed(3, &sid);
     let ended = test.run(&["sessions", "end", "--subject", "alice", "--sid", &sid]).ok().out;
     assert_eq!(ended, "1 session ended, 0 grants revoked\n");
-    let ended = test.run(&["sessions", "end", "--subject", "alice", "--all", "--json"]).json();
+    test.run(&["sessions", "end", "--subject", "alice", "--sid", &sid, "--yes"]).failed_with(2);
+    let all = ["sessions", "end", "--subject", "alice", "--all", "--json"];
+    test.run(&all).failed(2, "--yes");
+    let ended = test.run(&[&all[..], &["--yes"]].concat()).json();
     assert_eq!(ended["sessions"].as_array().unwrap().len(), 1);
     assert_eq!(test.storage.find_session(&first.secret).await.unwrap(), None);
     test.run(&["sessions", "end", "--subject", "alice"]).failed_with(2);
@@ -80,6 +85,8 @@ async fn consents_are_listed_and_withdrawn() {
         test.run(&["consents", "list", "--subject", "alice"]).ok().out.contains("openid profile")
     );
     let withdraw = ["consents", "withdraw", "--subject", "alice", "--client", &client];
+    test.run(&withdraw).failed(2, "--yes");
+    let withdraw = [&withdraw[..], &["--yes"]].concat();
     assert_eq!(test.run(&withdraw).ok().out, "withdrawn, 1 grant revoked\n");
     test.run(&withdraw).failed(3, "alice");
 }

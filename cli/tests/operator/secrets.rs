@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::clients::{confidential, finds, text};
-use crate::support::Test;
+use crate::support::{Test, program, run};
 
 const REGISTER: [&str; 4] = ["client", "register", "--grant-type", "client_credentials"];
 
@@ -122,9 +122,12 @@ async fn the_password_of_the_database_is_never_printed() {
         format!("postgres://nobody:{password}@{rest}"),
         format!("postgres://nobody:{password}@127.0.0.1:1/x"),
         format!("postgres://nobody:{password}@host:port:/x"),
+        format!("postgres://nobody:{password}@127.0.0.1:99999999/x"),
+        format!("postgres://nobody:{password}@not a host/x?sslmode={password}"),
         format!("mysql://nobody:{password}@{rest}"),
+        format!("nobody:{password}"),
     ];
-    let commands: [(&[&str], &str); 12] = [
+    let commands: [(&[&str], &str); 15] = [
         (&["client", "register", "-"], &line),
         (&["client", "show", &id], ""),
         (&["client", "list"], ""),
@@ -137,22 +140,40 @@ async fn the_password_of_the_database_is_never_printed() {
         (&["user", "create", "alice"], "wonderland"),
         (&["user", "set-password", "alice"], "wonderland"),
         (&["user", "disable", "alice"], ""),
+        (&["status"], ""),
+        (&["top"], ""),
+        (&["grants", "list", "--subject", "alice"], ""),
     ];
-    for url in &urls {
+    let assert_silent = |out: &str, err: &str| {
+        let text = format!("{out}{err}");
+        assert!(!text.contains(password) && !text.contains("wonderland"), "{text}");
+    };
+    for (n, url) in urls.iter().enumerate() {
         for (arguments, input) in commands {
-            for json in [&[][..], &["--json"]] {
-                let ran = crate::support::run(url, &[arguments, json].concat(), input);
-                assert!(ran.status == 1 || ran.status == 2, "{ran:?}");
-                assert!(ran.err.starts_with("oauth-storage: "), "{ran:?}");
-                for text in [&ran.out, &ran.err] {
-                    assert!(!text.contains(password) && !text.contains("wonderland"), "{ran:?}");
-                }
-            }
+            let json = if n % 2 == 0 { &[][..] } else { &["--json"] };
+            let ran = run(url, &[arguments, json].concat(), input);
+            assert!(ran.status == 1 || ran.status == 2, "{ran:?}");
+            assert!(ran.err.starts_with("oauth-storage: "), "{ran:?}");
+            assert_silent(&ran.out, &ran.err);
+        }
+        // It is a finding of this one.
+        let ran = run(url, &["doctor"], "");
+        assert!(ran.status == 6 || ran.status == 2, "{ran:?}");
+        assert_silent(&ran.out, &ran.err);
+        for command in ["status", "doctor"] {
+            let output = program().args([command, "--database-url", url]).output().unwrap();
+            assert!(!output.status.success());
+            let [out, err] =
+                [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+            assert_silent(&out, &err);
         }
     }
     let own = test.database.url().split_once('@').unwrap().0.rsplit(':').next().unwrap();
-    for (arguments, input) in commands {
+    for (arguments, input) in commands.into_iter().filter(|(arguments, _)| arguments != &["top"]) {
         let ran = test.run_with(arguments, input);
         assert!(!ran.out.contains(own) && !ran.err.contains(own), "{ran:?}");
     }
+    // The help shows no value of a variable.
+    let help = program().args(["help"]).env("DATABASE_URL", password).output().unwrap();
+    assert!(!String::from_utf8(help.stdout).unwrap().contains(password));
 }

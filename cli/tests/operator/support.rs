@@ -88,7 +88,7 @@ pub(crate) fn run(url: &str, arguments: &[&str], input: &str) -> Ran {
     Ran::new(child.wait_with_output().unwrap(), url)
 }
 
-/// What the program has done.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) status: i32,

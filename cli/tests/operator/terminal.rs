@@ -1,4 +1,4 @@
-//! What a person sees, in a pseudo-terminal.
+//! The output on a terminal, in a pseudo-terminal.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Test, program};
@@ -27,6 +28,35 @@ async fn a_purge_removes_what_has_expired() {
     assert_eq!(test.run(&["purge"]).ok().out, "nothing has expired\n");
     assert_eq!(test.run(&["purge", "--json"]).json()["tokens"], 0);
     test.run(&["purge", "--batch", "0"]).failed_with(2);
+    for too_short in ["0s", "999ms"] {
+        test.run(&["purge", "--every", too_short]).failed_with(2);
+    }
+}
+
+/// A run that failed says so, and not that nothing has expired.
+#[tokio::test]
+async fn a_purge_that_fails_is_not_reported_as_done() {
+    let test = Test::new("cli_purge_fails").await;
+    test.sql("ALTER TABLE oauth_storage.token RENAME TO renamed").await;
+    let mut job = program()
+        .args(["purge", "--every", "1s"])
+        .env("OAUTH_STORAGE_DATABASE_URL", test.database.url())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It tries again, and again.
+    let errors = BufReader::new(job.stderr.take().unwrap()).lines().take(2);
+    assert!(errors.map(Result::unwrap).all(|line| line.starts_with("oauth-storage: ")));
+    terminate(&job);
+    let output = job.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+}
+
+fn terminate(job: &Child) {
+    let kill = Command::new("kill").args(["-TERM", &job.id().to_string()]).status().unwrap();
+    assert!(kill.success());
 }
 
 /// Two jobs share the work, and each ends at SIGTERM with status 0.
@@ -35,7 +65,7 @@ async fn purges_run_for_long_and_several_at_once() {
     let test = Test::new("cli_purge_every").await;
     let start = || {
         program()
-            .args(["purge", "--every", "200ms", "--json"])
+            .args(["purge", "--every", "1s", "--json"])
             .env("OAUTH_STORAGE_DATABASE_URL", test.database.url())
             .stdout(Stdio::piped())
             .spawn()
@@ -51,10 +81,7 @@ async fn purges_run_for_long_and_several_at_once() {
     }
     let mut removed = 0;
     for job in jobs {
-        let pid = job.id().to_string();
-        assert!(
-            std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success()
-        );
+        terminate(&job);
         let output = job.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -63,27 +90,4 @@ async fn purges_run_for_long_and_several_at_once() {
         }
     }
     assert_eq!(removed, 20_000, "each row is reported once");
-}
-
-#[tokio::test]
-async fn signing_keys_are_rotated_and_listed() {
-    let test = Test::new("cli_keys").await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let key = oauth_storage::jwt::KeyEncryptionKey::generate().unwrap().to_base64();
-    std::fs::write(file.path(), key.expose()).unwrap();
-    let issuer = "https://issuer.example";
-    let file = file.path().to_str().unwrap();
-    let rotate = ["keys", "rotate", "--issuer", issuer, "--encryption-key-file", file, "--json"];
-    test.run(&["keys", "rotate", "--issuer", issuer]).failed(2, "KEY_ENCRYPTION_KEY");
-    for outcome in ["created", "announced", "not_due"] {
-        assert_eq!(test.run(&rotate).json()["outcome"], outcome);
-    }
-    let keys = test.run(&["keys", "list", "--json"]).json();
-    assert_eq!((&keys[0]["state"], &keys[1]["state"]), (&"active".into(), &"next".into()));
-    let text = test.run(&["keys", "list", "--issuer", issuer]).ok().out;
-    assert!(text.contains("ES256") && text.contains("active"), "{text}");
-    assert!(!text.contains(key.expose()));
-    let other = oauth_storage::jwt::KeyEncryptionKey::generate().unwrap().to_base64();
-    std::fs::write(file, other.expose()).unwrap();
-    test.run(&rotate).failed_with(1);
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::super::declaration::Declaration;
-use super::super::metadata::{self, name, object};
+use super::super::metadata::object;
 use crate::error::{Error, Result};
+use crate::file;
 
 /// A client of the file.
 pub(super) struct Line {
@@ -15,7 +16,7 @@ pub(super) struct Line {
 }
 
 pub(super) fn read(file: &Path) -> Result<Vec<Line>> {
-    parse(&metadata::read(file)?, &name(file))
+    parse(&file::read_or_stdin(file)?, &file::name(file))
 }
 
 fn parse(text: &str, file: &str) -> Result<Vec<Line>> {

@@ -1,4 +1,4 @@
--- The server, this session and its role.
+-- The server, this session, and the role that is checked: that of the session by default.
 SELECT
     current_setting('server_version') AS "version!",
     current_setting('server_version_num')::integer AS "version_number!",
@@ -19,4 +19,4 @@ SELECT
     (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS "connections!"
 FROM pg_catalog.pg_roles AS role
 LEFT JOIN pg_catalog.pg_stat_ssl AS connection ON connection.pid = pg_backend_pid()
-WHERE role.rolname = current_user
+WHERE role.rolname = coalesce($1::text, current_user)
