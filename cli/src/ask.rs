@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdin};
 use oauth_storage::Secret;
 
 use crate::error::{Error, Result};
+use crate::output;
 
 /// Asks a question, unless it was answered with `--yes`.
 pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
@@ -15,7 +16,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
         return Err(Error::Usage("standard input is not a terminal; confirm with --yes".into()));
     }
     let mut err = stderr().lock();
-    write!(err, "{question} [y/N] ")?;
+    write!(err, "{} [y/N] ", output::visible(question))?;
     err.flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
@@ -28,7 +29,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
 /// Asks for a secret, which the terminal does not echo.
 pub(crate) fn secret(prompt: &str) -> Result<Secret> {
     // At Ctrl-C rpassword raises SIGINT before it restores the terminal, so the signal must not end the process. It
-    // is ignored from here on; the deadline of a statement is short.
+    // is ignored from here on; what follows has a deadline.
     #[cfg(unix)]
     let _signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     match rpassword::prompt_password(prompt) {

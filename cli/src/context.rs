@@ -1,14 +1,23 @@
 //! The options of every command, and the connections that they name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use oauth_storage::PgStorage;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::file;
+
+/// The time in which a server has to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The time in which it has to answer. Its own limit for a statement is shorter, so a server or a network is meant that
+/// does not respond at all.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The options of every command.
 #[derive(Args)]
@@ -81,10 +90,11 @@ impl Context {
                 ("default_transaction_read_only", "on"),
                 // A table that somebody has locked must not stop it.
                 ("lock_timeout", "2s"),
-                ("statement_timeout", "60s"),
+                ("statement_timeout", "20s"),
             ])
             .disable_statement_logging();
-        Ok(options.connect().await?)
+        let connected = timeout(CONNECT, options.connect()).await;
+        Ok(connected.map_err(|_| silent(CONNECT))??)
     }
 
     /// The storage.
@@ -94,4 +104,16 @@ impl Context {
             .connect_with(self.connect_options()?.application_name("oauth-storage-cli"))
             .await?)
     }
+}
+
+/// Waits for an answer of the server, but not for ever.
+pub(crate) async fn answered<T, E>(reading: impl Future<Output = Result<T, E>>) -> Result<T>
+where
+    Error: From<E>,
+{
+    Ok(timeout(ANSWER, reading).await.map_err(|_| silent(ANSWER))??)
+}
+
+fn silent(waited: Duration) -> Error {
+    Error::Failed(format!("the server has not answered within {} s", waited.as_secs()))
 }

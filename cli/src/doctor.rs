@@ -8,13 +8,18 @@ mod tables;
 
 use std::borrow::Cow;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, Color};
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::error::Result;
 use crate::output;
 use finding::{Finding, Severity};
+
+/// The time in which all has to be checked.
+const ALL: Duration = Duration::from_secs(60);
 
 /// Check the server, the connection, the schema, the rights and the upkeep, and show remedies.
 ///
@@ -30,7 +35,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let mut findings = examine(args.role.as_deref(), context).await?;
+    let examined = timeout(ALL, examine(args.role.as_deref(), context)).await;
+    let mut findings = examined.unwrap_or_else(|_| {
+        let found = format!("the server stopped answering: not done after {} s", ALL.as_secs());
+        Ok(vec![unreachable(&found)])
+    })?;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if args.quiet {
         findings.retain(|finding| finding.severity > Severity::Ok);
@@ -123,13 +132,14 @@ fn print(findings: &[Finding]) -> Result<()> {
         if colours {
             sign = sign.fg(colour).add_attribute(Attribute::Bold);
         }
-        let found = match &finding.action {
+        let text = match &finding.action {
             None => finding.found.clone(),
             Some(action) => format!("{}\n→ {action}", finding.found),
         };
-        table.add_row(vec![sign, Cell::new(finding.check), Cell::new(found)]);
+        let found = Cell::new(output::visible(&text));
+        table.add_row(vec![sign, Cell::new(finding.check), found]);
     }
-    output::print(&table)?;
+    output::print_coloured(&table)?;
     let number = |severity, name| {
         let found = findings.iter().filter(|finding| finding.severity == severity).count();
         output::count(found as u64, name)

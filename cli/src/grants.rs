@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::ask;
-use crate::context::Context;
+use crate::context::{Context, answered};
 use crate::error::{Error, Result};
 use crate::list::{ListArgs, Listed, PAGE};
 use crate::output;
@@ -105,8 +105,8 @@ async fn of_client(
             after,
             rows
         )
-        .fetch_all(&mut connection)
-        .await?;
+        .fetch_all(&mut connection);
+        let found = answered(found).await?;
         let next = found.last().copied().filter(|_| found.len() == limit);
         let mut grants = Vec::with_capacity(found.len());
         for grant_id in found {

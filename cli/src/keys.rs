@@ -11,7 +11,7 @@ use oauth_storage::{Error as StorageError, PgStorage};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, answered};
 use crate::error::{Error, Result};
 use crate::{ask, file, output};
 
@@ -173,8 +173,8 @@ async fn revoke(
 async fn list(issuer: Option<&str>, context: &Context) -> Result<()> {
     let mut connection = context.read_only(context.connect_options()?).await?;
     let keys = sqlx::query_file_as!(Key, "src/sql/list_signing_keys.sql", issuer)
-        .fetch_all(&mut connection)
-        .await?;
+        .fetch_all(&mut connection);
+    let keys = answered(keys).await?;
     if context.is_json() {
         return output::json(&keys);
     }

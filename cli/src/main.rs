@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
     match run(command, &context).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("oauth-storage: {error}");
+            eprintln!("oauth-storage: {}", output::visible(&error.to_string()));
             error.status()
         }
     }

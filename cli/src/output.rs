@@ -1,5 +1,7 @@
 //! Tables, JSON, progress bars and signals.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::time::Duration;
 
@@ -26,10 +28,33 @@ pub(crate) fn has_colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Text as a terminal may show it. Clients choose their names and URIs, so characters that control a terminal or reorder
+/// the text are replaced.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hostile = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(is_hostile) {
+        Cow::Owned(text.replace(is_hostile, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Writes a table without its margins.
 pub(crate) fn print(table: &Table) -> Result<()> {
+    write_table(&visible(&table.trim_fmt()))
+}
+
+/// Writes a table with colours. Its text must be [`visible`].
+pub(crate) fn print_coloured(table: &Table) -> Result<()> {
+    write_table(&table.trim_fmt())
+}
+
+fn write_table(text: &str) -> Result<()> {
     let mut out = stdout().lock();
-    for line in table.trim_fmt().lines() {
+    for line in text.lines() {
         writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(line))?;
     }
     Ok(())
@@ -37,15 +62,25 @@ pub(crate) fn print(table: &Table) -> Result<()> {
 
 /// Writes a value as JSON, on one line.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    let mut out = stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    Ok(writeln!(stdout(), "{}", json_text(value)?)?)
+}
+
+/// A value as JSON on one line, which a terminal can show. JSON escapes only the control characters of ASCII but DEL.
+pub(crate) fn json_text(value: &impl Serialize) -> Result<String> {
+    let mut out = String::new();
+    for c in serde_json::to_string(value)?.chars() {
+        if c.is_control() {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Ok(out)
 }
 
 /// Writes a line.
 pub(crate) fn line(text: &str) -> Result<()> {
-    Ok(writeln!(stdout(), "{text}")?)
+    Ok(writeln!(stdout(), "{}", visible(text))?)
 }
 
 /// A table of names and values.
@@ -171,6 +206,22 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+
+    #[test]
+    fn a_terminal_is_not_controlled() {
+        assert_eq!(
+            visible("Notes, with ümlaut\nand 👩\u{200d}💻"),
+            "Notes, with ümlaut\nand 👩\u{200d}💻"
+        );
+        for hostile in ["\x1b[2J", "\r", "\x07", "\x7f", "\u{9b}2J", "\u{202e}", "\u{2066}"] {
+            let shown = visible(hostile);
+            assert!(shown.starts_with('\u{fffd}'), "{hostile:?}");
+            assert!(!shown.contains(char::is_control));
+            let json = json_text(&hostile).unwrap();
+            assert!(!json.contains(char::is_control), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), hostile);
+        }
+    }
 
     #[test]
     fn numbers_and_times_are_easy_to_read() {

@@ -12,7 +12,7 @@ use oauth_storage::grant::Purged;
 use oauth_storage::{GrantStorageExt as _, PgStorage};
 use serde_json::{Value, json};
 
-use crate::context::Context;
+use crate::context::{Context, answered};
 use crate::error::Result;
 use crate::output;
 
@@ -52,7 +52,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         match once(&storage, args, context, &has_ended).await {
             Ok(purged) => report(&purged, context)?,
             // A job that runs for long outlives a restart of the server.
-            Err(error) if args.every.is_some() => eprintln!("oauth-storage: {error}"),
+            Err(error) if args.every.is_some() => {
+                eprintln!("oauth-storage: {}", output::visible(&error.to_string()))
+            }
             Err(error) => return Err(error),
         }
         let Some(every) = args.every else { break };
@@ -87,15 +89,16 @@ async fn once(
     Ok(purged?)
 }
 
-/// A bar on a terminal, as long as the backlog. At most 100,000 rows of a table are counted, so a longer backlog has a
-/// spinner.
+/// A bar on a terminal, as long as the backlog. Only so many rows of a table are counted; a longer backlog has a spinner.
 async fn bar(context: &Context) -> Result<ProgressBar> {
+    const COUNTED: i64 = 100_000;
     if !stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let mut connection = context.read_only(context.connect_options()?).await?;
-    let backlog = sqlx::query_file!("src/sql/backlog.sql").fetch_all(&mut connection).await?;
-    if backlog.iter().any(|table| table.expired >= 100_000) {
+    let backlog = sqlx::query_file!("src/sql/backlog.sql", COUNTED).fetch_all(&mut connection);
+    let backlog = answered(backlog).await?;
+    if backlog.iter().any(|table| table.expired >= COUNTED) {
         return Ok(output::bar(None, "{spinner} {human_pos} rows, {per_sec}"));
     }
     let all: i64 = backlog.iter().map(|table| table.expired).sum();

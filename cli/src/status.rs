@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, answered};
 use crate::error::Result;
 use crate::output;
 
@@ -31,7 +31,8 @@ pub(crate) async fn run(context: &Context) -> Result<ExitCode> {
     let pending = storage.pending_migrations().await?;
     storage.close().await;
     let mut connection = context.read_only(context.connect_options()?).await?;
-    let tables = sqlx::query_file!("src/sql/tables.sql").fetch_all(&mut connection).await?;
+    let tables = sqlx::query_file!("src/sql/tables.sql").fetch_all(&mut connection);
+    let tables = answered(tables).await?;
     let tables = tables
         .into_iter()
         .filter(|row| row.table != "_sqlx_migrations")

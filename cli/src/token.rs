@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::ask;
-use crate::context::Context;
+use crate::context::{Context, answered};
 use crate::error::{Error, Result};
 use crate::output;
 
@@ -45,9 +45,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<ExitCode
     let halves = [head, tail].map(|half| Uuid::from_slice(half).unwrap_or_default());
     let mut connection = context.read_only(context.connect_options()?).await?;
     let found = sqlx::query_file_as!(Found, "src/sql/find_token.sql", halves[0], halves[1])
-        .fetch_optional(&mut connection)
-        .await?;
-    let found = found.ok_or_else(|| {
+        .fetch_optional(&mut connection);
+    let found = answered(found).await?.ok_or_else(|| {
         Error::NotFound("no such token: never issued here, or expired and purged".into())
     })?;
     if context.is_json() {

@@ -5,14 +5,15 @@ mod process;
 mod render;
 
 use std::io::{IsTerminal as _, Write as _, stdout};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
-use crate::context::Context;
-use crate::error::Result;
+use crate::context::{Context, answered};
+use crate::error::{Error, Result};
 use crate::output;
 
 /// Show live activity, refreshed each second, until Ctrl-C.
@@ -43,25 +44,34 @@ struct Reading<'a> {
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let every = args.every.max(Duration::from_millis(100));
     let mut connection = context.read_only(context.connect_options()?).await?;
-    let mut before = database::Snapshot::take(&mut connection).await?;
+    let mut before = answered(database::Snapshot::take(&mut connection)).await?;
     let mut process_before = match &args.metrics {
         Some(url) => Some(process::Snapshot::take(url).await?),
         None => None,
     };
     let screen = if context.is_json() { None } else { Some(Screen::open()?) };
     let mut next = Instant::now();
+    // Also while a server does not answer.
+    let mut ended = pin!(output::ended());
     for _ in 0..args.count.unwrap_or(u64::MAX) {
         next = (next + every).max(Instant::now());
-        tokio::select! {
-            () = sleep_until(next) => {}
-            () = output::ended() => break,
-        }
-        let now = database::Snapshot::take(&mut connection).await?;
+        let round = async {
+            sleep_until(next).await;
+            let database = answered(database::Snapshot::take(&mut connection)).await?;
+            let process = match &args.metrics {
+                Some(url) => Some(process::Snapshot::take(url).await?),
+                None => None,
+            };
+            Ok::<_, Error>((database, process))
+        };
+        let (now, process_now) = tokio::select! {
+            taken = round => taken?,
+            () = &mut ended => break,
+        };
         let database = now.since(&before);
         before = now;
         let mut process = None;
-        if let (Some(url), Some(earlier)) = (&args.metrics, &mut process_before) {
-            let now = process::Snapshot::take(url).await?;
+        if let (Some(now), Some(earlier)) = (process_now, &mut process_before) {
             process = Some(now.since(earlier));
             *earlier = now;
         }
@@ -92,6 +102,8 @@ impl Screen {
     }
 
     fn show(&self, frame: &str) -> std::io::Result<()> {
+        // A process chooses the labels of its metrics.
+        let frame = output::visible(frame);
         let mut out = stdout().lock();
         if self.is_terminal {
             // Over the last frame, so that nothing flickers.

@@ -31,8 +31,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<()> {
             }
             exported += 1;
             with_secret += u64::from(client.metadata.token_endpoint_auth_method.uses_secret());
-            serde_json::to_writer(&mut out, &portable(client))?;
-            writeln!(out)?;
+            writeln!(out, "{}", output::json_text(&portable(client))?)?;
         }
         match page.last() {
             Some(last) if page.len() == PAGE => after = Some(last.client_id.clone()),

@@ -23,7 +23,7 @@ pub(super) async fn check(
 }
 
 async fn expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<Finding>> {
-    let tables = sqlx::query_file!("src/sql/backlog.sql").fetch_all(connection).await?;
+    let tables = sqlx::query_file!("src/sql/backlog.sql", 100_000).fetch_all(connection).await?;
     let all: i64 = tables.iter().map(|table| table.expired).sum();
     let late = tables.into_iter().filter_map(|table| {
         let age = now - table.oldest?;

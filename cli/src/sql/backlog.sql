@@ -1,5 +1,5 @@
 -- What the purge, and calls that were interrupted, have left. Expired rows are found by the index of the purge, which
--- has the time in steps of ten seconds, and counted up to 100,000.
+-- has the time in steps of ten seconds, and counted up to $1.
 SELECT
     'token' AS "table!",
     (SELECT min(date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00'))
@@ -7,7 +7,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM oauth_storage.token
         WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= now()
-        LIMIT 100000
+        LIMIT $1
     ) AS expired) AS "expired!"
 UNION ALL
 SELECT
@@ -17,7 +17,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM oauth_storage.authorization_code
         WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= now()
-        LIMIT 100000
+        LIMIT $1
     ) AS expired) AS "expired!"
 UNION ALL
 SELECT
@@ -27,7 +27,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM oauth_storage.device_authorization
         WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= now()
-        LIMIT 100000
+        LIMIT $1
     ) AS expired) AS "expired!"
 UNION ALL
 SELECT
@@ -37,7 +37,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM oauth_storage.record
         WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= now()
-        LIMIT 100000
+        LIMIT $1
     ) AS expired) AS "expired!"
 UNION ALL
 SELECT
@@ -47,5 +47,5 @@ SELECT
     (SELECT count(*) FROM (
         SELECT FROM oauth_storage.user_session
         WHERE date_bin(interval '10 seconds', expires_at, timestamptz '2000-01-01 00:00:00+00') <= now()
-        LIMIT 100000
+        LIMIT $1
     ) AS expired) AS "expired!"

@@ -56,7 +56,9 @@ impl Snapshot {
         let tables = sqlx::query_file_as!(Counters, "src/top/sql/tables.sql")
             .fetch_all(&mut *connection)
             .await?;
-        let backlog = sqlx::query_file!("src/sql/backlog.sql").fetch_all(&mut *connection).await?;
+        // Only the oldest rows, because this runs each second.
+        let backlog =
+            sqlx::query_file!("src/sql/backlog.sql", 0).fetch_all(&mut *connection).await?;
         let overdue = backlog.into_iter().filter_map(|row| {
             let seconds = (sessions.at - row.oldest?).num_seconds();
             (seconds > 0).then_some((row.table, seconds))

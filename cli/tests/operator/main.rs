@@ -12,6 +12,7 @@ mod pages;
 mod records;
 mod schema;
 mod secrets;
+mod silent;
 mod support;
 mod terminal;
 mod terminal_clients;

@@ -1,7 +1,7 @@
 //! The client library `oauth2` against the example server, on two nodes of one database.
 
 #[allow(dead_code)]
-#[path = "../../examples/server.rs"]
+#[path = "../../examples/oauth_as_server.rs"]
 mod server;
 
 use std::time::Duration;

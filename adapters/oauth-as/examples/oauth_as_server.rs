@@ -1,7 +1,7 @@
 //! An authorization server of oauth-as on PostgreSQL: the protocol is that of oauth-as, and this storage keeps
 //! its records. The users and their passwords are those of oauth-storage, in the same database.
 //!
-//! `cargo run -p oauth-storage-oauth-as --example server` starts it on a throwaway database, or on that of
+//! `cargo run -p oauth-storage-oauth-as --example oauth_as_server` starts it on a throwaway database, or on that of
 //! `DATABASE_URL`. A deployment has `SEALING_KEY` (`openssl rand -hex 32`), and TLS in front of it.
 
 use std::collections::HashMap;
