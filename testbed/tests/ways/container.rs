@@ -136,3 +136,12 @@ async fn a_container_that_ends_is_reported_with_its_messages() {
     assert!(error.contains("docker: the container ended: exit status: 125"), "{error}");
     assert!(error.contains("no space left on device"), "{error}");
 }
+
+#[tokio::test]
+async fn an_image_is_not_pulled_where_nothing_may_be_fetched() {
+    let machine = Machine::new().with("OAUTH_STORAGE_OFFLINE", "1");
+    machine.script("docker", "echo \"$*\" >>\"$CALLS\"; [ \"$1\" = info ]");
+    let error = machine.fails().await;
+    assert!(error.contains("OAUTH_STORAGE_OFFLINE forbids to pull it"), "{error}");
+    assert_eq!(machine.calls(), "info\nimage inspect postgres:18.4\n");
+}
