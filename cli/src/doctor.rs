@@ -139,12 +139,16 @@ fn print(findings: &[Finding]) -> Result<()> {
         let found = Cell::new(output::visible(&text));
         table.add_row(vec![sign, Cell::new(finding.check), found]);
     }
-    output::print_coloured(&table)?;
+    // With --quiet there may be none.
+    if !findings.is_empty() {
+        output::print_coloured(&table)?;
+        output::line("")?;
+    }
     let number = |severity, name| {
         let found = findings.iter().filter(|finding| finding.severity == severity).count();
         output::count(found as u64, name)
     };
     let (errors, warnings) =
         (number(Severity::Error, "error"), number(Severity::Warning, "warning"));
-    output::line(&format!("\n{errors}, {warnings}"))
+    output::line(&format!("{errors}, {warnings}"))
 }

@@ -44,6 +44,8 @@ async fn a_healthy_database_has_no_complaints() {
         assert!(text.contains(&format!("  {check}  ")), "{check}: {text}");
     }
     assert!(text.ends_with("\n0 errors, 0 warnings\n"), "{text}");
+    let quiet = run(&app.url, &["doctor", "--quiet"], "").ok();
+    assert_eq!(quiet.out, "0 errors, 0 warnings\n");
     // The superuser of the tests is the only complaint.
     let (status, found) = complaints(test.database.url(), &[]);
     assert!(status == 5 && found.len() == 1 && found[0][0] == "role", "{found:?}");
