@@ -15,7 +15,7 @@ use crate::file;
 /// The time in which a server has to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The time in which it has to answer. Its own limit for a statement is shorter, so a server or a network is meant that
+/// The time in which it has to answer. Its own limit for a statement is shorter, so this is for a server or a network that
 /// does not respond at all.
 const ANSWER: Duration = Duration::from_secs(30);
 

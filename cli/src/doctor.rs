@@ -35,11 +35,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let examined = timeout(ALL, examine(args.role.as_deref(), context)).await;
-    let mut findings = examined.unwrap_or_else(|_| {
-        let found = format!("the server stopped answering: not done after {} s", ALL.as_secs());
-        Ok(vec![unreachable(&found)])
-    })?;
+    let mut findings = Vec::new();
+    let examined = timeout(ALL, examine(&mut findings, args.role.as_deref(), context)).await;
+    if let Ok(examined) = examined {
+        examined?;
+    } else {
+        let found = format!("not done after {} s, so the rest was not checked", ALL.as_secs());
+        let action = "See what is slow: oauth-storage top, or docs/operations.md, When it is slow.";
+        findings.push(Finding::error("duration", found, action));
+    }
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if args.quiet {
         findings.retain(|finding| finding.severity > Severity::Ok);
@@ -56,14 +60,19 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }))
 }
 
-async fn examine(role: Option<&str>, context: &Context) -> Result<Vec<Finding>> {
+async fn examine(findings: &mut Vec<Finding>, role: Option<&str>, context: &Context) -> Result<()> {
     let options = context.connect_options()?;
     let mut connection =
         match context.read_only(options.options([("oauth_storage.doctor", "on")])).await {
             Ok(connection) => connection,
-            Err(error) => return Ok(vec![unreachable(&error.to_string())]),
+            Err(error) => {
+                findings.push(unreachable(&error.to_string()));
+                return Ok(());
+            }
         };
-    let server::Checked { mut findings, now, role } = server::check(&mut connection, role).await?;
+    let checked = server::check(&mut connection, role).await?;
+    let server::Checked { findings: found, now, role } = checked;
+    findings.extend(found);
     let storage = match context.storage().await {
         Ok(storage) => {
             findings.push(Finding::ok("settings", "all that decisions depend on are right"));
@@ -72,20 +81,20 @@ async fn examine(role: Option<&str>, context: &Context) -> Result<Vec<Finding>> 
         Err(error) => {
             let action = "The message names the setting. Nothing else was checked.";
             findings.push(Finding::error("settings", error.to_string(), action));
-            return Ok(findings);
+            return Ok(());
         }
     };
     let (schema, exists) = schema::migrations(&storage).await;
     storage.close().await;
     findings.push(schema);
     if !exists {
-        return Ok(findings);
+        return Ok(());
     }
     findings.extend(schema::rights(&mut connection, &role).await?);
     findings.extend(tables::locks(&mut connection).await?);
     findings.extend(unless_unreadable(tables::check(&mut connection, now).await)?);
     findings.extend(unless_unreadable(backlog::check(&mut connection, now).await)?);
-    Ok(findings)
+    Ok(())
 }
 
 /// The findings, or one that says why a table could not be read.
@@ -98,6 +107,12 @@ fn unless_unreadable(found: sqlx::Result<Vec<Finding>>) -> sqlx::Result<Vec<Find
             "tables",
             "a table is locked, so nothing else can be read",
             "See who has the lock (SELECT * FROM pg_locks WHERE NOT granted), and run this again.",
+        ),
+        // query_canceled
+        Some("57014") => Finding::warning(
+            "tables",
+            "a check took longer than 20 s and was stopped, so nothing else was checked",
+            "Run this again when the server is less busy.",
         ),
         // insufficient_privilege
         Some("42501") => Finding::warning(

@@ -28,7 +28,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: RevokeTarget,
         /// Do not ask. One grant is revoked without a question.
-        #[arg(long, conflicts_with = "grant")]
+        #[arg(long)]
         yes: bool,
     },
 }

@@ -31,15 +31,18 @@ pub(crate) fn has_colours() -> bool {
 /// Text as a terminal may show it. Clients choose their names and URIs, so characters that control a terminal or reorder
 /// the text are replaced.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let is_hostile = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let is_hostile = |c: char| c != '\n' && is_hostile(c);
     if text.contains(is_hostile) {
         Cow::Owned(text.replace(is_hostile, "\u{fffd}"))
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Controls a terminal, or the direction of the text.
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a table without its margins.
@@ -69,7 +72,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
 pub(crate) fn json_text(value: &impl Serialize) -> Result<String> {
     let mut out = String::new();
     for c in serde_json::to_string(value)?.chars() {
-        if c.is_control() {
+        if is_hostile(c) {
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
@@ -216,9 +219,9 @@ mod tests {
         for hostile in ["\x1b[2J", "\r", "\x07", "\x7f", "\u{9b}2J", "\u{202e}", "\u{2066}"] {
             let shown = visible(hostile);
             assert!(shown.starts_with('\u{fffd}'), "{hostile:?}");
-            assert!(!shown.contains(char::is_control));
+            assert!(!shown.contains(is_hostile));
             let json = json_text(&hostile).unwrap();
-            assert!(!json.contains(char::is_control), "{json}");
+            assert!(!json.contains(is_hostile), "{json}");
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), hostile);
         }
     }

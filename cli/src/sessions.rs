@@ -32,7 +32,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "sid")]
         all: bool,
         /// Do not ask. One session is ended without a question.
-        #[arg(long, conflicts_with = "sid")]
+        #[arg(long)]
         yes: bool,
     },
 }

@@ -90,7 +90,7 @@ impl BackchannelLogout {
                 }
             });
         }
-        tasks.join_all().await;
+        while tasks.join_next().await.is_some() {}
     }
 
     async fn notify_client(&self, session: &EndedSession, client_id: &str) -> Result<(), Failure> {

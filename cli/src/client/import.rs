@@ -67,7 +67,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
     bar.finish_and_clear();
     storage.close().await;
     if let Some(error) = error {
-        return Err(explained(error, summary.created + summary.updated, &without_secret));
+        let done = summary.created + summary.updated;
+        return Err(explained(error, done, args.secret_file.is_some(), &without_secret));
     }
     if context.is_json() {
         return output::json(&summary);
@@ -83,15 +84,18 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 /// Adds what to do after an error.
-fn explained(error: Error, done: u64, without_secret: &[String]) -> Error {
+fn explained(error: Error, done: u64, has_file: bool, without_secret: &[String]) -> Error {
     if done == 0 && without_secret.is_empty() {
         return error;
     }
     let mut text = error.to_string();
     if done > 0 {
-        text += &format!("; {} done, run it again to continue", output::count(done, "client"));
-    } else {
-        text += "; run it again to continue";
+        text += &format!("; {} done", output::count(done, "client"));
+    }
+    text += if done > 0 { ", " } else { "; " };
+    text += "run it again to continue";
+    if has_file {
+        text += ", with another --secret-file";
     }
     for client_id in without_secret {
         text += &format!("; then run: oauth-storage client rotate-secret {client_id}");

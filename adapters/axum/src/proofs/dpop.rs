@@ -20,7 +20,8 @@ const INVALID: &str = "invalid_dpop_proof";
 const TOLERANCE: i64 = 60;
 
 /// The thumbprint of the key whose DPoP proof came with a request (RFC 9449 4.3); `None` for a request without a proof.
-/// The proof is verified and its `jti` claimed, so it cannot be used again.
+/// The proof is verified and its `jti` claimed, so it cannot be used again. The claim is a row for twelve minutes, whoever
+/// sent the proof: limit the rate of the endpoint in front of this server.
 ///
 /// The URL of the request is the [issuer](OAuthState::with_issuer) and the path of the request, so it does not matter
 /// what a proxy in front of the server calls it. ES256 is the algorithm.
