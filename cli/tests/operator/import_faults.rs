@@ -49,7 +49,10 @@ async fn a_client_that_got_a_method_and_no_secret_is_named() {
     let changes_secret = "NEW.client_secret_hash IS DISTINCT FROM OLD.client_secret_hash";
     fault(&test, "UPDATE", changes_secret, "RAISE 'refused by the test'").await;
     let (ran, secrets) = import(&test, &folder, "2", &with("client_secret_basic"));
-    let ran = ran.failed(1, "refused by the test; run it again to continue, with another --secret-file; then run: ");
+    let ran = ran.failed(
+        1,
+        "refused by the test; run it again to continue, with another --secret-file; then run: ",
+    );
     // Both had begun.
     assert!(ran.err.contains(&hint("a")) && ran.err.contains(&hint("b")), "{ran:?}");
     assert_eq!(secrets, "");
