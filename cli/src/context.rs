@@ -91,6 +91,8 @@ impl Context {
                 // A table that somebody has locked must not stop it.
                 ("lock_timeout", "2s"),
                 ("statement_timeout", "20s"),
+                // A plan for any values sorts all grants of a client for a page of them.
+                ("plan_cache_mode", "force_custom_plan"),
             ])
             .disable_statement_logging();
         let connected = timeout(CONNECT, options.connect()).await;
@@ -106,7 +108,7 @@ impl Context {
     }
 }
 
-/// Waits for an answer of the server, but not for ever.
+/// Waits for an answer of the server until the deadline.
 pub(crate) async fn answered<T, E>(reading: impl Future<Output = Result<T, E>>) -> Result<T>
 where
     Error: From<E>,

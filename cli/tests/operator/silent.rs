@@ -105,7 +105,7 @@ async fn top_ends_at_a_signal_while_the_server_does_not_answer() {
         if let Some(status) = top.try_wait().unwrap() {
             break status;
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "it goes on");
+        assert!(started.elapsed() < Duration::from_secs(10), "top has not ended");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(status.success(), "{status}");

@@ -116,7 +116,7 @@ async fn a_rehearsal_stores_nothing() {
     }
 }
 
-/// Each would go around for ever.
+/// With such a batch the loop over the rows would not advance.
 #[tokio::test]
 async fn a_batch_has_at_least_one_row() {
     for (name, rows, settings, script) in projects() {
