@@ -151,14 +151,20 @@ async fn verify_chosen(_presented: &Secret, stored: &[String]) -> Result<bool> {
     Ok(false)
 }
 
-/// Generates a client identifier: 128 random bits in base64url.
+/// Generates a client identifier: 128 random bits in base64url. It does not begin with `-`, which a command line would
+/// read as an option.
 pub fn generate_client_id() -> Result<String> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Configuration {
-        message: "the operating system provided no randomness".into(),
-        source: Some(Box::new(error)),
-    })?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    loop {
+        let mut bytes = [0_u8; 16];
+        getrandom::fill(&mut bytes).map_err(|error| Error::Configuration {
+            message: "the operating system provided no randomness".into(),
+            source: Some(Box::new(error)),
+        })?;
+        let client_id = URL_SAFE_NO_PAD.encode(bytes);
+        if !client_id.starts_with('-') {
+            return Ok(client_id);
+        }
+    }
 }
 
 /// Returns true if a secret has the form of a generated one, so that its verification is one digest. Any other costs as
@@ -174,6 +180,14 @@ fn encode(digest: TokenHash) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generated_identifier_is_no_option_of_a_command() {
+        for _ in 0..2_000 {
+            let client_id = generate_client_id().unwrap();
+            assert!(client_id.len() == 22 && !client_id.starts_with('-'), "{client_id}");
+        }
+    }
 
     #[tokio::test]
     async fn s13_a_generated_secret_is_long_and_only_its_hash_is_kept() {
